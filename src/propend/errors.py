@@ -1,0 +1,231 @@
+"""Every refusal propend can give, one class per stable code.
+
+A message states the facts with their numbers; the hint says what to do next. The same object is the
+exception in Python, the JSON body of the API, the exit status of the CLI and the card on the page.
+Run errors carry the numbers of the reference spec (section 7.2); codes under 300 are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+class PropendError(Exception):
+    """Base of all coded errors.
+
+    Attributes:
+        code: stable text such as ``PROPEND-400``.
+        symbol: stable upper-case name such as ``NOT_ENOUGH_OBJECTIVE``.
+        exit_status: what the CLI exits with: 2 configuration, 3 data not sufficient, 4 model not good
+            enough, 1 anything else.
+        facts: the numbers in the message, by name.
+    """
+
+    number: ClassVar[int] = 0
+    symbol: ClassVar[str] = "ERROR"
+    stage: ClassVar[str] = "run"
+    exit_status: ClassVar[int] = 1
+
+    def __init__(self, message: str, hint: str = "", **facts: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.facts = facts
+
+    @property
+    def code(self) -> str:
+        return f"PROPEND-{self.number}"
+
+    def __str__(self) -> str:
+        head = f"{self.code} {self.symbol}\n{self.message}"
+        return f"{head}\nHint: {self.hint}" if self.hint else head
+
+    def to_dict(self) -> dict[str, Any]:
+        """The error as plain data: code, symbol, stage, message, hint and facts."""
+        return {
+            "code": self.code,
+            "symbol": self.symbol,
+            "stage": self.stage,
+            "message": self.message,
+            "hint": self.hint,
+            "facts": dict(self.facts),
+        }
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing wrong in an instance document: where it stands, what it is, the nearest valid name."""
+
+    place: str
+    problem: str
+    nearest: str = ""
+
+    def __str__(self) -> str:
+        tail = f" Did you mean {self.nearest!r}?" if self.nearest else ""
+        return f"{self.place}: {self.problem}{tail}"
+
+
+# --- configuration (exit 2) -------------------------------------------------------------------------
+
+
+class ConfigurationError(PropendError):
+    """The instance document is not valid; every mistake found is listed at once."""
+
+    number, symbol, stage, exit_status = 100, "CONFIGURATION_INVALID", "configure", 2
+
+    def __init__(self, mistakes: Sequence[Mistake], document: str = "the instance") -> None:
+        count = len(mistakes)
+        noun = "mistake" if count == 1 else "mistakes"
+        lines = "\n".join(f"  {i}. {m}" for i, m in enumerate(mistakes, 1))
+        super().__init__(
+            f"{count} {noun} in {document}:\n{lines}",
+            "correct these places; `propend check` shows the effect before anything is trained.",
+            mistakes=[{"place": m.place, "problem": m.problem, "nearest": m.nearest} for m in mistakes],
+        )
+        self.mistakes = tuple(mistakes)
+
+
+class SentenceError(PropendError):
+    """The English sentence of a goal could not be read."""
+
+    number, symbol, stage, exit_status = 101, "SENTENCE_NOT_UNDERSTOOD", "configure", 2
+
+
+class OutputExistsError(PropendError):
+    """The output folder holds something that is not an earlier run."""
+
+    number, symbol, stage, exit_status = 102, "OUTPUT_EXISTS", "configure", 2
+
+
+class InstanceNotFoundError(PropendError):
+    """There is no such instance document, run or model."""
+
+    number, symbol, stage, exit_status = 103, "NOT_FOUND", "configure", 2
+
+
+class ProfileNotFoundError(PropendError):
+    """The profile is not among the scored ones."""
+
+    number, symbol, stage, exit_status = 104, "PROFILE_NOT_FOUND", "explain", 2
+
+
+class NoBehaviourError(PropendError):
+    """The goal's own event is the only kind of event there is (spec IN-14)."""
+
+    number, symbol, stage, exit_status = 105, "NO_BEHAVIOUR_BESIDES_GOAL", "configure", 2
+
+
+# --- sources (exit 2: the document points at something that cannot be read) ---------------------------
+
+
+class SourceNotFoundError(PropendError):
+    """A path or glob matches no file."""
+
+    number, symbol, stage, exit_status = 200, "SOURCE_NOT_FOUND", "read", 2
+
+
+class SourceUnreadableError(PropendError):
+    """A file is there and cannot be read as what it claims to be."""
+
+    number, symbol, stage, exit_status = 201, "SOURCE_UNREADABLE", "read", 2
+
+
+class ColumnNotFoundError(PropendError):
+    """A column named in the mapping, or needed and not guessable, is not in the data."""
+
+    number, symbol, stage, exit_status = 202, "COLUMN_NOT_FOUND", "read", 2
+
+
+class ColumnTypeError(PropendError):
+    """A column's values do not fit the role it was given."""
+
+    number, symbol, stage, exit_status = 203, "COLUMN_TYPE", "read", 2
+
+
+class WriteFailedError(PropendError):
+    """Results could not be written; nothing half-written was left."""
+
+    number, symbol, stage, exit_status = 204, "WRITE_FAILED", "write", 1
+
+
+# --- run errors, numbered as in the reference spec, section 7.2 ----------------------------------------
+
+
+class NotEnoughObjectiveError(PropendError):
+    """Fewer profiles met the goal than the minimum."""
+
+    number, symbol, stage, exit_status = 400, "NOT_ENOUGH_OBJECTIVE", "train", 3
+
+
+class NotEnoughPopulationError(PropendError):
+    """Too few eligible profiles, or too few that did not meet the goal."""
+
+    number, symbol, stage, exit_status = 401, "NOT_ENOUGH_POPULATION", "train", 3
+
+
+class BadModelError(PropendError):
+    """No model of acceptable quality."""
+
+    number, symbol, stage, exit_status = 402, "BAD_MODEL", "train", 4
+
+
+class IneligibleScoresError(PropendError):
+    """The scores' distribution is far from what the proof period leads one to expect."""
+
+    number, symbol, stage, exit_status = 403, "INELIGIBLE_SCORES", "score", 4
+
+
+class NoScoringDataError(PropendError):
+    """No events in the scoring eligibility window."""
+
+    number, symbol, stage, exit_status = 405, "NO_SCORING_DATA", "score", 3
+
+
+class NotEnoughHistoryError(PropendError):
+    """Fewer days of history than eligibility and outcome window need."""
+
+    number, symbol, stage, exit_status = 407, "NOT_ENOUGH_HISTORICAL_EVENT_DATA", "train", 3
+
+
+class NoRecentDataError(PropendError):
+    """The eligible population has no behaviour in the last days before now."""
+
+    number, symbol, stage, exit_status = 408, "NO_RECENT_DATA_FOR_ELIGIBLE_POPULATION", "score", 3
+
+
+class NoObjectiveError(PropendError):
+    """Nobody met the goal."""
+
+    number, symbol, stage, exit_status = 409, "NO_OBJECTIVE", "train", 3
+
+
+class NoPopulationError(PropendError):
+    """Nobody is eligible."""
+
+    number, symbol, stage, exit_status = 410, "NO_POPULATION", "train", 3
+
+
+class NoInputDataError(PropendError):
+    """Neither events nor attributes are left after preparation."""
+
+    number, symbol, stage, exit_status = 411, "NO_INPUT_DATA_AFTER_ETL", "prepare", 3
+
+
+class NoEventDataError(PropendError):
+    """No events are left after preparation (attributes are there)."""
+
+    number, symbol, stage, exit_status = 412, "NO_EVENT_DATA_AFTER_ETL", "prepare", 3
+
+
+class SingleValueError(PropendError):
+    """Everybody met the goal: there are no negatives."""
+
+    number, symbol, stage, exit_status = 413, "SINGLE_VALUE_IN_OBJECTIVE", "train", 3
+
+
+class NoInfluentialFactorsError(PropendError):
+    """The model's contributions name no usable factor."""
+
+    number, symbol, stage, exit_status = 414, "NO_INFLUENTIAL_FACTORS", "explain", 4

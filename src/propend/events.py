@@ -1,0 +1,199 @@
+"""Canonical events: what an engine delivers, whatever the raw data looked like.
+
+One row per event, coded, partitioned by profile and sorted by (profile, time). Times are microseconds
+of the *local wall clock* of the instance's time zone since 1970-01-01 00:00 on that clock, so that every
+local midnight is a whole multiple of a day and all window arithmetic is integer (docs/decisions/0002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propend.goal import NamedEvent
+
+DAY_US = 86_400_000_000
+MAX_SELECTORS = 64
+
+FieldType = Literal["number", "text", "boolean", "time"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column of the raw events that conditions, measures and features may use."""
+
+    name: str
+    type: FieldType
+
+
+@dataclass(frozen=True)
+class Selector:
+    """A named event as the kernel sees it: bit ``i`` of an event's bits is selector ``i``."""
+
+    name: str
+    event: NamedEvent
+
+
+@dataclass(frozen=True)
+class EventRequest:
+    """What the snapshots need of the events.
+
+    Attributes:
+        selectors: at most 64; one bit each.
+        exclude: events matching any of these are dropped and counted.
+        number_fields: numeric columns delivered as float64, in this order.
+        text_fields: columns delivered as dictionary codes, in this order.
+        as_of: nothing at or after this local midnight is read.
+        time_zone: the zone of the local wall clock; also of raw times that carry none.
+    """
+
+    selectors: tuple[Selector, ...]
+    exclude: tuple[NamedEvent, ...] = ()
+    number_fields: tuple[str, ...] = ()
+    text_fields: tuple[str, ...] = ()
+    as_of: date | None = None
+    time_zone: str = "UTC"
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """One source as it was read: path or name, format, rows, the columns' roles and how they came about."""
+
+    path: str
+    format: str
+    rows: int
+    columns: dict[str, str]
+    guessed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FieldFacts:
+    """What one event column holds: share filled, distinct values (approximate), events per profile."""
+
+    field: Field
+    filled: float
+    distinct: int
+
+
+@dataclass(frozen=True)
+class EventFacts:
+    """The data profile of the events used.
+
+    Attributes:
+        sources: each source as read.
+        read: raw rows read.
+        used: events that became canonical.
+        set_aside: rows left out, by reason: no_profile, no_time, unparsable_time, before_1970,
+            in_the_future, duplicate, excluded, after_as_of.
+        profiles: distinct profiles among the used events.
+        first_at, last_at: local microseconds of the first and last used event.
+        kinds: name, events, profiles of each kind, most events first.
+        days: local day numbers since 1970 that have events, ascending.
+        events_per_day: events on each of ``days``.
+        last_time_of_day: microseconds after midnight of the last event on each of ``days``.
+        fields: facts of each column that could describe an event.
+        attribute_fields: columns of the attribute tables, as delivered.
+    """
+
+    sources: tuple[SourceFacts, ...]
+    read: int
+    used: int
+    set_aside: dict[str, int]
+    profiles: int
+    first_at: int
+    last_at: int
+    kinds: tuple[tuple[str, int, int], ...]
+    days: NDArray[np.int64]
+    events_per_day: NDArray[np.int64]
+    last_time_of_day: NDArray[np.int64]
+    fields: tuple[FieldFacts, ...] = ()
+    attribute_fields: tuple[Field, ...] = ()
+
+
+@dataclass(frozen=True)
+class AttributeRows:
+    """Facts about the profiles of one partition, sorted by (profile, time from which they are true).
+
+    Attributes:
+        offsets: int64[P + 1], rows of profile ``i`` are ``offsets[i]:offsets[i + 1]``.
+        at: int64[R], local microseconds from which the row is true; the smallest int64 if constant.
+        numbers: float64[M, R], NaN where empty.
+        texts: int32[N, R], codes into the log's vocabulary, -1 where empty.
+    """
+
+    offsets: NDArray[np.int64]
+    at: NDArray[np.int64]
+    numbers: NDArray[np.float64]
+    texts: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Partition:
+    """All events of some profiles, sorted by (profile, time, everything else).
+
+    The order of profiles is that of (key, id), where the key is the first eight bytes of the MD5 of the
+    id: stable across engines, machines and numbers of partitions, and the source of folds and samples.
+
+    Attributes:
+        profile_ids: str[P].
+        keys: uint64[P].
+        offsets: int64[P + 1].
+        at: int64[E], local microseconds.
+        kind: int32[E], codes into ``EventLog.kinds``.
+        bits: uint64[E], one bit per selector of the request.
+        value: float64[E], NaN where empty.
+        numbers: float64[M, E] in the order of the request's number fields, NaN where empty.
+        texts: int32[N, E] in the order of the request's text fields, -1 where empty.
+        attributes: facts about the same profiles, or None.
+    """
+
+    profile_ids: NDArray[np.object_]
+    keys: NDArray[np.uint64]
+    offsets: NDArray[np.int64]
+    at: NDArray[np.int64]
+    kind: NDArray[np.int32]
+    bits: NDArray[np.uint64]
+    value: NDArray[np.float64]
+    numbers: NDArray[np.float64]
+    texts: NDArray[np.int32]
+    attributes: AttributeRows | None = None
+
+    @property
+    def profiles(self) -> int:
+        return len(self.profile_ids)
+
+
+class EventLog(Protocol):
+    """Canonical events, ready to be visited partition by partition, as often as needed."""
+
+    facts: EventFacts
+    request: EventRequest
+    kinds: tuple[str, ...]
+    vocabularies: tuple[tuple[str, ...], ...]
+    attribute_numbers: tuple[str, ...]
+    attribute_texts: tuple[str, ...]
+    attribute_vocabularies: tuple[tuple[str, ...], ...]
+
+    def partitions(self) -> Iterator[Partition]:
+        """Each partition once, in ascending order of keys."""
+        ...
+
+
+@dataclass(frozen=True)
+class OpenedEvents:
+    """Sources that could be opened: their columns and kinds, before anything is coded.
+
+    Attributes:
+        fields: columns conditions may name, by name.
+        kinds: events per kind, most first.
+        sources: as they will be read.
+    """
+
+    fields: dict[str, Field]
+    kinds: dict[str, int]
+    sources: tuple[SourceFacts, ...] = field(default=())

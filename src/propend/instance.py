@@ -1,0 +1,399 @@
+"""The instance document: one saved prediction, with its data, goal, eligibility and options.
+
+``Instance.load`` reads YAML or JSON, collects every mistake with its place and line, and raises them
+together.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from propend.errors import ConfigurationError, InstanceNotFoundError, Mistake
+from propend.goal import ANYTHING, Days, Eligibility, EventName, Goal, NamedEvent, Part, PositiveDays
+
+MAX_DOCUMENT_BYTES = 1_000_000
+PropensityType = Literal["conversion", "churn"]
+
+
+class Columns(Part):
+    """Which column of a source plays which role; what is not named is guessed and announced."""
+
+    profile: str | None = None
+    at: str | None = None
+    event: str | None = None
+    value: str | None = None
+    id: str | None = None
+
+
+class Source(Part):
+    """Where events come from: a path or glob, or a query over files.
+
+    Attributes:
+        path: file, glob or list of them, relative to the data folder.
+        query: DuckDB SQL over files in the data folder.
+        columns: roles of this source's columns; where absent, those of ``data.columns``.
+        kind: the kind of every event of a source that has no column for it.
+        name: how the source is called in reports; its path where absent.
+    """
+
+    path: str | tuple[str, ...] | None = None
+    query: str | None = None
+    columns: Columns | None = None
+    kind: str | None = None
+    name: str | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Source:
+        if (self.path is None) == (self.query is None):
+            raise ValueError("a source has either a path or a query")
+        return self
+
+
+class Attributes(Part):
+    """Facts about profiles, with the time from which each was true.
+
+    Attributes:
+        path, query: as in ``Source``.
+        profile: column of the profile's id.
+        effective: column of the time from which the row is true.
+        constant: True if the facts never change, so that no time is needed (leak-checked).
+        columns: the attributes to use; all other columns where absent.
+    """
+
+    path: str | tuple[str, ...] | None = None
+    query: str | None = None
+    profile: str | None = None
+    effective: str | None = None
+    constant: bool = False
+    columns: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _timed_or_constant(self) -> Attributes:
+        if (self.path is None) == (self.query is None):
+            raise ValueError("attributes have either a path or a query")
+        if self.effective is not None and self.constant:
+            raise ValueError("attributes are either constant or have an effective time, not both")
+        return self
+
+
+class Data(Part):
+    """The data of an instance.
+
+    Attributes:
+        events: one or several sources; together they are one event log.
+        columns: roles of columns, for sources that do not say otherwise.
+        kind: the kind of every event where no column says it.
+        attributes: tables of facts about profiles.
+        fields: event columns to describe profiles by; chosen automatically where absent.
+        folder: the folder paths are relative to, itself relative to the document.
+    """
+
+    events: tuple[Source, ...] = Field(default=(), max_length=100)
+    columns: Columns = Columns()
+    kind: str | None = None
+    attributes: tuple[Attributes, ...] = Field(default=(), max_length=20)
+    fields: tuple[str, ...] | None = None
+    folder: str = "."
+
+    @field_validator("events", mode="before")
+    @classmethod
+    def _sources(cls, value: Any) -> Any:
+        many = value if isinstance(value, list | tuple) else [value]
+        return tuple({"path": v} if isinstance(v, str) else v for v in many)
+
+    @field_validator("attributes", mode="before")
+    @classmethod
+    def _tables(cls, value: Any) -> Any:
+        many = value if isinstance(value, list | tuple) else [value]
+        return tuple({"path": v} if isinstance(v, str) else v for v in many)
+
+
+class Options(Part):
+    """Everything that has a sensible default.
+
+    Attributes:
+        schedule: when a server rescores (``daily``, ``weekly``, ``monthly`` or a cron expression).
+        time_zone: the zone whose midnights are the cutoffs.
+        settle: days that late events are waited for before a label counts as known.
+        buckets: the two scores that separate low, medium and high.
+        lookback: days of history features may see; up to 365 and as the history allows by default.
+        minimum: profiles that must have met the goal, and that must not have (spec IN-20 has 500).
+        quality_bar: AUC under which no scores are given (spec MO-08).
+        was_doing: negative goals only count profiles that were doing it before.
+        remove_met_in_gap: with a lead time, leave out profiles who meet the goal before the window.
+        factors: how many factors to name in each direction.
+        seed: of every random choice.
+    """
+
+    schedule: str | None = None
+    time_zone: str = "UTC"
+    settle: Days = 0
+    buckets: tuple[float, float] = (25.0, 75.0)
+    lookback: PositiveDays | None = None
+    minimum: Annotated[int, Field(ge=20, le=1_000_000)] = 20
+    quality_bar: Annotated[float, Field(ge=0.5, le=1.0)] = 0.65
+    was_doing: bool = True
+    remove_met_in_gap: bool = True
+    factors: Annotated[int, Field(ge=1, le=20)] = 5
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            near = nearest(value, available_timezones())
+            raise ValueError(f"unknown time zone {value!r}" + (f"; did you mean {near!r}?" if near else ""))
+        return value
+
+    @field_validator("buckets")
+    @classmethod
+    def _ascending(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < value[0] < value[1] < 100:
+            raise ValueError(f"two ascending scores between 0 and 100 are needed, not {list(value)}")
+        return value
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+
+class Instance(Part):
+    """One prediction: what, for whom, from which data, with which options.
+
+    Attributes:
+        name: shown wherever the scores appear.
+        type: ``conversion`` or ``churn``; wording and colours only.
+        events: named events.
+        goal: what shall be predicted.
+        eligible: who is in the population; None means active in the last 45 days.
+        exits: events that end observation.
+        exclude: events that are ignored altogether, in training and in scoring (spec CF-26).
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    description: str = ""
+    type: PropensityType = "conversion"
+    data: Data = Data()
+    events: dict[EventName, NamedEvent] = {}
+    goal: Goal
+    eligible: Eligibility | None = None
+    exits: tuple[EventName, ...] = ()
+    exclude: tuple[EventName, ...] = ()
+    options: Options = Options()
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Instance:
+        if ANYTHING in self.events:
+            raise ValueError(f"{ANYTHING!r} is the reserved name of every event; choose another name")
+        clash = sorted(set(self.exits) & set(self.goal.group.events))
+        if clash:
+            raise ValueError(f"{clash[0]!r} cannot be both an exit and part of the goal")
+        return self
+
+    @classmethod
+    def load(cls, source: str | Path | dict[str, Any]) -> Instance:
+        """An instance from a YAML or JSON file, or from a mapping.
+
+        Raises:
+            InstanceNotFoundError: there is no such file.
+            ConfigurationError: the document has mistakes; all of them are listed.
+        """
+        document, lines, label = read_document(source)
+        instance, mistakes = parse_instance(document, lines)
+        if instance is None or mistakes:
+            raise ConfigurationError(mistakes, label)
+        return instance
+
+    def document(self) -> dict[str, Any]:
+        """The instance as plain data; ``Instance.load(instance.document()) == instance``."""
+        return _plain(self.model_dump(by_alias=True))
+
+    def to_yaml(self) -> str:
+        """The document as YAML."""
+        return yaml.safe_dump(self.document(), sort_keys=False, allow_unicode=True, width=100)
+
+    @property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits that change with anything that can change a score."""
+        document = {k: v for k, v in self.document().items() if k not in ("name", "description")}
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def slug(self) -> str:
+        """The name as a folder name."""
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")[:60] or "instance"
+
+    def referenced_events(self) -> tuple[tuple[str, str], ...]:
+        """(place, event name) for every event the goal, eligibility, exits and exclusions name."""
+        found = [("goal", n) for n in self.goal.group.events]
+        if self.eligible:
+            found += [("eligible", n) for n in self.eligible.group.events]
+        found += [("exits", n) for n in self.exits] + [("exclude", n) for n in self.exclude]
+        return tuple(dict.fromkeys(found))
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """The valid name most like ``name``, or an empty text."""
+    folded = {v.lower(): v for v in sorted(valid, reverse=True)}
+    close = difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=0.6)
+    return folded[close[0]] if close else ""
+
+
+# --- reading documents --------------------------------------------------------------------------------
+
+Lines = dict[tuple[str | int, ...], int]
+
+
+def read_document(source: str | Path | dict[str, Any]) -> tuple[Any, Lines, str]:
+    """Plain data, the line of each place in it, and what to call it in messages."""
+    if isinstance(source, dict):
+        return source, {}, "the instance"
+    path = Path(source)
+    if not path.is_file():
+        beside = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
+        near = nearest(path.name, beside)
+        raise InstanceNotFoundError(
+            f"There is no instance document {str(path)!r}.",
+            f"did you mean {near!r}?" if near else "`propend init DIR --data PATH` writes a first one.",
+            path=str(path),
+        )
+    raw = path.read_bytes()
+    if len(raw) > MAX_DOCUMENT_BYTES:
+        raise ConfigurationError(
+            [Mistake("document", f"{len(raw):,} bytes; at most {MAX_DOCUMENT_BYTES:,} are read")], path.name
+        )
+    try:
+        text = raw.decode("utf-8-sig")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        document = yaml.load(text, Loader=_NoDuplicates)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}" if mark else "document"
+        problem = getattr(error, "problem", None) or str(error)
+        raise ConfigurationError([Mistake(place, f"not valid YAML: {problem}")], path.name) from None
+    lines: Lines = {}
+    if node is not None:
+        _note_lines(node, (), lines)
+    return document, lines, path.name
+
+
+class _NoDuplicates(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice, which YAML would silently let win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value!r} stands there twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _note_lines(node: yaml.Node, place: tuple[str | int, ...], lines: Lines) -> None:
+    lines[place] = node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        for key, child in node.value:
+            _note_lines(child, (*place, str(key.value)), lines)
+            lines[(*place, str(key.value))] = key.start_mark.line + 1
+    elif isinstance(node, yaml.SequenceNode):
+        for index, child in enumerate(node.value):
+            _note_lines(child, (*place, index), lines)
+
+
+def parse_instance(document: Any, lines: Lines) -> tuple[Instance | None, list[Mistake]]:
+    """The instance if the document is valid, else every mistake of form in it."""
+    if not isinstance(document, dict):
+        return None, [
+            Mistake("document", f"a mapping with name, data and goal is needed, not {document!r:.80}")
+        ]
+    try:
+        return Instance.model_validate(document), []
+    except ValidationError as error:
+        return None, _mistakes(error, lines)
+    except RecursionError:
+        return None, [Mistake("document", "nested too deeply to be a goal")]
+
+
+_INVENTED_PLACES = frozenset({"group", "items", "Group", "Did", "Measure", "Then", "str", "int", "Days"})
+
+
+def _mistakes(error: ValidationError, lines: Lines) -> list[Mistake]:
+    found: list[Mistake] = []
+    short_items = [e["loc"] for e in error.errors() if e["type"] != "too_short"]
+    for one in error.errors():
+        place = tuple(p for p in one["loc"] if p not in _INVENTED_PLACES and not str(p).startswith("tuple["))
+        if one["type"] == "too_short" and any(loc[: len(one["loc"])] == one["loc"] for loc in short_items):
+            continue  # pydantic counts only the valid items; the invalid ones are already listed
+        mistake = Mistake(_place(place, lines), *_problem(one, place))
+        if mistake not in found:
+            found.append(mistake)
+    return found
+
+
+def _place(place: Sequence[str | int], lines: Lines) -> str:
+    text = ""
+    for part in place:
+        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    known = tuple(place)
+    while known and known not in lines:
+        known = known[:-1]
+    return (text or "document") + (f" (line {lines[known]})" if known in lines and known else "")
+
+
+def _problem(one: Any, place: Sequence[str | int]) -> tuple[str, str]:
+    kind, message = one["type"], str(one["msg"])
+    if kind == "extra_forbidden":
+        key = str(place[-1])
+        valid = _valid_keys(place)
+        return f"unknown key {key!r}; allowed here: {', '.join(sorted(valid))}", nearest(key, valid)
+    if kind == "missing":
+        return "is missing and needed", ""
+    if kind == "literal_error":
+        expected = str(one["ctx"]["expected"])
+        given = one["input"]
+        return f"{given!r:.80} is not one of {expected}", nearest(
+            str(given), re.findall(r"'([^']*)'", expected)
+        )
+    if kind == "too_short":
+        return "the list is empty; at least one item is needed", ""
+    text = message.removeprefix("Value error, ").removeprefix("Input should be ")
+    return (text if kind == "value_error" else f"{one['input']!r:.80} is not {text}"), ""
+
+
+def _valid_keys(place: Sequence[str | int]) -> set[str]:
+    names = [p for p in place[:-1] if isinstance(p, str)]
+    section = names[0] if names else ""
+    models: dict[str, tuple[type[Part], ...]] = {
+        "": (Instance,),
+        "options": (Options,),
+        "data": (Columns,) if "columns" in names else (Source,) if "events" in names else (Attributes,)
+        if "attributes" in names else (Data,),
+        "events": (NamedEvent,),
+    }  # fmt: skip
+    if section in models:
+        fields = [f for model in models[section] for f in model.model_fields.items()]
+        return {field.alias or name for name, field in fields}
+    atoms = {"did", "at_least", "at_most", "within", "then", "sum", "avg", "max", "min", "count_distinct"}
+    bounds = {"gt", "gte", "lt", "lte", "eq"}
+    goal_only = {"from", "first_time"} if section == "goal" else set()
+    return {"all_of", "any_of", "none_of", "not_all_of"} | atoms | bounds | goal_only
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value

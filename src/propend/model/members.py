@@ -1,0 +1,230 @@
+"""The two members of the model: boosted trees and a regularised logistic regression.
+
+Both are fitted on fixed numbers of threads with fixed seeds, so that a result does not depend on the
+machine's cores. Settings follow reference/science.md, recommended recipe 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import xgboost as xgb
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+Matrix = NDArray[np.float32]
+Float = NDArray[np.float64]
+Labels = NDArray[np.uint8]
+
+LEARNING_RATE = 0.05
+MAX_ROUNDS = 400
+PATIENCE = 40
+MAX_DEPTH = 5
+THREADS_PER_FIT = 1
+"""XGBoost's sums depend on the number of threads: one each, several fits side by side."""
+
+MAX_LOGISTIC_ROWS = 40_000
+STRENGTHS = (0.0003, 0.003, 0.03, 0.3)
+Z_LIMIT = 6.0
+
+
+# --- boosted trees --------------------------------------------------------------------------------------
+
+
+def tree_parameters(base_rate: float, seed: int) -> dict[str, object]:
+    """XGBoost's settings; a leaf holds about thirty rows' worth of information."""
+    information = base_rate * (1.0 - base_rate)
+    return {
+        "objective": "binary:logistic",
+        "eval_metric": "logloss",
+        "tree_method": "hist",
+        "max_bin": 128,
+        "eta": LEARNING_RATE,
+        "max_depth": MAX_DEPTH,
+        "min_child_weight": float(np.clip(30.0 * information, 1.0, 8.0)),
+        "colsample_bytree": 0.5,
+        "subsample": 0.8,
+        "lambda": 8.0,
+        "base_score": float(np.clip(base_rate, 1e-6, 1 - 1e-6)),
+        "nthread": THREADS_PER_FIT,
+        "seed": seed,
+    }
+
+
+def matrix_for_trees(X: Matrix, label: Labels | None = None) -> xgb.DMatrix:
+    """The library's own form of a matrix; NaN is missing."""
+    return xgb.DMatrix(X, label=label, missing=np.nan, nthread=THREADS_PER_FIT)
+
+
+def fit_trees(X: Matrix, label: Labels, rounds: int, seeds: Sequence[int]) -> tuple[xgb.Booster, ...]:
+    """One ensemble per seed, fitted side by side."""
+    data = matrix_for_trees(X, label)
+    rate = float(label.mean())
+
+    def fit(seed: int) -> xgb.Booster:
+        return xgb.train(tree_parameters(rate, seed), data, num_boost_round=rounds)
+
+    with ThreadPoolExecutor(2) as pool:
+        return tuple(pool.map(fit, seeds))
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Log-odds for rows by models that had not seen their profiles, and the choice behind them."""
+
+    margin: Float
+    choice: float
+
+
+def cross_fit_trees(X: Matrix, label: Labels, fold: NDArray[np.int64], seed: int) -> OutOfFold:
+    """Out-of-fold margins of trees, at the number of rounds with the least mean log loss.
+
+    Args:
+        fold: int64[N]; all rows of a profile are in one fold.
+    """
+    folds = range(int(fold.max()) + 1)
+
+    def fit(k: int) -> tuple[xgb.Booster, list[float]]:
+        inside, outside = fold != k, fold == k
+        log: dict[str, dict[str, list[float]]] = {}
+        held = matrix_for_trees(X[outside], label[outside])
+        booster = xgb.train(
+            tree_parameters(float(label[inside].mean()), seed + k),
+            matrix_for_trees(X[inside], label[inside]),
+            num_boost_round=MAX_ROUNDS,
+            evals=[(held, "held")],
+            evals_result=log,
+            early_stopping_rounds=PATIENCE,
+            verbose_eval=False,
+        )
+        return booster, log["held"]["logloss"]
+
+    with ThreadPoolExecutor(2) as pool:
+        fitted = list(pool.map(fit, folds))
+    shortest = min(len(curve) for _, curve in fitted)
+    sizes = np.array([float(np.sum(fold == k)) for k in folds])
+    mean_curve = np.average([curve[:shortest] for _, curve in fitted], axis=0, weights=sizes)
+    rounds = int(np.argmin(mean_curve)) + 1
+    margin = np.empty(len(label), dtype=np.float64)
+    for k, (booster, _) in enumerate(fitted):
+        rows = fold == k
+        margin[rows] = booster.predict(
+            matrix_for_trees(X[rows]), output_margin=True, iteration_range=(0, rounds)
+        )
+    return OutOfFold(margin, rounds)
+
+
+# --- logistic regression --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How features become the columns of the linear member.
+
+    Heavy-tailed features enter as signed logarithms; missing values stand at the mean and are told by
+    an indicator column where they are neither rare nor nearly everywhere.
+
+    Attributes:
+        heavy: bool[F].
+        center, scale: float64[F] of the transformed feature.
+        indicated: int64[M] features with an indicator column.
+        missing_share: float64[M] their share of missing values.
+    """
+
+    heavy: NDArray[np.bool_]
+    center: Float
+    scale: Float
+    indicated: NDArray[np.int64]
+    missing_share: Float
+
+    @classmethod
+    def fit(cls, X: Matrix, heavy: NDArray[np.bool_]) -> Scaling:
+        raw = _transform(X, heavy)
+        missing = np.isnan(raw)
+        share = missing.mean(axis=0)
+        filled = np.where(missing, 0.0, raw)
+        known = np.maximum((~missing).sum(axis=0), 1)
+        center = filled.sum(axis=0) / known
+        spread = np.where(missing, 0.0, (raw - center) ** 2).sum(axis=0) / known
+        scale = np.sqrt(spread)
+        indicated = np.flatnonzero((share > 0.01) & (share < 0.99)).astype(np.int64)
+        return cls(heavy, center, np.where(scale > 1e-9, scale, 1.0), indicated, share[indicated])
+
+    def __call__(self, X: Matrix) -> Matrix:
+        """float32[N, F + M]: standardised features, then centred indicators."""
+        z = (_transform(X, self.heavy) - self.center) / self.scale
+        missing = np.isnan(X[:, self.indicated]).astype(np.float64) - self.missing_share
+        z = np.clip(np.where(np.isnan(z), 0.0, z), -Z_LIMIT, Z_LIMIT)
+        return np.hstack([z, missing]).astype(np.float32)
+
+    @property
+    def feature_of_column(self) -> NDArray[np.int64]:
+        """int64[F + M]: the feature each column belongs to."""
+        return np.concatenate([np.arange(len(self.heavy)), self.indicated]).astype(np.int64)
+
+
+def _transform(X: Matrix, heavy: NDArray[np.bool_]) -> Float:
+    raw = X.astype(np.float64)
+    raw[np.isinf(raw)] = np.nan
+    raw[:, heavy] = np.sign(raw[:, heavy]) * np.log1p(np.abs(raw[:, heavy]))
+    return raw
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """A fitted linear member: ``margin = Z @ coefficients + intercept``."""
+
+    scaling: Scaling
+    coefficients: Float
+    intercept: float
+    center: Float
+
+    def margin(self, X: Matrix) -> Float:
+        z = self.scaling(X).astype(np.float64)
+        return np.asarray(z @ self.coefficients + self.intercept, dtype=np.float64)
+
+
+def _regression(Z: Matrix, label: Labels, strength: float) -> tuple[Float, float]:
+    fitted = LogisticRegression(C=strength, solver="lbfgs", max_iter=1000, tol=1e-4).fit(
+        Z.astype(np.float64), label
+    )
+    return fitted.coef_[0].astype(np.float64), float(fitted.intercept_[0])
+
+
+def _thin(n: int) -> slice:
+    return slice(None, None, max(1, n // MAX_LOGISTIC_ROWS))
+
+
+def fit_logistic(X: Matrix, label: Labels, heavy: NDArray[np.bool_], strength: float) -> Logistic:
+    """The linear member at one strength, on at most ``MAX_LOGISTIC_ROWS`` evenly taken rows."""
+    rows = _thin(len(label))
+    scaling = Scaling.fit(X[rows], heavy)
+    Z = scaling(X[rows])
+    coefficients, intercept = _regression(Z, label[rows], strength)
+    return Logistic(scaling, coefficients, intercept, Z.mean(axis=0).astype(np.float64))
+
+
+def cross_fit_logistic(
+    X: Matrix, label: Labels, heavy: NDArray[np.bool_], fold: NDArray[np.int64]
+) -> OutOfFold:
+    """Out-of-fold margins at the strength with the least log loss over the folds."""
+    folds = range(int(fold.max()) + 1)
+    margins = np.empty((len(STRENGTHS), len(label)), dtype=np.float64)
+
+    def fit(k: int) -> None:
+        inside, outside = np.flatnonzero(fold != k), fold == k
+        inside = inside[_thin(len(inside))]
+        scaling = Scaling.fit(X[inside], heavy)
+        Z, held = scaling(X[inside]), scaling(X[outside]).astype(np.float64)
+        for s, strength in enumerate(STRENGTHS):
+            coefficients, intercept = _regression(Z, label[inside], strength)
+            margins[s, outside] = held @ coefficients + intercept
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(fit, folds))
+    losses = [float(np.mean(np.logaddexp(0.0, m) - label * m)) for m in margins]
+    best = int(np.argmin(losses))
+    return OutOfFold(margins[best], STRENGTHS[best])

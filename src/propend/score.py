@@ -1,0 +1,255 @@
+"""From probabilities to scores: score, percentile, bucket, factors, in the one output shape.
+
+The score compares a profile's odds with those of the average scored profile (decision 0004): 50 is the
+average, 75 is three times its odds, 25 a third. It is not a probability (spec OUT-01).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from propend.explain.factors import (
+    IMPORTANCES,
+    Explained,
+    Explainer,
+    bucket_factors,
+    global_factors,
+    name_factors,
+    typical_text,
+    value_texts,
+)
+from propend.model.calibrate import logit, sigmoid
+
+Float = NDArray[np.float64]
+
+BUCKETS = ("low", "medium", "high")
+FACTOR_TYPE = pa.struct(
+    [
+        ("code", pa.string()),
+        ("label", pa.string()),
+        ("value", pa.string()),
+        ("typical", pa.string()),
+        ("impact", pa.float32()),
+        ("importance", pa.string()),
+    ]
+)
+SCORES_SCHEMA = pa.schema(
+    [
+        ("profile_id", pa.string()),
+        ("score", pa.float32()),
+        ("probability", pa.float64()),
+        ("percentile", pa.int16()),
+        ("bucket", pa.string()),
+        ("times_average", pa.float32()),
+        ("propensity_type", pa.string()),
+        ("scored_at", pa.timestamp("us", tz="UTC")),
+        ("expires_at", pa.timestamp("us", tz="UTC")),
+        ("factors", pa.list_(FACTOR_TYPE)),
+        ("run_id", pa.string()),
+        ("instance", pa.string()),
+    ]
+)
+HISTOGRAM_BIN = 5
+EXAMPLES_PER_BUCKET = 2
+PICTURE_ROWS = 50_000
+
+
+def scores_of(probability: Float) -> NDArray[np.float32]:
+    """float32[N] in 0..100: the odds relative to those of the mean probability, on a logistic scale."""
+    if len(probability) == 0:
+        return np.zeros(0, np.float32)
+    relative = logit(probability) - logit(float(probability.mean()))
+    return (100.0 * sigmoid(relative)).astype(np.float32)
+
+
+def percentiles_of(probability: Float) -> NDArray[np.int16]:
+    """int16[N] in 1..100: rank among the scored; equal probabilities share their middle rank."""
+    if len(probability) == 0:
+        return np.zeros(0, np.int16)
+    ordered = np.sort(probability)
+    below = np.searchsorted(ordered, probability, side="left")
+    up_to = np.searchsorted(ordered, probability, side="right")
+    middle = (below + up_to) / 2.0 / len(ordered)
+    return np.clip(np.ceil(100.0 * middle), 1, 100).astype(np.int16)
+
+
+def buckets_of(score: NDArray[np.float32], edges: tuple[float, float] = (25.0, 75.0)) -> NDArray[np.int8]:
+    """int8[N]: 0 low [0, first edge), 1 medium [first, second), 2 high [second, 100]; no gaps."""
+    return np.searchsorted(np.asarray(edges, dtype=np.float64), score, side="right").astype(np.int8)
+
+
+@dataclass(frozen=True)
+class ScoringContext:
+    """What every row of a run's scores shares."""
+
+    propensity_type: str
+    scored_at: datetime
+    expires_at: datetime
+    run_id: str
+    instance: str
+    bucket_edges: tuple[float, float] = (25.0, 75.0)
+    factors: int = 5
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of a run, and what its pictures need.
+
+    Attributes:
+        table: the output, sorted by ``profile_id`` (``SCORES_SCHEMA``).
+        probability, score: in the order of the rows given, not of the table.
+        bucket: int8[N], likewise.
+        explained: contributions and shown values, likewise.
+    """
+
+    table: pa.Table
+    probability: Float
+    score: NDArray[np.float32]
+    bucket: NDArray[np.int8]
+    explained: Explained
+
+
+def score_rows(
+    profile_ids: NDArray[np.object_], X: NDArray[np.float32], explainer: Explainer, context: ScoringContext
+) -> Scored:
+    """Score and explain every row.
+
+    Args:
+        profile_ids: str[N].
+        X: float32[N, F], all features of the plan.
+        explainer: of the fitted model.
+        context: what the rows share.
+    """
+    contributions = explainer.contributions(X)
+    probability = explainer.model.probability(X)
+    score = scores_of(probability)
+    bucket = buckets_of(score, context.bucket_edges)
+    explained = Explained(contributions, explainer.shown(X), name_factors(contributions, context.factors))
+    mean = float(probability.mean()) if len(probability) else 1.0
+    n = len(profile_ids)
+    table = pa.table(
+        [
+            pa.array(profile_ids, pa.string()),
+            pa.array(score),
+            pa.array(probability),
+            pa.array(percentiles_of(probability)),
+            pa.DictionaryArray.from_arrays(pa.array(bucket), pa.array(BUCKETS)).cast(pa.string()),
+            pa.array((probability / mean).astype(np.float32)),
+            pa.repeat(pa.scalar(context.propensity_type, pa.string()), n),
+            pa.repeat(pa.scalar(context.scored_at, pa.timestamp("us", tz="UTC")), n),
+            pa.repeat(pa.scalar(context.expires_at, pa.timestamp("us", tz="UTC")), n),
+            _factor_lists(explainer, explained),
+            pa.repeat(pa.scalar(context.run_id, pa.string()), n),
+            pa.repeat(pa.scalar(context.instance, pa.string()), n),
+        ],
+        schema=SCORES_SCHEMA,
+    )
+    return Scored(table.sort_by("profile_id"), probability, score, bucket, explained)
+
+
+def _factor_lists(explainer: Explainer, explained: Explained) -> pa.ListArray:
+    named = explained.named
+    rows = np.repeat(np.arange(len(named.offsets) - 1), np.diff(named.offsets))
+    value = np.empty(len(named.factor), dtype=object)
+    typical = []
+    for g in range(len(explainer.factors)):
+        feature = explainer.features[explainer.representative[g]]
+        typical.append(typical_text(feature, explained.shown[:, g]))
+        here = named.factor == g
+        value[here] = value_texts(feature, explained.shown[rows[here], g])
+    which = pa.array(named.factor.astype(np.int32))
+
+    def words(texts: list[str] | tuple[str, ...]) -> pa.Array:
+        return pa.array(texts, pa.string()).take(which)
+
+    struct = pa.StructArray.from_arrays(
+        [
+            words([f.code for f in explainer.factors]),
+            words([f.label for f in explainer.factors]),
+            pa.array(value, pa.string()),
+            words(typical),
+            pa.array(named.impact),
+            pa.array(IMPORTANCES, pa.string()).take(pa.array(named.importance)),
+        ],
+        fields=list(FACTOR_TYPE),
+    )
+    return pa.ListArray.from_arrays(pa.array(named.offsets.astype(np.int32)), struct)
+
+
+# --- what a run's scores look like together ----------------------------------------------------------------
+
+
+def insights(scored: Scored, explainer: Explainer, context: ScoringContext) -> dict[str, Any]:
+    """The document behind the pictures: histogram, buckets with their factors, global factors, examples."""
+    n = len(scored.probability)
+    thin = slice(None, None, max(1, n // PICTURE_ROWS))
+    explained = _thinned(scored.explained, thin, context.factors)
+    bucket = scored.bucket[thin]
+    low, high = context.bucket_edges
+    spans = {"low": (0.0, low), "medium": (low, high), "high": (high, 100.0)}
+    buckets = []
+    for code, name in reversed(list(enumerate(BUCKETS))):
+        members = scored.bucket == code
+        expected = float(scored.probability[members].mean()) if members.any() else 0.0
+        buckets.append(
+            {
+                "bucket": name,
+                "score_from": spans[name][0],
+                "score_to": spans[name][1],
+                "n": int(members.sum()),
+                "share": float(members.mean()) if n else 0.0,
+                "expected_rate": expected,
+                "expected_positives": float(scored.probability[members].sum()),
+                "factors": bucket_factors(explainer, explained, bucket == code),
+            }
+        )
+    return {
+        "population": n,
+        "mean_probability": float(scored.probability.mean()) if n else 0.0,
+        "score_histogram": _histogram(scored.score, context.bucket_edges),
+        "buckets": buckets,
+        "factors": global_factors(explainer, explained),
+        "examples": _examples(scored),
+    }
+
+
+def _thinned(given: Explained, thin: slice, factors: int) -> Explained:
+    contributions = given.contributions[thin]
+    return Explained(contributions, given.shown[thin], name_factors(contributions, factors))
+
+
+def _histogram(score: NDArray[np.float32], edges: tuple[float, float]) -> list[dict[str, Any]]:
+    cuts = np.unique(np.concatenate([np.arange(0, 101, HISTOGRAM_BIN, dtype=np.float64), edges]))
+    place = np.clip(np.searchsorted(cuts, score, side="right") - 1, 0, len(cuts) - 2)
+    counts = np.bincount(place, minlength=len(cuts) - 1)
+    names = buckets_of(cuts[:-1].astype(np.float32), edges)
+    return [
+        {
+            "score_from": float(cuts[i]),
+            "score_to": float(cuts[i + 1]),
+            "bucket": BUCKETS[names[i]],
+            "n": int(counts[i]),
+        }
+        for i in range(len(counts))
+    ]
+
+
+def _examples(scored: Scored) -> list[dict[str, Any]]:
+    """Profiles in the middle of each bucket, as rows of the output."""
+    table, out = scored.table, []
+    names = np.array(table.column("bucket").to_pylist(), dtype=object)
+    order = np.argsort(table.column("probability").to_numpy(), kind="stable")
+    for name in reversed(BUCKETS):
+        members = order[names[order] == name]
+        for k in range(min(EXAMPLES_PER_BUCKET, len(members))):
+            row = members[(2 * k + 1) * len(members) // (2 * EXAMPLES_PER_BUCKET)]
+            plain = table.slice(int(row), 1).to_pylist()[0]
+            keep = ("profile_id", "score", "probability", "percentile", "bucket", "times_average", "factors")
+            out.append({key: plain[key] for key in keep})
+    return out

@@ -1,0 +1,375 @@
+"""Population, labels and features: one piece of code for training, proof and scoring.
+
+``survey`` stands at every cutoff at once and evaluates the instance's lines for every profile;
+``rows_at`` picks the snapshots; ``feature_matrix`` describes them.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from propend.events import DAY_US, AttributeRows, EventLog, Partition
+from propend.snapshots.kernel import compute_features, evaluate_lines
+from propend.snapshots.plan import NUMBER_OPS, TEXT_OPS, Channel, Op, Plan, PlanInput, Vocabulary, plural
+from propend.snapshots.program import Program
+
+MAX_KIND_CHANNELS = 20
+MAX_VALUE_CHANNELS = 12
+MIN_VALUE_PROFILES = 30
+MAX_ATTRIBUTE_VALUES = 12
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Every line of the program, for every profile at every cutoff.
+
+    Attributes:
+        program: whose lines were evaluated.
+        cutoffs: day numbers, ascending.
+        profile_ids: str[P] in canonical order.
+        keys: uint64[P], stable hashes of the ids.
+        masks: uint64[P, K]; bit ``j`` says whether line ``j`` holds.
+    """
+
+    program: Program
+    cutoffs: tuple[int, ...]
+    profile_ids: NDArray[np.object_]
+    keys: NDArray[np.uint64]
+    masks: NDArray[np.uint64]
+
+    def holds(self, line: int) -> NDArray[np.bool_]:
+        """bool[P, K]: whether one line holds."""
+        return (self.masks >> np.uint64(line)) & np.uint64(1) == np.uint64(1)
+
+    def _all(self, *roles: str) -> NDArray[np.bool_]:
+        mask = np.uint64(self.program.mask_of(*roles))
+        return (self.masks & mask) == mask
+
+    @property
+    def population(self) -> NDArray[np.bool_]:
+        """bool[P, K]: eligible and not gone before the cutoff; looks at nothing from the cutoff on."""
+        return self._all("eligible", "exit_before")
+
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """bool[P, K]: in the population, observed to the end and not through with the goal in the gap."""
+        in_gap = (self.masks & np.uint64(self.program.mask_of("gap"))) != np.uint64(0)
+        return self.population & self._all("exit_within") & ~in_gap
+
+    @property
+    def met(self) -> NDArray[np.bool_]:
+        """bool[P, K]: met the goal in the outcome window."""
+        return self._all("goal")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Snapshots: one row each, ordered by profile and cutoff.
+
+    Attributes:
+        profile: int64[N], positions in ``Survey.profile_ids``.
+        cutoff: int64[N], day numbers.
+        label: uint8[N]; 0 where not known.
+    """
+
+    profile: NDArray[np.int64]
+    cutoff: NDArray[np.int64]
+    label: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.profile)
+
+    def where(self, chosen: NDArray[np.bool_]) -> Rows:
+        return Rows(self.profile[chosen], self.cutoff[chosen], self.label[chosen])
+
+
+def survey(log: EventLog, program: Program, cutoffs: Iterable[int]) -> Survey:
+    """Evaluate every line at every cutoff (day numbers) in one pass over the partitions."""
+    days = tuple(sorted(set(cutoffs)))
+    instants = np.array(days, dtype=np.int64) * DAY_US
+    masks, ids, keys = [], [], []
+    for part in log.partitions():
+        out = np.zeros((part.profiles, len(days)), dtype=np.uint64)
+        evaluate_lines(
+            part.offsets, part.at, part.bits, part.value, part.numbers, part.texts, instants,
+            program.atoms, program.bounds, program.steps, program.line_offsets, program.sequence, out,
+        )  # fmt: skip
+        masks.append(out)
+        ids.append(part.profile_ids)
+        keys.append(part.keys)
+    return Survey(program, days, np.concatenate(ids), np.concatenate(keys), np.concatenate(masks))
+
+
+def rows_at(given: Survey, cutoffs: Sequence[int], *, labelled: bool, share: float = 1.0) -> Rows:
+    """The snapshots at some of the surveyed cutoffs.
+
+    Args:
+        cutoffs: day numbers.
+        labelled: only snapshots whose label is known; else the whole population, labels 0.
+        share: keep about this share of the profiles, chosen by their keys.
+    """
+    columns = [given.cutoffs.index(c) for c in cutoffs]
+    inside = (given.labelled if labelled else given.population)[:, columns]
+    if share < 1.0:
+        inside = inside & (given.keys < np.uint64(int(share * 2.0**64)))[:, None]
+    profile, column = np.nonzero(inside)
+    met = given.met[:, columns][profile, column] if labelled else np.zeros(len(profile), dtype=bool)
+    days = np.array([given.cutoffs[c] for c in columns], dtype=np.int64)
+    return Rows(profile.astype(np.int64), days[column], met.astype(np.uint8))
+
+
+def feature_matrix(log: EventLog, plan: Plan, rows: Rows) -> NDArray[np.float32]:
+    """float32[N, F]: every feature of every snapshot, NaN where there is nothing to say."""
+    out = np.empty((len(rows), len(plan.features)), dtype=np.float32)
+    base = 0
+    for part in log.partitions():
+        first, end = np.searchsorted(rows.profile, (base, base + part.profiles))
+        if end > first:
+            _fill(
+                part,
+                log,
+                plan,
+                rows.profile[first:end] - base,
+                rows.cutoff[first:end] * DAY_US,
+                out[first:end],
+            )
+        base += part.profiles
+    return out
+
+
+def _fill(
+    part: Partition,
+    log: EventLog,
+    plan: Plan,
+    profile: NDArray[np.int64],
+    cutoff: NDArray[np.int64],
+    out: NDArray[np.float32],
+) -> None:
+    routes = _routes(plan, log)
+    attributes = part.attributes or _no_attributes()
+    n_blocks = max(1, min(len(profile) // 64, 8 * numba.get_num_threads()))
+    blocks = np.linspace(0, len(profile), n_blocks + 1).astype(np.int64)
+    compute_features(
+        part.offsets, part.at, part.kind, part.bits, part.value, part.numbers, part.texts,
+        attributes.offsets, attributes.at, attributes.numbers, attributes.texts,
+        profile, cutoff, np.array(plan.windows, dtype=np.int64), _table(plan, log),
+        routes.of_kind, routes.of_bit, routes.value_offsets, routes.of_value,
+        len(plan.channels), np.diff(routes.value_offsets), blocks, out,
+    )  # fmt: skip
+
+
+def _no_attributes() -> AttributeRows:
+    return AttributeRows(
+        np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros((0, 0)), np.zeros((0, 0), np.int32)
+    )
+
+
+@dataclass(frozen=True)
+class _Routes:
+    """Which channel an event of this kind, with this bit, with this value belongs to; -1 for none."""
+
+    of_kind: NDArray[np.int64]
+    of_bit: NDArray[np.int64]
+    value_offsets: NDArray[np.int64]
+    of_value: NDArray[np.int64]
+
+
+def _routes(plan: Plan, log: EventLog) -> _Routes:
+    sizes = [len(v) for v in log.vocabularies]
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    kinds = {k: i for i, k in enumerate(log.kinds)}
+    bits = {s.name: b for b, s in enumerate(log.request.selectors)}
+    fields = {f: t for t, f in enumerate(log.request.text_fields)}
+    of_kind = np.full(max(len(log.kinds), 1), -1, dtype=np.int64)
+    of_bit = np.full(64, -1, dtype=np.int64)
+    of_value = np.full(offsets[-1], -1, dtype=np.int64)
+    for i, channel in enumerate(plan.channels):
+        if channel.source == "kind" and channel.name in kinds:
+            of_kind[kinds[channel.name]] = i
+        elif channel.source == "bit":
+            of_bit[bits[channel.name]] = i
+        elif channel.source == "value":
+            code = _code(log.vocabularies[fields[channel.name]], channel.value)
+            if code >= 0:
+                of_value[offsets[fields[channel.name]] + code] = i
+    return _Routes(of_kind, of_bit, offsets, of_value)
+
+
+def _code(vocabulary: Sequence[str], value: str) -> int:
+    """Position of a value in an ascending vocabulary; -2, which no event has, where it is absent."""
+    i = bisect.bisect_left(vocabulary, value)
+    return i if i < len(vocabulary) and vocabulary[i] == value else -2
+
+
+def _table(plan: Plan, log: EventLog) -> NDArray[np.int64]:
+    """int64[F, 4] for the kernel: op, channel or field position, window position, argument."""
+    window = {w: i for i, w in enumerate(plan.windows)}
+    rows = []
+    for f in plan.features:
+        place, argument = f.channel, f.argument
+        if f.op is Op.TREND:
+            argument = window[f.argument]
+        elif f.op in TEXT_OPS:
+            place = log.request.text_fields.index(f.field)
+            argument = _code(log.vocabularies[place], f.value)
+        elif f.op in NUMBER_OPS:
+            place = log.request.number_fields.index(f.field)
+        elif f.op is Op.ATTRIBUTE_NUMBER:
+            place = log.attribute_numbers.index(f.field)
+        elif f.op is Op.ATTRIBUTE_TEXT_IS:
+            place = log.attribute_texts.index(f.field)
+            argument = _code(log.attribute_vocabularies[place], f.value)
+        rows.append((f.op, place, window[f.window_days], argument))
+    return np.array(rows, dtype=np.int64).reshape(-1, 4)
+
+
+# --- what the plan is made from -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Support:
+    """How many profiles show what, counted on events before one cutoff.
+
+    Attributes:
+        profiles: profiles with any event.
+        kinds, bits: profiles per kind and per bit.
+        values: profiles per value of each text field.
+        valued_kinds, valued_bits: events with a value per kind and bit.
+        attribute_values: profiles per value of each attribute text.
+        timed: whether any event has a time of day.
+    """
+
+    profiles: int
+    kinds: NDArray[np.int64]
+    bits: NDArray[np.int64]
+    values: tuple[NDArray[np.int64], ...]
+    valued_kinds: NDArray[np.int64]
+    valued_bits: NDArray[np.int64]
+    attribute_values: tuple[NDArray[np.int64], ...]
+    timed: bool
+
+
+def count_support(log: EventLog, before_day: int) -> Support:
+    """Support of every kind, bit and value on events strictly before a cutoff (day number)."""
+    limit = before_day * DAY_US
+    n_kinds, sizes = len(log.kinds), [len(v) for v in log.vocabularies]
+    kinds, valued_kinds = np.zeros(n_kinds, np.int64), np.zeros(n_kinds, np.int64)
+    bits, valued_bits = np.zeros(64, np.int64), np.zeros(64, np.int64)
+    values = [np.zeros(s, np.int64) for s in sizes]
+    attribute_values = [np.zeros(len(v), np.int64) for v in log.attribute_vocabularies]
+    profiles, timed = 0, False
+    for part in log.partitions():
+        owner = np.repeat(np.arange(part.profiles), np.diff(part.offsets))
+        past = part.at < limit
+        has_value = past & ~np.isnan(part.value)
+        profiles += len(np.unique(owner[past]))
+        timed = timed or bool(np.any(part.at[past] % DAY_US))
+        kinds += _profiles_per_code(owner[past], part.kind[past], n_kinds)
+        valued_kinds += np.bincount(part.kind[has_value], minlength=n_kinds)
+        for b in range(len(log.request.selectors)):
+            on = (part.bits >> np.uint64(b)) & np.uint64(1) == np.uint64(1)
+            bits[b] += len(np.unique(owner[past & on]))
+            valued_bits[b] += int(np.sum(has_value & on))
+        for t, size in enumerate(sizes):
+            known = past & (part.texts[t] >= 0)
+            values[t] += _profiles_per_code(owner[known], part.texts[t][known], size)
+        if part.attributes is not None:
+            _count_attributes(part.attributes, limit, attribute_values)
+    return Support(
+        profiles, kinds, bits, tuple(values), valued_kinds, valued_bits, tuple(attribute_values), timed
+    )
+
+
+def _profiles_per_code(owner: NDArray[np.int64], codes: NDArray[np.int32], size: int) -> NDArray[np.int64]:
+    pairs = np.unique(owner * np.int64(max(size, 1)) + codes)
+    return np.bincount(pairs % max(size, 1), minlength=size).astype(np.int64)
+
+
+def _count_attributes(rows: AttributeRows, limit: int, counts: list[NDArray[np.int64]]) -> None:
+    owner = np.repeat(np.arange(len(rows.offsets) - 1), np.diff(rows.offsets))
+    for t, count in enumerate(counts):
+        known = (rows.at < limit) & (rows.texts[t] >= 0)
+        count += _profiles_per_code(owner[known], rows.texts[t][known], len(count))
+
+
+def plan_input(
+    log: EventLog,
+    support: Support,
+    windows: tuple[int, ...],
+    value_name: str,
+    feature_numbers: Sequence[str],
+    feature_texts: Sequence[str],
+) -> PlanInput:
+    """Channels and fields worth features, in a stable order: all events, named events, kinds, values."""
+    request = log.request
+    texts = tuple(
+        Vocabulary(name, _top(log.vocabularies[t], support.values[t], support.profiles, MAX_VALUE_CHANNELS))
+        for t, name in enumerate(request.text_fields)
+        if name in feature_texts
+    )
+    attribute_texts = tuple(
+        Vocabulary(name, _top(values, counts, 0, MAX_ATTRIBUTE_VALUES))
+        for name, values, counts in zip(
+            log.attribute_texts, log.attribute_vocabularies, support.attribute_values, strict=True
+        )
+    )
+    return PlanInput(
+        channels=(*_event_channels(log, support), *_value_channels(texts)),
+        windows=windows,
+        value_name=value_name,
+        numbers=tuple(n for n in request.number_fields if n in feature_numbers),
+        texts=texts,
+        attribute_numbers=tuple(log.attribute_numbers),
+        attribute_texts=attribute_texts,
+        timed=support.timed,
+    )
+
+
+def _event_channels(log: EventLog, support: Support) -> list[Channel]:
+    valued = bool(support.valued_kinds.sum())
+    channels = [Channel("any", "", "", "any", "event", "events", valued=valued)]
+    taken: set[str] = set()
+    for b, selector in enumerate(log.request.selectors):
+        if support.bits[b] == 0:
+            continue
+        noun = selector.name.replace("_", " ")
+        has_value = bool(support.valued_bits[b])
+        channels.append(
+            Channel("bit", selector.name, "", selector.name, noun, plural(noun), valued=has_value)
+        )
+        if len(selector.event.kinds) == 1 and not selector.event.where:
+            taken.add(selector.event.kinds[0])
+    if len(log.kinds) == 1:
+        return channels
+    order = sorted(range(len(log.kinds)), key=lambda k: (-support.kinds[k], log.kinds[k]))
+    free = [k for k in order if support.kinds[k] > 0 and log.kinds[k] not in taken]
+    names = {c.key for c in channels}
+    for k in free[:MAX_KIND_CHANNELS]:
+        noun = log.kinds[k].replace("_", " ")
+        key = log.kinds[k] if log.kinds[k] not in names else f"kind_{log.kinds[k]}"
+        has_value = bool(support.valued_kinds[k])
+        channels.append(Channel("kind", log.kinds[k], "", key, noun, plural(noun), valued=has_value))
+    return channels
+
+
+def _value_channels(texts: Sequence[Vocabulary]) -> list[Channel]:
+    return [
+        Channel(
+            "value", text.name, value, f"{text.name}={value}", f"event with {text.name} {value}",
+            f"events with {text.name} {value}", rich=False,
+        )
+        for text in texts
+        for value in text.top
+    ]  # fmt: skip
+
+
+def _top(vocabulary: Sequence[str], counts: NDArray[np.int64], profiles: int, most: int) -> tuple[str, ...]:
+    enough = max(MIN_VALUE_PROFILES, profiles // 100) if profiles else MIN_VALUE_PROFILES
+    order = sorted(range(len(vocabulary)), key=lambda i: (-counts[i], vocabulary[i]))
+    return tuple(vocabulary[i] for i in order[:most] if counts[i] >= enough)

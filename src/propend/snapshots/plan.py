@@ -1,0 +1,430 @@
+"""The feature plan: which numbers describe a snapshot, each with a name, a sentence and a factor.
+
+A *channel* is a stream of a profile's events (all of them, one kind, one named event, one value of a
+field). A *family* is a function that makes features for channels and windows; adding one is one
+decorated function here. The kernel executes any list of features from a table of small op-codes; adding
+an aggregate is one op there and one line in the slow oracle of the tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Op(IntEnum):
+    """Aggregates the kernel knows. All look at ``[cutoff - window, cutoff)``."""
+
+    COUNT = 0  # events of the channel
+    SUM = 1  # of their values
+    MAX = 2  # of their values, missing without any
+    ACTIVE_DAYS = 3  # distinct local days with an event
+    DAYS_SINCE_LAST = 4  # missing without any
+    DAYS_SINCE_FIRST = 5  # within the look-back, missing without any
+    GAP_MEAN = 6  # days between consecutive active days, missing under two
+    GAP_DEVIATION = 7  # their standard deviation, missing under three
+    OVERDUE = 8  # days since the last active day over the mean gap
+    TREND = 9  # events in the short window over events in the long one, missing without any
+    VALUE_MEAN = 10  # missing without any
+    VALUE_LAST = 11  # value of the latest event that has one
+    SHARE = 12  # events of the channel over all events, missing without any
+    DISTINCT = 13  # distinct values of a text field over all events
+    NUMBER_MEAN = 14  # of a numeric field over all events
+    NUMBER_LAST = 15
+    NUMBER_SUM = 16
+    TEXT_LAST_IS = 17  # 1 if the latest value of a text field is this one, missing without any
+    PART_OF_DAY = 18  # share of events in a quarter of the day
+    WEEKEND = 19  # share of events on Saturday or Sunday
+    SESSIONS = 20  # visits separated by half an hour without events
+    ATTRIBUTE_NUMBER = 21  # of the latest attribute row true before the cutoff
+    ATTRIBUTE_TEXT_IS = 22
+    REPEAT_SPAN = 23  # days from the first to the last active day, 0 with one
+
+
+TEXT_OPS = frozenset({Op.DISTINCT, Op.TEXT_LAST_IS})
+NUMBER_OPS = frozenset({Op.NUMBER_MEAN, Op.NUMBER_LAST, Op.NUMBER_SUM})
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A stream of events that features are made for.
+
+    Attributes:
+        source: ``any``, ``kind``, ``bit`` or ``value``.
+        name: the kind, the named event or the text field; codes are looked up in the log at hand, so that
+            a saved plan works on data whose codes have moved.
+        value: the field's value, for ``value``.
+        key: short name for feature names.
+        one, many: what one event of it is called, and several.
+        rich: whether all families apply, or only counts and recency.
+        valued: whether its events carry values.
+    """
+
+    source: str
+    name: str
+    value: str
+    key: str
+    one: str
+    many: str
+    rich: bool = True
+    valued: bool = False
+
+
+@dataclass(frozen=True)
+class Factor:
+    """What several features together say."""
+
+    code: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One number per snapshot.
+
+    Attributes:
+        name: ``family__channel__window``, unique in a plan.
+        sentence: what it is, in words, after which the number can follow.
+        op: the aggregate.
+        channel: position in ``Plan.channels``; 0 for the ops over fields.
+        window_days: length of the window.
+        argument: second window in days (TREND), quarter (PART_OF_DAY), else 0.
+        field: text or numeric field, or attribute, for the ops over them.
+        value: the field's value, for the TEXT ops.
+        factor: what it says.
+        unit: ``days``, ``count``, ``money``, ``share``, ``ratio``, ``number`` or ``yes``.
+        family: the family that made it.
+        heavy: whether its distribution has a heavy tail, so that linear members see its logarithm.
+    """
+
+    name: str
+    sentence: str
+    op: Op
+    channel: int
+    window_days: int
+    factor: Factor
+    unit: str
+    argument: int = 0
+    field: str = ""
+    value: str = ""
+    family: str = ""
+    heavy: bool = True
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A text field and the values worth features of their own, best supported first."""
+
+    name: str
+    top: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PlanInput:
+    """What a plan is made from; all of it counted on events before the proof's cutoff.
+
+    Attributes:
+        channels: streams of events; the first is all events.
+        windows: window lengths in days, ascending; the last is the look-back.
+        value_name: what the value is called.
+        numbers: numeric fields to describe profiles by.
+        texts: text fields likewise, with their top values.
+        attribute_numbers, attribute_texts: columns of the attribute tables.
+        timed: whether events have a time of day.
+    """
+
+    channels: tuple[Channel, ...]
+    windows: tuple[int, ...]
+    value_name: str = "value"
+    numbers: tuple[str, ...] = ()
+    texts: tuple[Vocabulary, ...] = ()
+    attribute_numbers: tuple[str, ...] = ()
+    attribute_texts: tuple[Vocabulary, ...] = ()
+    timed: bool = True
+
+    @property
+    def lookback(self) -> int:
+        return self.windows[-1]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The logical plan: channels, windows and features, in the order of the matrix's columns."""
+
+    channels: tuple[Channel, ...]
+    windows: tuple[int, ...]
+    features: tuple[Feature, ...]
+
+    @property
+    def lookback_days(self) -> int:
+        return self.windows[-1]
+
+
+Family = Callable[[PlanInput], Iterator[Feature]]
+FAMILIES: dict[str, Family] = {}
+
+
+def family(function: Family) -> Family:
+    """Register a feature family under its function's name."""
+    FAMILIES[function.__name__] = function
+    return function
+
+
+def make_plan(given: PlanInput) -> Plan:
+    """Every family's features, each named once."""
+    found: dict[str, Feature] = {}
+    for name, make in FAMILIES.items():
+        for feature in make(given):
+            found.setdefault(feature.name, _of_family(feature, name))
+    return Plan(given.channels, given.windows, tuple(found.values()))
+
+
+def _of_family(feature: Feature, name: str) -> Feature:
+    return Feature(**{**feature.__dict__, "family": name})
+
+
+def plural(noun: str) -> str:
+    """An English noun's plural by the regular rules; names of events are shown this way."""
+    if noun.endswith(("s", "x", "z", "ch", "sh")):
+        return noun if noun.endswith("s") else noun + "es"
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return noun[:-1] + "ies"
+    return noun + "s"
+
+
+# --- the factors ----------------------------------------------------------------------------------------
+
+
+def _lately(c: Channel) -> Factor:
+    return Factor(f"{c.key}__lately", f"{_capital(c.many)} lately")
+
+
+def _since(c: Channel) -> Factor:
+    return Factor(f"{c.key}__since_last", f"Time since last {c.one}")
+
+
+def _spending(c: Channel, value: str) -> Factor:
+    return Factor(f"{c.key}__value", f"{_capital(value)} of {c.many}")
+
+
+def _rhythm(c: Channel) -> Factor:
+    return Factor(f"{c.key}__rhythm", f"{_capital(c.one)} rhythm")
+
+
+def _tenure(c: Channel) -> Factor:
+    return Factor(f"{c.key}__tenure", f"Time since first {c.one}")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _days(n: int) -> str:
+    return f"in the last {n} days"
+
+
+# --- the families ---------------------------------------------------------------------------------------
+
+SHORT_SET = (30, 90)
+"""Windows of the channels that are not rich, besides the whole look-back."""
+
+
+def _windows_of(given: PlanInput, channel: Channel) -> tuple[int, ...]:
+    return (
+        given.windows
+        if channel.rich
+        else tuple(w for w in given.windows if w in SHORT_SET) + given.windows[-1:]
+    )
+
+
+@family
+def counts(given: PlanInput) -> Iterator[Feature]:
+    """How often each kind of event happened, per window."""
+    for i, c in enumerate(given.channels):
+        for w in dict.fromkeys(_windows_of(given, c)):
+            sentence = f"number of {c.many} {_days(w)}"
+            yield Feature(f"count__{c.key}__{w}d", sentence, Op.COUNT, i, w, _lately(c), "count")
+
+
+@family
+def recency(given: PlanInput) -> Iterator[Feature]:
+    """Days since the last event of each kind."""
+    for i, c in enumerate(given.channels):
+        sentence = f"days since the last {c.one}"
+        yield Feature(
+            f"days_since_last__{c.key}", sentence, Op.DAYS_SINCE_LAST, i, given.lookback, _since(c), "days"
+        )
+
+
+@family
+def tenure(given: PlanInput) -> Iterator[Feature]:
+    """Days since the first event of each kind within the look-back."""
+    for i, c in enumerate(given.channels):
+        if c.rich:
+            sentence = f"days since the first {c.one}"
+            yield Feature(
+                f"days_since_first__{c.key}", sentence, Op.DAYS_SINCE_FIRST, i, given.lookback, _tenure(c),
+                "days", heavy=False,
+            )  # fmt: skip
+
+
+@family
+def active_days(given: PlanInput) -> Iterator[Feature]:
+    """On how many days each kind of event happened, per window."""
+    for i, c in enumerate(given.channels):
+        for w in given.windows if c.rich else ():
+            sentence = f"days with {c.many} {_days(w)}"
+            yield Feature(f"active_days__{c.key}__{w}d", sentence, Op.ACTIVE_DAYS, i, w, _lately(c), "count")
+
+
+@family
+def values(given: PlanInput) -> Iterator[Feature]:
+    """Sums, means, maxima and the latest of the events' values."""
+    for i, c in enumerate(given.channels):
+        if not (c.valued and c.rich):
+            continue
+        factor, name, last = _spending(c, given.value_name), given.value_name, given.lookback
+        for w in given.windows:
+            sentence = f"total {name} of {c.many} {_days(w)}"
+            yield Feature(f"sum__{c.key}__{w}d", sentence, Op.SUM, i, w, factor, "money")
+        largest = f"largest {name} of {c.many} {_days(last)}"
+        yield Feature(f"max__{c.key}__{last}d", largest, Op.MAX, i, last, factor, "money")
+        mean = f"average {name} of {c.many} {_days(last)}"
+        yield Feature(f"mean__{c.key}__{last}d", mean, Op.VALUE_MEAN, i, last, factor, "money")
+        latest = f"{name} of the last {c.one}"
+        yield Feature(f"last__{c.key}", latest, Op.VALUE_LAST, i, last, factor, "money")
+
+
+@family
+def rhythm(given: PlanInput) -> Iterator[Feature]:
+    """Gaps between active days: mean, deviation, and how overdue the next one is."""
+    last = given.lookback
+    for i, c in enumerate(given.channels):
+        if not c.rich:
+            continue
+        factor = _rhythm(c)
+        mean = f"usual days between {c.many}"
+        yield Feature(f"gap_mean__{c.key}", mean, Op.GAP_MEAN, i, last, factor, "days")
+        spread = f"irregularity of the days between {c.many}"
+        yield Feature(f"gap_deviation__{c.key}", spread, Op.GAP_DEVIATION, i, last, factor, "days")
+        overdue = f"days since the last {c.one} over the usual gap"
+        yield Feature(f"overdue__{c.key}", overdue, Op.OVERDUE, i, last, factor, "ratio")
+        span = f"days from the first to the last {c.one}"
+        yield Feature(f"span__{c.key}", span, Op.REPEAT_SPAN, i, last, _tenure(c), "days", heavy=False)
+
+
+TREND_PAIRS = ((7, 30), (30, 90), (90, 365))
+
+
+@family
+def trends(given: PlanInput) -> Iterator[Feature]:
+    """Recent activity over longer activity, between nested windows."""
+    for short, long in TREND_PAIRS:
+        wide = long if long in given.windows else given.lookback
+        if short not in given.windows or short >= wide:
+            continue
+        for i, c in enumerate(given.channels):
+            if c.rich:
+                sentence = f"share of the {c.many} of the last {wide} days that fell in the last {short}"
+                yield Feature(
+                    f"trend__{c.key}__{short}d_{wide}d", sentence, Op.TREND, i, short, _lately(c), "share",
+                    argument=wide, heavy=False,
+                )  # fmt: skip
+
+
+@family
+def shares(given: PlanInput) -> Iterator[Feature]:
+    """Share of each kind among all events."""
+    everything = given.channels[0]
+    for i, c in enumerate(given.channels[1:], 1):
+        if c.rich:
+            sentence = f"share of {c.many} among {everything.many} {_days(given.lookback)}"
+            yield Feature(
+                f"share__{c.key}", sentence, Op.SHARE, i, given.lookback, _lately(c), "share", heavy=False
+            )
+
+
+@family
+def variety(given: PlanInput) -> Iterator[Feature]:
+    """Distinct values of each text field, per window."""
+    for text in given.texts:
+        factor = Factor(f"{text.name}__variety", f"Variety of {text.name}")
+        for w in dict.fromkeys([w for w in given.windows if w in SHORT_SET] + [given.lookback]):
+            sentence = f"different values of {text.name} {_days(w)}"
+            name = f"distinct__{text.name}__{w}d"
+            yield Feature(name, sentence, Op.DISTINCT, 0, w, factor, "count", field=text.name)
+
+
+@family
+def last_values(given: PlanInput) -> Iterator[Feature]:
+    """Latest value of each text field, one feature per top value."""
+    for text in given.texts:
+        factor = Factor(f"{text.name}__last", f"Latest {text.name}")
+        for value in text.top[:8]:
+            yield Feature(
+                f"last_is__{text.name}__{value}", f"latest {text.name} is {value}", Op.TEXT_LAST_IS,
+                0, given.lookback, factor, "yes", field=text.name, value=value, heavy=False,
+            )  # fmt: skip
+
+
+@family
+def numbers(given: PlanInput) -> Iterator[Feature]:
+    """Mean, latest and total of each numeric field."""
+    for name in given.numbers:
+        factor, w = Factor(f"{name}__number", _capital(name)), given.lookback
+        for key, sentence, op in (
+            (f"mean_of__{name}__{w}d", f"average {name} {_days(w)}", Op.NUMBER_MEAN),
+            (f"last_of__{name}", f"latest {name}", Op.NUMBER_LAST),
+            (f"sum_of__{name}__{w}d", f"total {name} {_days(w)}", Op.NUMBER_SUM),
+        ):
+            yield Feature(key, sentence, op, 0, w, factor, "number", field=name)
+
+
+PARTS_OF_DAY = ("night", "morning", "afternoon", "evening")
+
+
+@family
+def clock(given: PlanInput) -> Iterator[Feature]:
+    """When in the day and the week events happen, and how many sessions they make."""
+    everything, w = given.channels[0], given.lookback
+    factor = Factor("time__habits", "Time of day and week")
+    sentence = f"share of {everything.many} at weekends"
+    yield Feature("weekend__share", sentence, Op.WEEKEND, 0, w, factor, "share", heavy=False)
+    if not given.timed:
+        return
+    for part, name in enumerate(PARTS_OF_DAY):
+        sentence = (
+            f"share of {everything.many} in the {name}" if part else f"share of {everything.many} at night"
+        )
+        yield Feature(
+            f"part_of_day__{name}",
+            sentence,
+            Op.PART_OF_DAY,
+            0,
+            w,
+            factor,
+            "share",
+            argument=part,
+            heavy=False,
+        )
+    for window in dict.fromkeys([x for x in given.windows if x in SHORT_SET] + [w]):
+        sentence = f"number of sessions {_days(window)}"
+        name = f"sessions__{window}d"
+        yield Feature(name, sentence, Op.SESSIONS, 0, window, _lately(everything), "count")
+
+
+@family
+def attributes(given: PlanInput) -> Iterator[Feature]:
+    """Facts about the profile as they were known before the cutoff."""
+    w = given.lookback
+    for name in given.attribute_numbers:
+        factor = Factor(f"attribute__{name}", _capital(name))
+        yield Feature(f"attribute__{name}", name, Op.ATTRIBUTE_NUMBER, 0, w, factor, "number", field=name)
+    for text in given.attribute_texts:
+        factor = Factor(f"attribute__{text.name}", _capital(text.name))
+        for value in text.top:
+            yield Feature(
+                f"attribute__{text.name}__{value}", f"{text.name} is {value}", Op.ATTRIBUTE_TEXT_IS,
+                0, w, factor, "yes", field=text.name, value=value, heavy=False,
+            )  # fmt: skip

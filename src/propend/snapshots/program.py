@@ -1,0 +1,233 @@
+"""Goal and eligibility as tables of numbers that the compiled pass evaluates.
+
+Every condition has become one bit per event; what is left is windows over bits. An *atom* tests one
+aggregate of the events of one bit in one window; a *line* is a small postfix program over atoms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propend.events import EventRequest, Selector
+from propend.goal import (
+    ANYTHING,
+    DEFAULT_ACTIVE_DAYS,
+    Did,
+    Eligibility,
+    Goal,
+    Group,
+    Measure,
+    NamedEvent,
+    Then,
+)
+from propend.instance import Instance
+from propend.sentence import write_item_phrase
+
+EVER_DAYS = 200_000
+"""Longer than any history: what `ever` means in days."""
+
+AGGREGATE_CODES = {"count": 0, "sum": 1, "avg": 2, "max": 3, "min": 4, "count_distinct": 5, "then": 6}
+BOUND_CODES = {"gte": 0, "lte": 1, "gt": 2, "lt": 3, "eq": 4, "between": 5}
+PUSH, ALL_OF, ANY_OF, NONE_OF, NOT_ALL_OF = 0, 1, 2, 3, 4
+COMBINATOR_CODES = {"all_of": ALL_OF, "any_of": ANY_OF, "none_of": NONE_OF, "not_all_of": NOT_ALL_OF}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the funnel: what must hold, in words, and where it comes from.
+
+    Attributes:
+        text: the line in words.
+        origin: ``instance`` if written there, ``default`` if propend added it.
+        item: the item evaluated.
+        role: ``eligible`` (looks back), ``exit_before``, ``exit_within``, ``gap``, ``goal``.
+    """
+
+    text: str
+    origin: str
+    item: Group | Did | Measure | Then
+    role: str = "eligible"
+
+
+@dataclass(frozen=True)
+class Program:
+    """All lines of an instance, compiled; line ``j`` becomes bit ``j`` of a snapshot's mask.
+
+    Attributes:
+        lines: in funnel order; roles as in ``Line``.
+        atoms: int64[A, 7]: aggregate, bit (-1 is any event), start day, end day, field, first and end
+            position in ``sequence``.
+        bounds: float64[A, 3]: bound code, low, high.
+        steps: int64[S, 2]: operation and argument.
+        line_offsets: int64[L + 1]: steps of each line.
+        sequence: int64[Q]: bits of the sequences.
+    """
+
+    lines: tuple[Line, ...]
+    atoms: NDArray[np.int64]
+    bounds: NDArray[np.float64]
+    steps: NDArray[np.int64]
+    line_offsets: NDArray[np.int64]
+    sequence: NDArray[np.int64]
+
+    def mask_of(self, *roles: str) -> int:
+        """The bits of all lines with one of these roles."""
+        return sum(1 << j for j, line in enumerate(self.lines) if line.role in roles)
+
+
+def lines_of(instance: Instance) -> tuple[Line, ...]:
+    """The lines of an instance: eligibility with its defaults, exits, gap, goal."""
+    goal, eligible = instance.goal, instance.eligible
+    lines = [Line("seen before the cutoff", "default", Did(did=ANYTHING))]
+    lines += [Line(write_item_phrase(i), "instance", i) for i in (eligible.lines if eligible else ())]
+    if eligible is None:
+        active = Did(did=ANYTHING, within=DEFAULT_ACTIVE_DAYS)
+        lines.append(Line(f"active in the last {DEFAULT_ACTIVE_DAYS} days", "default", active))
+    if goal.negative and instance.options.was_doing:
+        lines += _was_doing(goal, eligible)
+    for atom in goal.group.atoms():
+        if isinstance(atom, Did) and atom.first_time:
+            never = Did(did=atom.did, at_most=0)
+            lines.append(Line(f"{write_item_phrase(never)} (the goal is a first time)", "default", never))
+    for name in instance.exits:
+        lines.append(
+            Line(f"no {name} before the cutoff", "instance", Did(did=name, at_most=0), "exit_before")
+        )
+    for name in instance.exits:
+        stays = Did(did=name, at_most=0)
+        lines.append(Line(f"no {name} before the outcome is known", "instance", stays, "exit_within"))
+    if goal.lead_days and not goal.negative and instance.options.remove_met_in_gap:
+        text = f"has not met the goal already in the {goal.lead_days} days before the outcome window"
+        lines.append(Line(text, "default", goal.group, "gap"))
+    return (*lines, Line("met the goal", "instance", goal.group, "goal"))
+
+
+def _was_doing(goal: Goal, eligible: Eligibility | None) -> list[Line]:
+    """A negative goal only concerns profiles that were doing it before (DESIGN section 3)."""
+    names = goal.group.events
+    required = _required_events(eligible.group) if eligible else set()
+    if required & set(names):
+        return []
+    days = max(eligible.longest_lookback_days, 30) if eligible else DEFAULT_ACTIVE_DAYS
+    combinator = "any_of" if goal.group.combinator == "none_of" else "all_of"
+    items = tuple(Did(did=n, within=days) for n in names)
+    item = items[0] if len(items) == 1 else Group(combinator=combinator, items=items)  # type: ignore[arg-type]
+    return [Line(f"was doing it before: {write_item_phrase(item)}", "default", item)]
+
+
+def _required_events(group: Group) -> set[str]:
+    """Events that every eligible profile is known to have done."""
+    if group.combinator != "all_of":
+        return set()
+    found: set[str] = set()
+    for item in group.items:
+        if isinstance(item, Group):
+            found |= _required_events(item)
+        elif isinstance(item, Did) and item.low >= 1:
+            found.add(item.did)
+    return found
+
+
+def eligibility_days(lines: Sequence[Line]) -> int:
+    """The longest look-back of the eligibility lines that name one (spec IN-18)."""
+    atoms = [a for line in lines if line.role == "eligible" for a in _atoms(line.item)]
+    return max((a.within_days or 0 for a in atoms), default=0)
+
+
+def _atoms(item: Group | Did | Measure | Then) -> list[Did | Measure | Then]:
+    return list(item.atoms()) if isinstance(item, Group) else [item]
+
+
+def selectors_of(instance: Instance, lines: Sequence[Line]) -> tuple[Selector, ...]:
+    """Every event the lines name, then every other named event: one bit each.
+
+    A name that is not among the named events is a raw kind.
+    """
+    names = [n for line in lines for a in _atoms(line.item) for n in a.events if n != ANYTHING]
+    names += [n for n in instance.events if n not in instance.exclude]
+    unique = dict.fromkeys(names)
+    return tuple(Selector(n, instance.events.get(n) or NamedEvent(kinds=(n,))) for n in unique)
+
+
+def measured_fields(lines: Sequence[Line]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Columns that measures aggregate: (numeric, counted for distinct values)."""
+    measures = [a for line in lines for a in _atoms(line.item) if isinstance(a, Measure)]
+    numbers = dict.fromkeys(m.field for m in measures if m.aggregate != "count_distinct")
+    texts = dict.fromkeys(m.field for m in measures if m.aggregate == "count_distinct")
+    return tuple(numbers), tuple(texts)
+
+
+class _Compiler:
+    def __init__(self, request: EventRequest, goal: Goal) -> None:
+        self.bits = {s.name: i for i, s in enumerate(request.selectors)} | {ANYTHING: -1}
+        self.request, self.goal = request, goal
+        self.atoms: list[tuple[int, ...]] = []
+        self.bounds: list[tuple[float, float, float]] = []
+        self.steps: list[tuple[int, int]] = []
+        self.sequence: list[int] = []
+
+    def add(self, item: Group | Did | Measure | Then, role: str) -> None:
+        if isinstance(item, Group):
+            for child in item.items:
+                self.add(child, role)
+            self.steps.append((COMBINATOR_CODES[item.combinator], len(item.items)))
+            return
+        self.steps.append((PUSH, len(self.atoms)))
+        start, end = self._window(item, role)
+        if isinstance(item, Did):
+            high = np.inf if item.high is None else item.high
+            self._atom("count", self.bits[item.did], start, end, ("between", item.low, high))
+        elif isinstance(item, Measure):
+            test = (item.bound, item.threshold, item.threshold)
+            self._atom(item.aggregate, self.bits[item.event], start, end, test, field=self._field(item))
+        else:
+            first = len(self.sequence)
+            self.sequence += [self.bits[n] for n in item.then]
+            self._atom("then", -1, start, end, ("gte", 1, 1), sequence=(first, len(self.sequence)))
+
+    def _atom(
+        self,
+        aggregate: str,
+        bit: int,
+        start: int,
+        end: int,
+        test: tuple[str, float, float],
+        field: int = -1,
+        sequence: tuple[int, int] = (0, 0),
+    ) -> None:
+        self.atoms.append((AGGREGATE_CODES[aggregate], bit, start, end, field, *sequence))
+        self.bounds.append((BOUND_CODES[test[0]], test[1], test[2]))
+
+    def _window(self, atom: Did | Measure | Then, role: str) -> tuple[int, int]:
+        if role in ("eligible", "exit_before"):
+            return -(atom.within_days or EVER_DAYS), 0
+        if role == "exit_within":
+            return 0, self.goal.reach_days
+        start, end = self.goal.window_of(atom)
+        return (0, start) if role == "gap" else (start, end)
+
+    def _field(self, item: Measure) -> int:
+        fields = (
+            self.request.text_fields if item.aggregate == "count_distinct" else self.request.number_fields
+        )
+        return fields.index(item.field)
+
+
+def compile_program(lines: Sequence[Line], goal: Goal, request: EventRequest) -> Program:
+    """The lines as tables; selectors and fields are looked up in the request."""
+    compiler, offsets = _Compiler(request, goal), [0]
+    for line in lines:
+        compiler.add(line.item, line.role)
+        offsets.append(len(compiler.steps))
+    return Program(
+        lines=tuple(lines),
+        atoms=np.array(compiler.atoms, dtype=np.int64).reshape(-1, 7),
+        bounds=np.array(compiler.bounds, dtype=np.float64).reshape(-1, 3),
+        steps=np.array(compiler.steps, dtype=np.int64).reshape(-1, 2),
+        line_offsets=np.array(offsets, dtype=np.int64),
+        sequence=np.array(compiler.sequence, dtype=np.int64),
+    )
