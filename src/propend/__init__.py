@@ -1,0 +1,55 @@
+"""propend: for every profile, how likely it is to do something, and why.
+
+The verbs ``check``, ``run``, ``train`` and ``score`` take an instance (a document, a path or a mapping)
+and your events (files, or a pandas, polars or Arrow table). Importing this package is cheap: engines and
+models are loaded when a verb is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from propend.version import __version__
+
+if TYPE_CHECKING:
+    from propend.definition import Check
+    from propend.errors import PropendError
+    from propend.instance import Instance
+    from propend.pipeline import Run, check, run, score, train
+    from propend.proposal import propose
+
+_ROOMS = {
+    "Check": "definition",
+    "Instance": "instance",
+    "PropendError": "errors",
+    "Run": "pipeline",
+    "check": "pipeline",
+    "propose": "proposal",
+    "run": "pipeline",
+    "score": "pipeline",
+    "train": "pipeline",
+}
+
+__all__ = [
+    "Check",
+    "Instance",
+    "PropendError",
+    "Run",
+    "__version__",
+    "check",
+    "propose",
+    "run",
+    "score",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'propend' has no attribute {name!r}")
+    return getattr(import_module(f"propend.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

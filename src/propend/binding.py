@@ -71,16 +71,12 @@ def _unknown_event(place: str, name: str, named: dict[str, NamedEvent], opened: 
     near = nearest(name, [*named, *opened.kinds])
     count = f" ({opened.kinds[near]:,} events)" if near in opened.kinds else ""
     known = ", ".join(named) or _listing(opened)
-    return Mistake(
-        place, f"{name!r} is neither a named event nor a kind of event; there are: {known}{count}", near
-    )
+    return Mistake(place, f"{name!r} is neither a named event nor a kind of event; there are: {known}{count}", near)
 
 
 def _unknown_field(place: str, field: str, opened: OpenedEvents) -> Mistake:
     columns = ", ".join(f"{f.name} ({f.type})" for f in list(opened.fields.values())[:12])
-    return Mistake(
-        place, f"there is no column {field!r}; columns are: {columns}", nearest(field, opened.fields)
-    )
+    return Mistake(place, f"there is no column {field!r}; columns are: {columns}", nearest(field, opened.fields))
 
 
 def _field_mistakes(place: str, condition: Condition, opened: OpenedEvents) -> list[Mistake]:
@@ -92,17 +88,11 @@ def _field_mistakes(place: str, condition: Condition, opened: OpenedEvents) -> l
     if condition.operator in TEXT_ONLY and field.type in ("number", "boolean", "time"):
         return [Mistake(place, f"{condition.operator} is for texts; column {field.name!r} is a {field.type}")]
     if condition.operator in ORDERED and field.type == "boolean":
-        return [
-            Mistake(place, f"{condition.operator} does not fit column {field.name!r}, which is true or false")
-        ]
+        return [Mistake(place, f"{condition.operator} does not fit column {field.name!r}, which is true or false")]
     if condition.operator in ORDERED and field.type == "number" and not numeric:
         return [Mistake(place, f"{condition.operator} on the number {field.name!r} needs a number")]
     if condition.operator in ORDERED and field.type == "text" and numeric:
-        return [
-            Mistake(
-                place, f"column {field.name!r} holds texts; {condition.operator} with a number needs numbers"
-            )
-        ]
+        return [Mistake(place, f"column {field.name!r} holds texts; {condition.operator} with a number needs numbers")]
     return []
 
 

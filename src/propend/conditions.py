@@ -6,6 +6,7 @@ model and are never pasted into a query.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -60,16 +61,10 @@ class Condition(BaseModel):
 
 
 def _misfit(operator: str, value: Any) -> str:
-    if isinstance(value, float) and value != value:
+    if isinstance(value, float) and math.isnan(value):
         return f"{operator} needs a number, not NaN"
     if operator in LISTS or operator == "between":
-        if not isinstance(value, tuple):
-            return f"{operator} needs a list, not {value!r}"
-        if operator == "between" and (len(value) != 2 or not _orderable(value)):
-            return f"between needs two ordered values of one type, not {list(value)!r}"
-        if not value or len(value) > MAX_LIST_LENGTH:
-            return f"{operator} needs 1 to {MAX_LIST_LENGTH} values, not {len(value)}"
-        return ""
+        return _misfit_of_many(operator, value)
     if isinstance(value, tuple):
         return f"{operator} needs one value, not a list"
     if operator == "exists":
@@ -79,6 +74,16 @@ def _misfit(operator: str, value: Any) -> str:
     if operator in ORDERED and isinstance(value, bool):
         return f"{operator} needs a number or a text, not {value!r}"
     return _bad_pattern(value) if operator == "matches" else ""
+
+
+def _misfit_of_many(operator: str, value: Any) -> str:
+    if not isinstance(value, tuple):
+        return f"{operator} needs a list, not {value!r}"
+    if operator == "between" and (len(value) != 2 or not _orderable(value)):
+        return f"between needs two ordered values of one type, not {list(value)!r}"
+    if not value or len(value) > MAX_LIST_LENGTH:
+        return f"{operator} needs 1 to {MAX_LIST_LENGTH} values, not {len(value)}"
+    return ""
 
 
 def _orderable(pair: tuple[Any, ...]) -> bool:
@@ -117,9 +122,7 @@ def read_where(value: Any) -> Any:
 
 def _of_field(field: str, tests: Any) -> list[Any]:
     if not isinstance(tests, dict):
-        return [
-            {"field": field, "operator": "in" if isinstance(tests, list) else "eq", "value": _frozen(tests)}
-        ]
+        return [{"field": field, "operator": "in" if isinstance(tests, list) else "eq", "value": _frozen(tests)}]
     if not tests:
         raise ValueError(f"{field}: an operator is needed, one of {', '.join(OPERATORS)}")
     out = []
@@ -223,11 +226,7 @@ def parse_conditions(text: str) -> tuple[dict[str, Any], ...]:
     try:
         return tuple(_Conditions().transform(_PARSER.parse(text)))
     except UnexpectedInput as error:
-        shown = (
-            text[max(0, error.pos_in_stream - 15) : error.pos_in_stream + 15] if error.pos_in_stream else text
-        )
-        hint = (
-            "use `in (...)` or a second named event under any_of" if re.search(r"\bor\b", text, re.I) else ""
-        )
+        shown = text[max(0, error.pos_in_stream - 15) : error.pos_in_stream + 15] if error.pos_in_stream else text
+        hint = "use `in (...)` or a second named event under any_of" if re.search(r"\bor\b", text, re.I) else ""
         hint = hint or "write field, operator, value: amount >= 100 and category in ('a', 'b')"
         raise ValueError(f"the condition cannot be read near {shown!r}; {hint}") from None

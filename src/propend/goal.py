@@ -78,7 +78,9 @@ class Part(BaseModel):
         for name, field in type(self).model_fields.items():
             key = field.serialization_alias or field.alias or name
             shown = full.get(key, full.get(name))
-            if shown is None or (not field.is_required() and getattr(self, name) == field.get_default()):
+            if shown is None or (
+                not field.is_required() and getattr(self, name) == field.get_default(call_default_factory=True)
+            ):
                 continue
             kept[key] = shown
         return kept
@@ -347,9 +349,7 @@ class Goal(Part):
     @model_validator(mode="after")
     def _spans(self) -> Goal:
         if self.reach_days > MAX_WINDOW_DAYS:
-            raise ValueError(
-                f"the outcome window ends {self.reach_days} days ahead; {MAX_WINDOW_DAYS} is the most"
-            )
+            raise ValueError(f"the outcome window ends {self.reach_days} days ahead; {MAX_WINDOW_DAYS} is the most")
         return self
 
     @model_serializer(mode="plain")

@@ -184,7 +184,7 @@ class Instance(Part):
     description: str = ""
     type: PropensityType = "conversion"
     data: Data = Data()
-    events: dict[EventName, NamedEvent] = {}
+    events: dict[EventName, NamedEvent] = Field(default_factory=dict)
     goal: Goal
     eligible: Eligibility | None = None
     exits: tuple[EventName, ...] = ()
@@ -294,9 +294,7 @@ class _NoDuplicates(yaml.SafeLoader):
         seen: set[str] = set()
         for key, _ in node.value:
             if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key.value!r} stands there twice", key.start_mark
-                )
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands there twice", key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
@@ -315,9 +313,7 @@ def _note_lines(node: yaml.Node, place: tuple[str | int, ...], lines: Lines) -> 
 def parse_instance(document: Any, lines: Lines) -> tuple[Instance | None, list[Mistake]]:
     """The instance if the document is valid, else every mistake of form in it."""
     if not isinstance(document, dict):
-        return None, [
-            Mistake("document", f"a mapping with name, data and goal is needed, not {document!r:.80}")
-        ]
+        return None, [Mistake("document", f"a mapping with name, data and goal is needed, not {document!r:.80}")]
     try:
         return Instance.model_validate(document), []
     except ValidationError as error:
@@ -363,9 +359,7 @@ def _problem(one: Any, place: Sequence[str | int]) -> tuple[str, str]:
     if kind == "literal_error":
         expected = str(one["ctx"]["expected"])
         given = one["input"]
-        return f"{given!r:.80} is not one of {expected}", nearest(
-            str(given), re.findall(r"'([^']*)'", expected)
-        )
+        return f"{given!r:.80} is not one of {expected}", nearest(str(given), re.findall(r"'([^']*)'", expected))
     if kind == "too_short":
         return "the list is empty; at least one item is needed", ""
     text = message.removeprefix("Value error, ").removeprefix("Input should be ")

@@ -7,6 +7,7 @@ causes.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ Matrix = NDArray[np.float32]
 Float = NDArray[np.float64]
 
 HIGH_SHARE, MEDIUM_SHARE, NAMED_SHARE = 0.20, 0.08, 0.02
-"""Cuts of importance, as shares of a profile's total absolute impact; below the last a factor is not named."""
+"""Cuts of importance, as shares of a profile's total absolute impact; below the last it is not named."""
 
 SAMPLE_ROWS = 4_000
 
@@ -203,9 +204,7 @@ def name_factors(contributions: NDArray[np.float32], most: int) -> NamedFactors:
 
 def importance_of(share: NDArray[np.float32]) -> NDArray[np.int8]:
     """0 low, 1 medium, 2 high by share of total absolute impact."""
-    return (np.asarray(share >= MEDIUM_SHARE, np.int8) + np.asarray(share >= HIGH_SHARE, np.int8)).astype(
-        np.int8
-    )
+    return (np.asarray(share >= MEDIUM_SHARE, np.int8) + np.asarray(share >= HIGH_SHARE, np.int8)).astype(np.int8)
 
 
 # --- words ----------------------------------------------------------------------------------------------
@@ -342,7 +341,7 @@ def _bins(feature: Feature, values: NDArray[np.float32]) -> _Bins:
     if len(edges) < 3:
         edges = np.array([known[0], float(np.median(known)), known[-1]])
     texts = [value_text(feature, float(v)) for v in edges]
-    labels = [f"{_bare(low)} to {high}" for low, high in zip(texts, texts[1:], strict=False)]
+    labels = [f"{_bare(low)} to {high}" for low, high in itertools.pairwise(texts)]
     return _Bins(edges, (*labels, missing))
 
 
@@ -350,9 +349,7 @@ def _bare(text: str) -> str:
     return text.removesuffix(" days").removesuffix(" day").removesuffix(" %")
 
 
-def _dependence(
-    feature: Feature, values: NDArray[np.float32], impact: NDArray[np.float32]
-) -> list[dict[str, Any]]:
+def _dependence(feature: Feature, values: NDArray[np.float32], impact: NDArray[np.float32]) -> list[dict[str, Any]]:
     bins = _bins(feature, values)
     place = bins.place(values)
     return [
@@ -396,9 +393,7 @@ def bucket_factors(explainer: Explainer, given: Explained, inside: NDArray[np.bo
     return out
 
 
-def _distribution(
-    feature: Feature, values: NDArray[np.float32], inside: NDArray[np.bool_]
-) -> list[dict[str, Any]]:
+def _distribution(feature: Feature, values: NDArray[np.float32], inside: NDArray[np.bool_]) -> list[dict[str, Any]]:
     bins = _bins(feature, values)
     place = bins.place(values)
     n_in, n_out = max(int(inside.sum()), 1), max(int((~inside).sum()), 1)

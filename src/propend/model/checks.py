@@ -122,15 +122,9 @@ def few_outcomes_notice(counts: OutcomeCounts) -> list[Notice]:
     if rarer >= COMFORTABLE_OUTCOMES:
         return []
     kind = "met the goal" if counts.met <= counts.unmet else "did not meet the goal"
-    weight = (
-        "so the intervals are wide and a simple model leads"
-        if rarer < AMBER_OUTCOMES
-        else "intervals are wide"
-    )
+    weight = "so the intervals are wide and a simple model leads" if rarer < AMBER_OUTCOMES else "intervals are wide"
     message = f"{rarer:,} profiles {kind} in the periods learnt from: enough to learn, {weight}."
-    return [
-        Notice("PROPEND-300", "FEW_OUTCOMES", message, f"{COMFORTABLE_OUTCOMES} or more are comfortable.")
-    ]
+    return [Notice("PROPEND-300", "FEW_OUTCOMES", message, f"{COMFORTABLE_OUTCOMES} or more are comfortable.")]
 
 
 # --- good enough ---------------------------------------------------------------------------------------
@@ -277,9 +271,7 @@ def drift_notices(reference: Reference, X: Matrix, features: Sequence[Feature]) 
         return []
     moved.sort(reverse=True)
     named = "; ".join(f"{sentence} (PSI {psi:.2f})" for psi, sentence in moved[:3])
-    message = (
-        f"{len(moved)} of {len(features)} inputs are distributed otherwise than in the test period: {named}."
-    )
+    message = f"{len(moved)} of {len(features)} inputs are distributed otherwise than in the test period: {named}."
     hint = "season or growth explains much of this; if not, look for missing or late data."
     return [Notice("PROPEND-307", "INPUT_DRIFT", message, hint)]
 

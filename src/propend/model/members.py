@@ -111,9 +111,7 @@ def cross_fit_trees(X: Matrix, label: Labels, fold: NDArray[np.int64], seed: int
     margin = np.empty(len(label), dtype=np.float64)
     for k, (booster, _) in enumerate(fitted):
         rows = fold == k
-        margin[rows] = booster.predict(
-            matrix_for_trees(X[rows]), output_margin=True, iteration_range=(0, rounds)
-        )
+        margin[rows] = booster.predict(matrix_for_trees(X[rows]), output_margin=True, iteration_range=(0, rounds))
     return OutOfFold(margin, rounds)
 
 
@@ -188,9 +186,7 @@ class Logistic:
 
 
 def _regression(Z: Matrix, label: Labels, strength: float) -> tuple[Float, float]:
-    fitted = LogisticRegression(C=strength, solver="lbfgs", max_iter=1000, tol=1e-4).fit(
-        Z.astype(np.float64), label
-    )
+    fitted = LogisticRegression(C=strength, solver="lbfgs", max_iter=1000, tol=1e-4).fit(Z.astype(np.float64), label)
     return fitted.coef_[0].astype(np.float64), float(fitted.intercept_[0])
 
 
@@ -207,9 +203,7 @@ def fit_logistic(X: Matrix, label: Labels, heavy: NDArray[np.bool_], strength: f
     return Logistic(scaling, coefficients, intercept, Z.mean(axis=0).astype(np.float64))
 
 
-def cross_fit_logistic(
-    X: Matrix, label: Labels, heavy: NDArray[np.bool_], fold: NDArray[np.int64]
-) -> OutOfFold:
+def cross_fit_logistic(X: Matrix, label: Labels, heavy: NDArray[np.bool_], fold: NDArray[np.int64]) -> OutOfFold:
     """Out-of-fold margins at the strength with the least log loss over the folds."""
     folds = range(int(fold.max()) + 1)
     margins = np.empty((len(STRENGTHS), len(label)), dtype=np.float64)

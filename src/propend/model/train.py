@@ -208,9 +208,7 @@ def seeds_of(seed: int, rows: int) -> tuple[int, ...]:
     return (seed, seed + 1000, seed + 2000) if rows <= 100_000 else (seed, seed + 1000)
 
 
-def fit(
-    train: TrainingSet, columns: NDArray[np.int64], heavy: NDArray[np.bool_], choices: Choices, seed: int
-) -> Model:
+def fit(train: TrainingSet, columns: NDArray[np.int64], heavy: NDArray[np.bool_], choices: Choices, seed: int) -> Model:
     """The model with settled choices, on all rows given."""
     X = np.ascontiguousarray(train.X[:, columns])
     trees = fit_trees(X, train.label, choices.rounds, seeds_of(seed, len(train))) if choices.rounds else ()

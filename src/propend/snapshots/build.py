@@ -165,9 +165,7 @@ def _fill(
 
 
 def _no_attributes() -> AttributeRows:
-    return AttributeRows(
-        np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros((0, 0)), np.zeros((0, 0), np.int32)
-    )
+    return AttributeRows(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros((0, 0)), np.zeros((0, 0), np.int32))
 
 
 @dataclass(frozen=True)
@@ -281,9 +279,7 @@ def count_support(log: EventLog, before_day: int) -> Support:
             values[t] += _profiles_per_code(owner[known], part.texts[t][known], size)
         if part.attributes is not None:
             _count_attributes(part.attributes, limit, attribute_values)
-    return Support(
-        profiles, kinds, bits, tuple(values), valued_kinds, valued_bits, tuple(attribute_values), timed
-    )
+    return Support(profiles, kinds, bits, tuple(values), valued_kinds, valued_bits, tuple(attribute_values), timed)
 
 
 def _profiles_per_code(owner: NDArray[np.int64], codes: NDArray[np.int32], size: int) -> NDArray[np.int64]:
@@ -293,9 +289,9 @@ def _profiles_per_code(owner: NDArray[np.int64], codes: NDArray[np.int32], size:
 
 def _count_attributes(rows: AttributeRows, limit: int, counts: list[NDArray[np.int64]]) -> None:
     owner = np.repeat(np.arange(len(rows.offsets) - 1), np.diff(rows.offsets))
-    for t, count in enumerate(counts):
+    for t in range(len(counts)):
         known = (rows.at < limit) & (rows.texts[t] >= 0)
-        count += _profiles_per_code(owner[known], rows.texts[t][known], len(count))
+        counts[t] += _profiles_per_code(owner[known], rows.texts[t][known], len(counts[t]))
 
 
 def plan_input(
@@ -340,9 +336,7 @@ def _event_channels(log: EventLog, support: Support) -> list[Channel]:
             continue
         noun = selector.name.replace("_", " ")
         has_value = bool(support.valued_bits[b])
-        channels.append(
-            Channel("bit", selector.name, "", selector.name, noun, plural(noun), valued=has_value)
-        )
+        channels.append(Channel("bit", selector.name, "", selector.name, noun, plural(noun), valued=has_value))
         if len(selector.event.kinds) == 1 and not selector.event.where:
             taken.add(selector.event.kinds[0])
     if len(log.kinds) == 1:

@@ -360,7 +360,7 @@ def compute_features(  # type: ignore[no-untyped-def]
                     result = number_sum[c]
                 elif op == 17:
                     if latest_text[c] >= 0:
-                        result = float(latest_text[c] == argument)
+                        result = 1.0 if latest_text[c] == argument else 0.0
                 elif op == 18:
                     if count[0, n_bands - 1] > 0:
                         result = part[argument] / count[0, n_bands - 1]
@@ -374,7 +374,7 @@ def compute_features(  # type: ignore[no-untyped-def]
                         result = attribute_numbers[c, attribute_row]
                 elif op == 22:
                     if attribute_row >= 0 and attribute_texts[c, attribute_row] >= 0:
-                        result = float(attribute_texts[c, attribute_row] == argument)
+                        result = 1.0 if attribute_texts[c, attribute_row] == argument else 0.0
                 elif op == 23:
                     if newest_day[c] >= 0:
                         result = float(oldest_day[c] - newest_day[c])

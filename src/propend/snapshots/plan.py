@@ -231,11 +231,7 @@ SHORT_SET = (30, 90)
 
 
 def _windows_of(given: PlanInput, channel: Channel) -> tuple[int, ...]:
-    return (
-        given.windows
-        if channel.rich
-        else tuple(w for w in given.windows if w in SHORT_SET) + given.windows[-1:]
-    )
+    return given.windows if channel.rich else tuple(w for w in given.windows if w in SHORT_SET) + given.windows[-1:]
 
 
 @family
@@ -252,9 +248,7 @@ def recency(given: PlanInput) -> Iterator[Feature]:
     """Days since the last event of each kind."""
     for i, c in enumerate(given.channels):
         sentence = f"days since the last {c.one}"
-        yield Feature(
-            f"days_since_last__{c.key}", sentence, Op.DAYS_SINCE_LAST, i, given.lookback, _since(c), "days"
-        )
+        yield Feature(f"days_since_last__{c.key}", sentence, Op.DAYS_SINCE_LAST, i, given.lookback, _since(c), "days")
 
 
 @family
@@ -340,9 +334,7 @@ def shares(given: PlanInput) -> Iterator[Feature]:
     for i, c in enumerate(given.channels[1:], 1):
         if c.rich:
             sentence = f"share of {c.many} among {everything.many} {_days(given.lookback)}"
-            yield Feature(
-                f"share__{c.key}", sentence, Op.SHARE, i, given.lookback, _lately(c), "share", heavy=False
-            )
+            yield Feature(f"share__{c.key}", sentence, Op.SHARE, i, given.lookback, _lately(c), "share", heavy=False)
 
 
 @family
@@ -394,9 +386,7 @@ def clock(given: PlanInput) -> Iterator[Feature]:
     if not given.timed:
         return
     for part, name in enumerate(PARTS_OF_DAY):
-        sentence = (
-            f"share of {everything.many} in the {name}" if part else f"share of {everything.many} at night"
-        )
+        sentence = f"share of {everything.many} in the {name}" if part else f"share of {everything.many} at night"
         yield Feature(
             f"part_of_day__{name}",
             sentence,

@@ -94,9 +94,7 @@ def lines_of(instance: Instance) -> tuple[Line, ...]:
             never = Did(did=atom.did, at_most=0)
             lines.append(Line(f"{write_item_phrase(never)} (the goal is a first time)", "default", never))
     for name in instance.exits:
-        lines.append(
-            Line(f"no {name} before the cutoff", "instance", Did(did=name, at_most=0), "exit_before")
-        )
+        lines.append(Line(f"no {name} before the cutoff", "instance", Did(did=name, at_most=0), "exit_before"))
     for name in instance.exits:
         stays = Did(did=name, at_most=0)
         lines.append(Line(f"no {name} before the outcome is known", "instance", stays, "exit_within"))
@@ -211,9 +209,7 @@ class _Compiler:
         return (0, start) if role == "gap" else (start, end)
 
     def _field(self, item: Measure) -> int:
-        fields = (
-            self.request.text_fields if item.aggregate == "count_distinct" else self.request.number_fields
-        )
+        fields = self.request.text_fields if item.aggregate == "count_distinct" else self.request.number_fields
         return fields.index(item.field)
 
 

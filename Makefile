@@ -1,0 +1,49 @@
+# Every target sets up what it needs. `make` alone lists them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.installed
+SETUP_DEV := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-quick test lint types format browser clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(SETUP): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(SETUP_DEV): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@ $(SETUP)
+
+demo: $(SETUP)  ## the main job on shipped real data: two instances, scored and explained
+	$(BIN)/propend demo propend-demo
+
+demo-quick: $(SETUP)  ## the first of the two instances only
+	$(BIN)/propend demo propend-demo --quick
+
+test: $(SETUP_DEV)  ## all tests
+	$(BIN)/python -m pytest
+
+lint: $(SETUP_DEV)  ## style and format
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+
+types: $(SETUP_DEV)  ## strict type check
+	$(BIN)/mypy
+
+format: $(SETUP_DEV)  ## mend style and format
+	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks
+
+browser:  ## Debian's Chromium, for the tests that open the report in a real browser
+	apt-get update -qq && apt-get install -y -qq chromium
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) propend-demo build dist .mypy_cache .ruff_cache .hypothesis

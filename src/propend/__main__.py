@@ -1,0 +1,5 @@
+"""``python -m propend`` is the command line."""
+
+from propend.cli import main
+
+main()

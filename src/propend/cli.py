@@ -1,0 +1,279 @@
+"""The command line: one command per verb; it prints and exits, the work is elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+import yaml
+from rich.console import Console
+
+from propend.errors import PropendError
+from propend.version import __version__
+
+app = typer.Typer(
+    name="propend",
+    help="How likely is each of your customers to buy, renew or leave, and why.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+InstanceArgument = Annotated[Path, typer.Argument(help="The instance document (YAML or JSON).")]
+DataOption = Annotated[str | None, typer.Option("--data", help="A folder or file in place of the instance's own.")]
+AsOfOption = Annotated[
+    str | None, typer.Option("--as-of", help="Stand at this date (2011-08-01): nothing from it on is read.")
+]
+EngineOption = Annotated[str, typer.Option("--engine", help="Which engine reads the data.")]
+MemoryOption = Annotated[str | None, typer.Option("--memory", help="The engine's memory budget, such as 4GB.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
+RunArgument = Annotated[Path, typer.Option("--run", help="A run's folder, or a folder with runs in it.")]
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[str], None] | None]:
+    """Names of the stages as they begin; silent when nobody watches."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    with err.status("starting") as status:
+        yield lambda stage: status.update(f"{stage} …")
+
+
+def _fail(error: PropendError, as_json: bool) -> NoReturn:
+    if as_json:
+        out.print_json(json.dumps({"error": error.to_dict()}, default=str))
+    err.print(str(error), markup=False, style="bold red" if sys.stderr.isatty() else "")
+    raise typer.Exit(error.exit_status)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"propend {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """State a goal; get calibrated, explained scores for every customer."""
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where to put the two runs.")] = Path("propend-demo"),
+    quick: Annotated[bool, typer.Option("--quick", help="Only the first of the two instances.")] = False,
+) -> None:
+    """The main job on shipped real data: two instances, scored and explained."""
+    from propend import pipeline, screen  # noqa: PLC0415
+    from propend.demo import instance_texts, orders_path  # noqa: PLC0415
+
+    texts = instance_texts()
+    names = list(texts)[:1] if quick else list(texts)
+    out.print("Real data: orders of a British gift shop, 2009 to 2011 (UCI Online Retail II, CC BY 4.0).")
+    for position, name in enumerate(names, 1):
+        out.print(screen.demo_head(name, position, len(names)), markup=False)
+        document = yaml.safe_load(texts[name])
+        try:
+            with _progress(False) as progress:
+                finished = pipeline.run(document, data=orders_path(), out=folder / Path(name).stem, progress=progress)
+        except PropendError as error:
+            _fail(error, False)
+        out.print(screen.run_text(finished), markup=False)
+    out.print(f"\n{screen.NEXT_STEPS}", markup=False)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="The workspace to make.")],
+    data: Annotated[Path | None, typer.Option("--data", help="Your events: a file, glob or folder.")] = None,
+) -> None:
+    """A workspace, with a first instance proposed from a look at your data."""
+    from propend.proposal import propose, write_workspace  # noqa: PLC0415
+
+    try:
+        proposal = propose(data, folder) if data is not None else None
+        written = write_workspace(folder, proposal)
+    except PropendError as error:
+        _fail(error, False)
+    for note in proposal.notes if proposal else ():
+        out.print(f"  {note}", markup=False)
+    for path in written:
+        out.print(f"wrote {path}", markup=False)
+    if proposal:
+        out.print(f"next: propend check {written[-1]}", markup=False)
+
+
+@app.command()
+def check(
+    instance: InstanceArgument,
+    data: DataOption = None,
+    as_of: AsOfOption = None,
+    engine: EngineOption = "duckdb",
+    as_json: JsonOption = False,
+) -> None:
+    """What a definition means, before any training: funnel, outcomes, example profiles, warnings."""
+    from propend import pipeline  # noqa: PLC0415
+    from propend.screen import check_text  # noqa: PLC0415
+
+    try:
+        with _progress(as_json) as progress:
+            found = pipeline.check(instance, data=data, as_of=as_of, engine=engine, progress=progress)
+    except PropendError as error:
+        _fail(error, as_json)
+    if as_json:
+        out.print_json(json.dumps(found.to_dict(), default=str))
+    else:
+        out.print(check_text(found.to_dict()), markup=False)
+    if not found.ready:
+        raise typer.Exit(3)
+
+
+@app.command()
+def run(
+    instance: InstanceArgument,
+    data: DataOption = None,
+    as_of: AsOfOption = None,
+    folder: Annotated[Path | None, typer.Option("--out", help="Folder for the run.")] = None,
+    engine: EngineOption = "duckdb",
+    memory: MemoryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Data to explained scores: train, prove on a later period, score every eligible profile, report."""
+    from propend import pipeline  # noqa: PLC0415
+
+    def work(progress: Callable[[str], None] | None) -> Any:
+        return pipeline.run(
+            instance, data=data, as_of=as_of, out=folder, engine=engine, memory=memory, progress=progress
+        )
+
+    _run_and_show(work, as_json)
+
+
+@app.command()
+def train(
+    instance: InstanceArgument,
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the model.")],
+    data: DataOption = None,
+    as_of: AsOfOption = None,
+    engine: EngineOption = "duckdb",
+    memory: MemoryOption = None,
+) -> None:
+    """Train and prove only; `propend score` uses the model later."""
+    from propend import pipeline  # noqa: PLC0415
+
+    try:
+        with _progress(False) as progress:
+            written = pipeline.train(
+                instance, data=data, as_of=as_of, out=folder, engine=engine, memory=memory, progress=progress
+            )
+    except PropendError as error:
+        _fail(error, False)
+    out.print(f"model in {written}", markup=False)
+    out.print(f"next: propend score {written} --out scores", markup=False)
+
+
+@app.command()
+def score(
+    model: Annotated[Path, typer.Argument(help="Folder of a run or of `propend train`.")],
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the scores.")],
+    data: DataOption = None,
+    as_of: AsOfOption = None,
+    engine: EngineOption = "duckdb",
+    memory: MemoryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score now with a trained model, without training again."""
+    from propend import pipeline  # noqa: PLC0415
+
+    def work(progress: Callable[[str], None] | None) -> Any:
+        return pipeline.score(
+            model, data=data, as_of=as_of, out=folder, engine=engine, memory=memory, progress=progress
+        )
+
+    _run_and_show(work, as_json)
+
+
+def _run_and_show(work: Callable[[Callable[[str], None] | None], Any], as_json: bool) -> None:
+    from propend.screen import run_text  # noqa: PLC0415
+
+    try:
+        with _progress(as_json) as progress:
+            finished = work(progress)
+    except PropendError as error:
+        _fail(error, as_json)
+    if as_json:
+        document = {"folder": str(finished.folder), "run": finished.record, "evaluation": finished.evaluation}
+        out.print_json(json.dumps(document, default=str))
+    else:
+        out.print(run_text(finished), markup=False)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="A run's folder, or a folder with runs in it.")] = Path(),
+    to: Annotated[Path | None, typer.Option("--out", help="Where to write the page.")] = None,
+) -> None:
+    """Write the report of a finished run again: one offline HTML file."""
+    from propend import pipeline  # noqa: PLC0415
+
+    try:
+        finished = pipeline.Run.load(folder)
+        path = to or finished.folder / "report.html"
+        finished.report().save(path)
+    except PropendError as error:
+        _fail(error, False)
+    out.print(str(path), markup=False)
+
+
+@app.command()
+def explain(
+    profile_id: Annotated[str, typer.Argument(help="The profile's id, as in your data.")],
+    folder: RunArgument = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """One profile's probability, score and the factors behind them."""
+    from propend import pipeline  # noqa: PLC0415
+    from propend.screen import profile_text  # noqa: PLC0415
+
+    try:
+        found = pipeline.Run.load(folder).explain(profile_id)
+    except PropendError as error:
+        _fail(error, as_json)
+    if as_json:
+        out.print_json(json.dumps(found, default=str))
+    else:
+        out.print(profile_text(found), markup=False)
+
+
+@app.command(name="list")
+def list_(
+    folder: Annotated[Path, typer.Argument(help="A workspace, or a folder with runs in it.")] = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Instances and finished runs in a folder, newest first."""
+    from propend.screen import list_document, list_text  # noqa: PLC0415
+
+    try:
+        found = list_document(folder)
+    except PropendError as error:
+        _fail(error, as_json)
+    if as_json:
+        out.print_json(json.dumps(found, default=str))
+    else:
+        out.print(list_text(found), markup=False)
+
+
+def main() -> None:
+    """The console entry point."""
+    app()

@@ -1,0 +1,386 @@
+"""The stages in order: the file to read first.
+
+    prepare       data read, names bound, every line evaluated at every cutoff    (preparation)
+    train_stage   learn, prove on a later period, refit                           (training)
+    score_stage   probabilities, scores and factors as of now                     (scoring)
+    write         one folder, visible by one rename                               (store)
+
+``run``, ``train``, ``score`` and ``check`` are the verbs of the command line, of Python and of REST.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from propend import record
+from propend.definition import Check, define
+from propend.errors import NoRecentDataError, NoScoringDataError, ProfileNotFoundError
+from propend.explain.factors import build_explainer
+from propend.instance import Instance
+from propend.model import checks
+from propend.preparation import Prepared, Progress, Stages, prepare, read_inputs
+from propend.report import Report
+from propend.scoring import Scored, ScoringContext, insights, score_rows
+from propend.snapshots.build import feature_matrix, rows_at
+from propend.store import runs as store
+from propend.timeline import day_date, midnight_utc
+from propend.training import Trained, train_stage
+
+STALE_DAYS = 60
+EXPLAINER_SAMPLE = 4_000
+
+InstanceLike = Instance | str | Path | dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished execution of an instance.
+
+    Attributes:
+        folder: where it was written.
+        record: ``run.json``: instance, counts, timeline, stages, warnings.
+        evaluation: ``evaluation.json``: the proof.
+        insights: ``insights.json``: buckets, factors, examples.
+    """
+
+    folder: Path
+    record: dict[str, Any]
+    evaluation: dict[str, Any]
+    insights: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Run:
+        """A finished run from its folder, or the newest one in or under a folder.
+
+        Raises:
+            InstanceNotFoundError: there is none.
+        """
+        found = store.latest_run(Path(folder)).folder
+        documents = (store.read_json(found / f"{name}.json") for name in ("run", "evaluation", "insights"))
+        return cls(found, *documents)
+
+    @property
+    def scores(self) -> pa.Table:
+        """All scores (``scoring.SCORES_SCHEMA``), sorted by profile."""
+        return store.read_scores(self.folder)
+
+    def explain(self, profile_id: str) -> dict[str, Any]:
+        """One profile's scores and factors, as plain data.
+
+        Raises:
+            ProfileNotFoundError: the profile was not scored in this run.
+        """
+        rows = store.read_scores(self.folder, str(profile_id)).to_pylist()
+        if rows:
+            return dict(rows[0])
+        population = self.record["counts"]["population"]
+        raise ProfileNotFoundError(
+            f"Profile {profile_id!r} is not among the {population:,} scored in {self.folder.name!r}.",
+            "it may not have been eligible at the cutoff, or its id is written otherwise.",
+            profile_id=str(profile_id),
+        )
+
+    def report(self) -> Report:
+        """The run as a report: ``to_html()``, ``to_dict()``, ``save(path)``."""
+        return Report(evaluation=self.evaluation, insights=self.insights, run=self.record)
+
+
+# --- the verbs -----------------------------------------------------------------------------------------
+
+
+def check(
+    instance: InstanceLike,
+    *,
+    data: Any = None,
+    as_of: date | str | None = None,
+    engine: str = "duckdb",
+    progress: Progress | None = None,
+) -> Check:
+    """What a definition means, before anything is trained: funnel, outcomes, examples, warnings.
+
+    Args:
+        instance: document, path or mapping.
+        data: folder, file or table in place of the instance's sources.
+        as_of: a date that "now" is moved to.
+
+    Raises:
+        ConfigurationError: every mistake in the document.
+        PropendError: data cannot be read or history is too short.
+    """
+    stages = Stages(progress)
+    with prepare(read_inputs(instance, data, as_of, engine), stages) as prepared:
+        return define(prepared, stages)
+
+
+def run(
+    instance: InstanceLike,
+    *,
+    data: Any = None,
+    as_of: date | str | None = None,
+    out: str | Path | None = None,
+    engine: str = "duckdb",
+    memory: str | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Data to explained scores: train, prove, score now, write.
+
+    Args:
+        instance: document, path or mapping.
+        data: folder, file or table (pandas, polars, Arrow) in place of the instance's sources.
+        as_of: a date that "now" is moved to; nothing at or after it is read.
+        out: folder for the run; beside the document under ``.propend`` by default.
+        engine: ``duckdb``.
+        memory: the engine's budget, such as ``4GB``.
+        progress: told the name of each stage as it begins.
+
+    Raises:
+        PropendError: a coded refusal; then nothing was written.
+    """
+    stages, started = Stages(progress), datetime.now(UTC)
+    inputs = read_inputs(instance, data, as_of, engine, memory)
+    run_id = new_run_id(started)
+    destination = Path(out) if out is not None else _default_folder(inputs.instance, instance, run_id)
+    with store.new_run(destination) as folder:
+        with prepare(inputs, stages) as prepared:
+            trained = train_stage(prepared, stages)
+            scored, found, notices = score_stage(prepared, trained.saved, run_id, stages)
+            document = _run_document(prepared, trained.saved, trained, len(scored.probability), stages)
+            document["warnings"] = [n.to_dict() for n in (*trained.notices, *record.data_notices(prepared), *notices)]
+        with stages("write"):
+            store.save_model(folder / "model", trained.saved)
+            _write(folder, run_id, started, scored, found, document, trained.saved.evaluation, stages)
+    return Run.load(destination)
+
+
+def train(
+    instance: InstanceLike,
+    *,
+    data: Any = None,
+    as_of: date | str | None = None,
+    out: str | Path,
+    engine: str = "duckdb",
+    memory: str | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Train and prove only; gives the model's folder, which ``score`` takes.
+
+    Raises:
+        PropendError: a coded refusal; then nothing was written.
+    """
+    stages, started = Stages(progress), datetime.now(UTC)
+    inputs = read_inputs(instance, data, as_of, engine, memory)
+    destination = Path(out)
+    with store.new_run(destination) as folder:
+        with prepare(inputs, stages) as prepared:
+            trained = train_stage(prepared, stages)
+            document = _run_document(prepared, trained.saved, trained, 0, stages)
+            document["warnings"] = [n.to_dict() for n in (*trained.notices, *record.data_notices(prepared))]
+        store.save_model(folder / "model", trained.saved)
+        store.write_json(folder / "evaluation.json", trained.saved.evaluation)
+        store.write_json(folder / "run.json", _closed(document, new_run_id(started), started, stages, "trained"))
+    return destination
+
+
+def score(
+    model: str | Path,
+    *,
+    data: Any = None,
+    as_of: date | str | None = None,
+    out: str | Path,
+    engine: str = "duckdb",
+    memory: str | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Score now with a trained model, without training again.
+
+    Args:
+        model: folder of a run or of ``train``.
+        data, as_of, engine, memory, progress: as in ``run``.
+        out: folder for the new scores.
+
+    Raises:
+        NoScoringDataError: nobody is eligible now.
+        IneligibleScoresError: the scores are distributed far from those of the proof.
+    """
+    stages, started = Stages(progress), datetime.now(UTC)
+    source = Path(model)
+    saved = store.load_model(source / "model" if (source / "model").is_dir() else source)
+    inputs = read_inputs(saved.instance, data, as_of, engine, memory)
+    run_id = new_run_id(started)
+    with store.new_run(Path(out)) as folder:
+        with prepare(inputs, stages, saved) as prepared:
+            scored, found, notices = score_stage(prepared, saved, run_id, stages)
+            document = _run_document(prepared, saved, None, len(scored.probability), stages)
+            document["warnings"] = [n.to_dict() for n in (*record.data_notices(prepared), *notices)]
+        with stages("write"):
+            store.save_model(folder / "model", saved)
+            _write(folder, run_id, started, scored, found, document, saved.evaluation, stages)
+    return Run.load(out)
+
+
+# --- the stage of scoring ---------------------------------------------------------------------------------
+
+
+def score_stage(
+    prepared: Prepared, saved: store.SavedModel, run_id: str, stages: Stages
+) -> tuple[Scored, dict[str, Any], list[checks.Notice]]:
+    """Score and explain the population as of now.
+
+    Raises:
+        NoScoringDataError: nobody is eligible now (405).
+        NoRecentDataError: nobody eligible did anything in the last 60 days (408).
+        IneligibleScoresError: the scores' distribution is far from the proof's (403).
+        NoInfluentialFactorsError: no factor moves the scores (414).
+    """
+    timeline, instance = prepared.timeline, prepared.instance
+    rows = rows_at(prepared.survey, [timeline.now], labelled=False)
+    _refuse_stale(prepared, len(rows))
+    with stages("describe"):
+        X = feature_matrix(prepared.log, saved.plan, rows)
+    with stages("score"):
+        zone, options = instance.options.zone, instance.options
+        context = ScoringContext(
+            propensity_type=instance.type,
+            scored_at=midnight_utc(timeline.now, zone),
+            expires_at=midnight_utc(timeline.now + timeline.windows.reach_days, zone),
+            run_id=run_id,
+            instance=instance.name,
+            bucket_edges=options.buckets,
+            factors=options.factors,
+        )
+        explainer = build_explainer(saved.model, saved.plan.features, _spread(X, EXPLAINER_SAMPLE))
+        scored = score_rows(prepared.survey.profile_ids[rows.profile], X, explainer, context)
+        psi = checks.gate_scores(saved.reference, scored.probability)
+        found = insights(scored, explainer, context) | {"score_stability": psi}
+        used = tuple(saved.plan.features[j] for j in saved.model.columns)
+        notices = checks.drift_notices(saved.reference, X[:, saved.model.columns], used)
+    return scored, found, notices
+
+
+def _spread(X: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+    return X[:: max(1, len(X) // most)]
+
+
+def _refuse_stale(prepared: Prepared, population: int) -> None:
+    timeline, facts = prepared.timeline, prepared.log.facts
+    silent = timeline.now - 1 - int(facts.days[-1])
+    days = timeline.windows.eligibility_days or timeline.lookback_days
+    if population and silent > STALE_DAYS:
+        raise NoRecentDataError(
+            f"{population:,} profiles are eligible, and none has any event in the {STALE_DAYS} days before "
+            f"{day_date(timeline.now)}: the last event is {silent} days older.",
+            "check that data is updated, or score as of the day it ends with --as-of.",
+            days=STALE_DAYS, silent_days=silent, population=population,
+        )  # fmt: skip
+    if population == 0:
+        raise NoScoringDataError(
+            f"Nobody is eligible on {day_date(timeline.now)}: no fitting events in the {days} days before it.",
+            f"check that data is updated (the last event is of {day_date(int(facts.days[-1]))}).",
+            window_days=days, last_event_on=str(day_date(int(facts.days[-1]))),
+        )  # fmt: skip
+
+
+# --- what is written -----------------------------------------------------------------------------------
+
+
+def new_run_id(started: datetime) -> str:
+    """A run's name: when it began, and six digits against collisions."""
+    return f"{started:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+
+
+def _default_folder(instance: Instance, given: InstanceLike, run_id: str) -> Path:
+    document = Path(given) if isinstance(given, str | Path) else None
+    return store.runs_folder(instance, document) / run_id
+
+
+def _run_document(
+    prepared: Prepared, saved: store.SavedModel, trained: Trained | None, population: int, stages: Stages
+) -> dict[str, Any]:
+    instance, timeline, zone = prepared.instance, prepared.timeline, prepared.instance.options.zone
+    facts = saved.facts
+    calibration = saved.model.calibration
+    cutoffs = facts["timeline"] if trained is None else record.timeline_document(prepared)
+    return {
+        "name": instance.name,
+        "propensity_type": instance.type,
+        "sentence": record.sentence_of(prepared),
+        "instance": instance.document(),
+        "instance_hash": instance.hash,
+        "engine": prepared.inputs.engine,
+        "scored_at": record.instant(timeline.now, zone),
+        "expires_at": record.end_of_window(timeline, zone),
+        "data": record.data_document(prepared.log.facts, timeline, zone),
+        "counts": record.counts_document(prepared, population, facts if trained is None else None),
+        "timeline": cutoffs | {"now": record.instant(timeline.now, zone)},
+        "funnel": record.funnel(prepared, timeline.matured if trained else [timeline.now]),
+        "model": {
+            "members": facts["members"],
+            "features": facts["features"],
+            "training_snapshots": facts["training_snapshots"],
+            "trained_at": facts["trained_at"],
+            "calibration": {
+                "slope": calibration.slope,
+                "intercept": calibration.intercept,
+                "level_shift": calibration.level_shift,
+                "level_method": calibration.level_method,
+                "level_error": calibration.level_error,
+            },
+            "features_dropped": [{"feature": n, "reason": r} for n, r in (trained.dropped if trained else ())],
+        },
+        "leaks": [leak.to_dict() for leak in (trained.leaks if trained else ())],
+    }
+
+
+def _write(
+    folder: Path,
+    run_id: str,
+    started: datetime,
+    scored: Scored,
+    found: dict[str, Any],
+    document: dict[str, Any],
+    evaluation: dict[str, Any],
+    stages: Stages,
+) -> None:
+    store.write_scores(folder / "scores.parquet", scored.table)
+    store.write_json(folder / "evaluation.json", evaluation)
+    store.write_json(folder / "insights.json", found)
+    closed = _closed(document, run_id, started, stages, "succeeded")
+    Report(evaluation=evaluation, insights=store.plain(found), run=store.plain(closed)).save(folder / "report.html")
+    # written last: a folder with a run.json is a finished run
+    store.write_json(folder / "run.json", _closed(document, run_id, started, stages, "succeeded"))
+
+
+def _closed(document: dict[str, Any], run_id: str, started: datetime, stages: Stages, status: str) -> dict[str, Any]:
+    finished = datetime.now(UTC)
+    return (
+        {"run_id": run_id, "status": status, "propend_version": record.__version__}
+        | document
+        | {
+            "started_at": _text(started),
+            "finished_at": _text(finished),
+            "seconds": (finished - started).total_seconds(),
+            "peak_memory_bytes": peak_memory_bytes(),
+            "stages": [{"name": name, "seconds": seconds} for name, seconds in stages.seconds],
+            "versions": record.versions(),
+        }
+    )
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def peak_memory_bytes() -> int:
+    """The most memory this process has held."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

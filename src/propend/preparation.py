@@ -1,0 +1,234 @@
+"""Data read, names bound, every line evaluated at every cutoff: what training and scoring start from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from propend.binding import binding_mistakes, check_behaviour
+from propend.columns import choose_fields
+from propend.engines import connect
+from propend.errors import ConfigurationError, Mistake, PropendError
+from propend.events import EventLog, EventRequest, OpenedEvents
+from propend.instance import Data, Instance, Source, parse_instance, read_document
+from propend.snapshots.build import Survey, survey
+from propend.snapshots.program import (
+    Program,
+    compile_program,
+    eligibility_days,
+    lines_of,
+    measured_fields,
+    selectors_of,
+)
+from propend.store.runs import SavedModel
+from propend.timeline import Timeline, Windows, observe, plan_timeline
+
+Progress = Callable[[str], None]
+
+
+@dataclass
+class Stages:
+    """Names and seconds of the stages passed, told to whoever listens as they begin."""
+
+    listener: Progress | None = None
+    seconds: list[tuple[str, float]] = field(default_factory=list)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        if self.listener:
+            self.listener(name)
+        started = time.perf_counter()
+        yield
+        self.seconds.append((name, time.perf_counter() - started))
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a verb was asked for.
+
+    Attributes:
+        instance: the document.
+        folder: what its paths are relative to.
+        tables: in-memory tables that stand in for sources.
+        as_of: the midnight "now" is moved to.
+        engine, memory: which engine, and its budget.
+    """
+
+    instance: Instance
+    folder: Path
+    tables: Mapping[str, Any] | None = None
+    as_of: date | None = None
+    engine: str = "duckdb"
+    memory: str | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data read, names bound, every line evaluated at every cutoff."""
+
+    inputs: Inputs
+    opened: OpenedEvents
+    log: EventLog
+    program: Program
+    timeline: Timeline
+    survey: Survey
+
+    @property
+    def instance(self) -> Instance:
+        return self.inputs.instance
+
+
+def read_inputs(
+    instance: Instance | str | Path | dict[str, Any],
+    data: Any = None,
+    as_of: date | str | None = None,
+    engine: str = "duckdb",
+    memory: str | None = None,
+) -> Inputs:
+    """Resolve what a verb was given; mistakes of form and of names are raised together.
+
+    Args:
+        instance: document, path or mapping.
+        data: a folder, a file, or a table (pandas, polars, Arrow) in place of the instance's sources.
+        as_of: a date that "now" is moved to.
+
+    Raises:
+        ConfigurationError: every mistake in the document, with its place.
+    """
+    home = Path(instance).parent if isinstance(instance, str | Path) else Path.cwd()
+    moment = _read_date(as_of)
+    if isinstance(instance, Instance):
+        return _with_data(Inputs(instance, home, None, moment, engine, memory), data)
+    document, lines, label = read_document(instance)
+    parsed, mistakes = parse_instance(document, lines)
+    if parsed is not None:
+        return _with_data(Inputs(parsed, home, None, moment, engine, memory), data)
+    mistakes += _data_mistakes(document, home, data, engine)
+    raise ConfigurationError(mistakes, label)
+
+
+def _read_date(value: date | str | None) -> date | None:
+    if isinstance(value, datetime):
+        return value.date()
+    if value is None or isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise ConfigurationError([Mistake("--as-of", f"{value!r} is not a date such as 2011-08-01")]) from None
+
+
+def _with_data(inputs: Inputs, data: Any) -> Inputs:
+    old = inputs.instance.data
+    if data is None:
+        return replace(inputs, folder=inputs.folder / old.folder)
+    if not isinstance(data, str | Path):
+        return replace(inputs, folder=inputs.folder / old.folder, tables={"events": data})
+    path = Path(data)
+    if path.is_dir() and old.events:
+        return replace(inputs, folder=path)
+    first = old.events[0] if old.events else None
+    kind = first.kind if first else None
+    columns = first.columns if first else None
+    changed = Data(**{**old.__dict__, "events": (Source(path=str(path.absolute()), kind=kind, columns=columns),)})
+    return replace(
+        inputs,
+        folder=inputs.folder / old.folder,
+        instance=inputs.instance.model_copy(update={"data": changed}),
+    )
+
+
+def _data_mistakes(document: Any, home: Path, data: Any, engine: str) -> list[Any]:
+    """What the data say of a document whose form is not valid, as far as its data section can be read."""
+    try:
+        stub = Instance(name="x", data=document["data"], goal={"any_of": ["anything"], "within": 1})  # type: ignore[arg-type]
+        inputs = _with_data(Inputs(stub, home, engine=engine), data)
+        with connect(engine) as session:
+            opened = session.open(inputs.instance.data, inputs.folder, inputs.tables)
+    except (PropendError, KeyError, ValueError, TypeError) as error:
+        # the data section is broken too: say so beside the other mistakes, unless it is one of them already
+        known = isinstance(error, PropendError) and not isinstance(error, ConfigurationError)
+        return [Mistake("data", str(error.message))] if known else []
+    return binding_mistakes(document, opened)
+
+
+# --- prepare ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def prepare(inputs: Inputs, stages: Stages, saved: SavedModel | None = None) -> Iterator[Prepared]:
+    """Open, bind, read and survey; the engine's session lives as long as the context.
+
+    Args:
+        saved: score with this model: only the scoring cutoff is surveyed.
+    """
+    instance = inputs.instance
+    with connect(inputs.engine, memory=inputs.memory) as session:
+        with stages("read"):
+            opened = session.open(instance.data, inputs.folder, inputs.tables, time_zone=instance.options.time_zone)
+            mistakes = binding_mistakes(instance.document(), opened)
+            if mistakes:
+                raise ConfigurationError(mistakes, instance.name)
+            check_behaviour(instance, opened)
+            lines = lines_of(instance)
+            request = _request(inputs, opened, saved)
+            log = session.load(instance.data, inputs.folder, request, inputs.tables)
+        with stages("survey"):
+            program = compile_program(lines, instance.goal, request)
+            observation = observe(
+                log.facts.days,
+                log.facts.last_time_of_day,
+                inputs.as_of,
+                log.facts.set_aside.get("after_as_of", 0) > 0,
+            )
+            goal, options = instance.goal, instance.options
+            windows = Windows(
+                outcome_days=goal.within_days,
+                reach_days=goal.reach_days,
+                lead_days=goal.lead_days,
+                settle_days=options.settle,
+                eligibility_days=eligibility_days(lines),
+            )
+            if saved is None:
+                timeline = plan_timeline(windows, observation, options.lookback)
+                cutoffs = [*timeline.matured, timeline.now]
+            else:
+                timeline = Timeline(
+                    windows, observation, (), observation.now_day, "out-of-time", saved.plan.lookback_days
+                )
+                cutoffs = [timeline.now]
+            surveyed = survey(log, program, cutoffs)
+        yield Prepared(inputs, opened, log, program, timeline, surveyed)
+
+
+def _request(inputs: Inputs, opened: OpenedEvents, saved: SavedModel | None) -> EventRequest:
+    instance = inputs.instance
+    lines = lines_of(instance)
+    numbers, texts = measured_fields(lines)
+    if saved is not None:
+        numbers, texts = saved.number_fields, saved.text_fields
+    else:
+        more_numbers, more_texts = feature_fields(instance, opened)
+        numbers = tuple(dict.fromkeys([*numbers, *more_numbers]))
+        texts = tuple(dict.fromkeys([*texts, *more_texts]))
+    return EventRequest(
+        selectors=selectors_of(instance, lines),
+        exclude=tuple(instance.events[n] for n in instance.exclude if n in instance.events),
+        number_fields=numbers,
+        text_fields=texts,
+        as_of=inputs.as_of,
+        time_zone=instance.options.time_zone,
+    )
+
+
+def feature_fields(instance: Instance, opened: OpenedEvents) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if instance.data.fields is None:
+        return choose_fields(opened.field_facts)
+    chosen = [opened.fields[name] for name in instance.data.fields]
+    numbers = tuple(f.name for f in chosen if f.type == "number")
+    return numbers, tuple(f.name for f in chosen if f.type in ("text", "boolean"))

@@ -1,0 +1,297 @@
+"""What a run says of itself: ``run.json``, its funnel, timeline, data notes and warnings, as plain data."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propend.events import EventFacts
+from propend.model.calibrate import LevelHistory
+from propend.model.checks import Leak, Notice
+from propend.model.train import Choices, TrainingSet
+from propend.preparation import Prepared
+from propend.sentence import write_sentence
+from propend.timeline import Timeline, day_date, instant_text
+from propend.version import __version__
+
+GAP_MIN_EVENTS = 20
+"""A silent day counts as a tracking gap where the same weekday usually has at least so many events."""
+MANY_SET_ASIDE = 0.01
+PACKAGES = ("duckdb", "numba", "numpy", "pyarrow", "scikit-learn", "scipy")
+ENGINE_PACKAGES = ("xgboost-cpu", "xgboost")
+REASONS = {
+    "no_profile": "without a profile id",
+    "no_time": "without a time",
+    "unparsable_time": "with a time that cannot be read",
+    "before_1970": "dated before 1970",
+    "in_the_future": "dated in the future",
+    "duplicate": "with an id seen before",
+}
+
+
+def instant(day: int, zone: ZoneInfo) -> str:
+    """The midnight that begins a day as ISO 8601 in UTC."""
+    return instant_text(day, zone)
+
+
+def local_text(at: int, zone: ZoneInfo) -> str:
+    """Local microseconds as ISO 8601 in UTC."""
+    wall = datetime.fromtimestamp(at / 1e6, UTC).replace(tzinfo=zone)
+    return wall.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+# --- the funnel and the timeline ------------------------------------------------------------------------
+
+
+def funnel(prepared: Prepared, cutoffs: Sequence[int]) -> list[dict[str, Any]]:
+    """Profiles and snapshots left after each line, at some of the surveyed cutoffs."""
+    given = prepared.survey
+    columns = [given.cutoffs.index(c) for c in cutoffs]
+    left = np.ones((len(given.keys), len(columns)), dtype=bool)
+    rows = []
+    for j, line in enumerate(given.program.lines):
+        if line.role == "goal":
+            continue
+        holds = given.holds(j)[:, columns]
+        left &= ~holds if line.role == "gap" else holds
+        rows.append(
+            {
+                "line": line.text,
+                "origin": line.origin,
+                "role": line.role,
+                "profiles": int(left.any(axis=1).sum()),
+                "snapshots": int(left.sum()),
+            }
+        )
+    return rows
+
+
+def timeline_document(prepared: Prepared) -> dict[str, Any]:
+    """Cutoffs with their roles, snapshots and base rates; windows; what was dropped and why."""
+    timeline, given, zone = prepared.timeline, prepared.survey, prepared.instance.options.zone
+    windows, observation = timeline.windows, timeline.observation
+    cutoffs = []
+    for day in timeline.matured:
+        column = given.cutoffs.index(day)
+        labelled = given.labelled[:, column]
+        positives = int((labelled & given.met[:, column]).sum())
+        cutoffs.append(
+            {
+                "cutoff_at": instant(day, zone),
+                "role": "proof" if day == timeline.proof else "training",
+                "snapshots": int(labelled.sum()),
+                "positives": positives,
+                "base_rate": positives / max(int(labelled.sum()), 1),
+            }
+        )
+    population = given.population[:, given.cutoffs.index(timeline.now)]
+    scoring = {
+        "cutoff_at": instant(timeline.now, zone),
+        "role": "scoring",
+        "snapshots": int(population.sum()),
+    }
+    return {
+        "now": instant(timeline.now, zone),
+        "proof_kind": timeline.proof_kind,
+        "outcome_days": windows.outcome_days,
+        "lead_days": windows.lead_days,
+        "settle_days": windows.settle_days,
+        "lookback_days": timeline.lookback_days,
+        "history_days": observation.history_days,
+        "history_needed_days": windows.history_needed_days,
+        "cutoffs": [*cutoffs, scoring | {"positives": None, "base_rate": None}],
+        "dropped": [{"cutoff_at": instant(d, zone), "reason": r} for d, r in timeline.dropped],
+    }
+
+
+def training_facts(
+    prepared: Prepared,
+    choices: Choices,
+    level: LevelHistory,
+    everything: TrainingSet,
+    columns: NDArray[np.int64],
+) -> dict[str, Any]:
+    """What a saved model says of how it came about."""
+    weight = choices.tree_weight if choices.rounds else 0.0
+    members: list[dict[str, Any]] = []
+    if choices.rounds:
+        members.append({"name": "boosted trees", "weight": weight, "rounds": choices.rounds})
+    if weight < 1.0:
+        members.append({"name": "logistic regression", "weight": 1.0 - weight, "strength": choices.strength})
+    zone = prepared.instance.options.zone
+    return {
+        "trained_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "members": members,
+        "features": len(columns),
+        "training_snapshots": len(everything),
+        "training_positives": int(everything.label.sum()),
+        "out_of_fold_log_loss": choices.losses,
+        "level_history": [
+            {"cutoff_at": instant(c, zone), "shift": s} for c, s in zip(level.cutoffs, level.shifts, strict=True)
+        ],
+        "timeline": timeline_document(prepared),
+        "funnel": funnel(prepared, prepared.timeline.matured),
+    }
+
+
+# --- the data --------------------------------------------------------------------------------------------
+
+
+def data_document(facts: EventFacts, timeline: Timeline, zone: ZoneInfo) -> dict[str, Any]:
+    """Sources, columns, kinds, months and tracking gaps."""
+    first = facts.sources[0] if facts.sources else None
+    return {
+        "sources": [{"path": s.path, "format": s.format, "rows": s.rows} for s in facts.sources],
+        "columns": dict(first.columns) if first else {},
+        "guessed": sorted({role for s in facts.sources for role in s.guessed}),
+        "first_event_at": local_text(facts.first_at, zone),
+        "last_event_at": local_text(facts.last_at, zone),
+        "observed_until": instant(timeline.observation.until_day, zone),
+        "profiles": facts.profiles,
+        "kinds": [{"kind": k, "events": e, "profiles": p} for k, e, p in facts.kinds[:50]],
+        "events_per_month": _per_month(facts),
+        "gaps": tracking_gaps(facts),
+    }
+
+
+def _per_month(facts: EventFacts) -> list[dict[str, Any]]:
+    months: dict[str, int] = {}
+    for day, events in zip(facts.days.tolist(), facts.events_per_day.tolist(), strict=True):
+        month = f"{day_date(day):%Y-%m}"
+        months[month] = months.get(month, 0) + events
+    return [{"month": m, "events": n} for m, n in months.items()]
+
+
+def tracking_gaps(facts: EventFacts) -> list[dict[str, Any]]:
+    """Runs of days without any event where the same weekday usually has many."""
+    first, last = int(facts.days[0]), int(facts.days[-1])
+    counts = np.zeros(last - first + 1, dtype=np.int64)
+    counts[facts.days - first] = facts.events_per_day
+    weekday = (np.arange(first, last + 1) + 3) % 7
+    usual = np.array([np.median(counts[weekday == d]) if (weekday == d).any() else 0 for d in range(7)])
+    silent = (counts == 0) & (usual[weekday] >= GAP_MIN_EVENTS)
+    gaps: list[dict[str, Any]] = []
+    for offset in np.flatnonzero(silent).tolist():
+        day = first + offset
+        if gaps and gaps[-1]["_end"] == day:
+            gaps[-1]["_end"] = day + 1
+        else:
+            gaps.append({"_start": day, "_end": day + 1})
+    return [
+        {"from": f"{day_date(g['_start'])}", "to": f"{day_date(g['_end'])}", "days": g["_end"] - g["_start"]}
+        for g in gaps
+    ]
+
+
+def data_notices(prepared: Prepared) -> list[Notice]:
+    """Warnings about the data: rows set aside, gaps, attributes left out, a partial last day."""
+    facts, timeline = prepared.log.facts, prepared.timeline
+    notices = []
+    aside = {k: n for k, n in facts.set_aside.items() if k in REASONS and n}
+    if sum(aside.values()) > MANY_SET_ASIDE * max(facts.read, 1):
+        parts = ", ".join(f"{n:,} {REASONS[k]}" for k, n in aside.items())
+        message = f"{sum(aside.values()):,} of {facts.read:,} rows were set aside: {parts}."
+        notices.append(Notice("PROPEND-305", "ROWS_SET_ASIDE", message, "mend them in the source if they matter."))
+    gaps = tracking_gaps(facts)
+    if gaps:
+        days = sum(g["days"] for g in gaps)
+        shown = "; ".join(f"{g['from']} to {g['to']}" for g in gaps[:3])
+        message = f"{days} days have no events at all where there usually are many: {shown}."
+        hint = "if tracking failed then, past behaviour looks rarer than it was."
+        notices.append(Notice("PROPEND-303", "TRACKING_GAP", message, hint))
+    if facts.attributes_without_time:
+        names = ", ".join(facts.attributes_without_time)
+        message = f"attributes without a time from which they were true are not used: {names}."
+        hint = "name their `effective` column, or say `constant: true` if they never change."
+        notices.append(Notice("PROPEND-304", "ATTRIBUTES_WITHOUT_TIME", message, hint))
+    if facts.exact_duplicates:
+        message = f"{facts.exact_duplicates:,} rows are exact copies of another and were counted as events."
+        hint = "name the column of the event's id (`columns: {id: ...}`) so that each counts once."
+        notices.append(Notice("PROPEND-310", "EXACT_DUPLICATES", message, hint))
+    if facts.unparsable_values:
+        message = f"{facts.unparsable_values:,} events have a value that is not a number; it was left empty."
+        notices.append(Notice("PROPEND-311", "VALUES_NOT_NUMBERS", message, "mend the column, or map another."))
+    if int(facts.days[-1]) >= timeline.observation.until_day and facts.set_aside.get("after_as_of", 0) == 0:
+        message = f"the last day, {day_date(int(facts.days[-1]))}, looks unfinished and ends the observation."
+        notices.append(
+            Notice("PROPEND-302", "LAST_DAY_PARTIAL", message, "its events are left out; a later run sees them.")
+        )
+    return notices
+
+
+def proof_notices(timeline: Timeline, evaluation: dict[str, Any], leaks: Sequence[Leak]) -> list[Notice]:
+    """Warnings about the proof: same period, no better than a simple rule, suspects of leaking."""
+    notices = []
+    if timeline.proof_kind == "same-period":
+        windows = timeline.windows
+        needed = windows.base_days + 2 * windows.reach_days + windows.settle_days
+        message = (
+            f"history is too short for a test on a later period ({timeline.observation.history_days} days; "
+            f"{needed} are needed), so a third of the profiles was held out of the same period instead."
+        )
+        hint = "figures from the same period flatter; add history or shorten the window."
+        notices.append(Notice("PROPEND-301", "SAME_PERIOD_PROOF", message, hint))
+    weaker = evaluation["verdict"]["does_not_beat"]
+    if weaker:
+        names = ", ".join(n.replace("_", " ") for n in weaker)
+        message = f"the model does not clearly beat the simple rule: {names}."
+        hint = "the scores are as good as that rule; further kinds of events would help most."
+        notices.append(Notice("PROPEND-308", "SIMPLE_RULE_AS_GOOD", message, hint))
+    if leaks:
+        shown = "; ".join(f"{leak.sentence} (AUC {leak.auc:.3f})" for leak in leaks[:3])
+        dropped = sum(leak.certain for leak in leaks)
+        message = f"{len(leaks)} features know the outcome suspiciously well, {dropped} were dropped: {shown}."
+        notices.append(Notice("PROPEND-306", "LEAK_SUSPECT", message, "check that they are known before it."))
+    return notices
+
+
+# --- the run ---------------------------------------------------------------------------------------------
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the figures depend on."""
+    found = {"propend": __version__, "python": platform.python_version(), "platform": sys.platform}
+    for name in (*PACKAGES, *ENGINE_PACKAGES):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def counts_document(prepared: Prepared, population: int, training: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Rows read and set aside, profiles, snapshots and positives.
+
+    Args:
+        training: facts of the saved model, where this run did not train.
+    """
+    facts = prepared.log.facts
+    document = training["timeline"] if training is not None else timeline_document(prepared)
+    cutoffs = [c for c in document["cutoffs"] if c["role"] != "scoring"]
+    return {
+        "events_read": facts.read,
+        "events_used": facts.used,
+        "set_aside": dict(facts.set_aside),
+        "profiles": facts.profiles,
+        "snapshots": sum(c["snapshots"] for c in cutoffs),
+        "positives": sum(c["positives"] for c in cutoffs),
+        "population": population,
+    }
+
+
+def sentence_of(prepared: Prepared) -> str:
+    """The goal and eligibility in English."""
+    return write_sentence(prepared.instance.goal, prepared.instance.eligible)
+
+
+def end_of_window(timeline: Timeline, zone: ZoneInfo) -> str:
+    """When scores made now expire: the end of their outcome window."""
+    return instant(timeline.now + timeline.windows.reach_days, zone)

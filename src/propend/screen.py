@@ -1,0 +1,247 @@
+"""What a terminal shows of checks, runs and profiles: plain text from plain documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from propend.errors import PropendError
+from propend.instance import Instance
+from propend.pipeline import Run
+from propend.store.runs import list_runs
+
+METRIC_WORDS = (
+    ("auc", "AUC", 3),
+    ("average_precision", "average precision", 3),
+    ("log_loss", "log loss", 4),
+    ("calibration_error", "calibration error", 4),
+    ("top_decile_lift", "lift of the top tenth", 2),
+)
+BASELINE_WORDS = {"recency": "recency", "frequency": "frequency", "rfm_logistic": "RFM logistic"}
+
+
+def columns_text(rows: Sequence[Sequence[str]], indent: int = 2) -> str:
+    """Rows as aligned columns: the first left, the others right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
+        lines.append((" " * indent + "   ".join(cells)).rstrip())
+    return "\n".join(lines)
+
+
+def _percent(share: float | None, digits: int = 1) -> str:
+    return "-" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def _metric(metric: dict[str, Any], digits: int) -> str:
+    if metric["value"] is None:
+        return "-"
+    return f"{metric['value']:.{digits}f} ({metric['low']:.{digits}f} to {metric['high']:.{digits}f})"
+
+
+def notices_text(notices: Sequence[dict[str, str]]) -> list[str]:
+    """Warnings, one paragraph each."""
+    lines = []
+    for n in notices:
+        lines.append(f"  ! {n['code']} {n['symbol']}: {n['message']}" + (f" {n['hint']}" if n["hint"] else ""))
+    return lines
+
+
+# --- check ---------------------------------------------------------------------------------------------
+
+
+def check_text(found: dict[str, Any]) -> str:
+    """The definition-time page as text."""
+    outcomes, timeline = found["outcomes"], found["timeline"]
+    funnel = [("who is left", "profiles", "snapshots")]
+    funnel += [(_line_words(line), f"{line['profiles']:,}", f"{line['snapshots']:,}") for line in found["funnel"]]
+    cutoffs = [("cutoff", "snapshots", "met the goal", "rate")]
+    for c in timeline["cutoffs"]:
+        if c["role"] != "scoring":
+            name = c["cutoff_at"][:10] + (" (proof)" if c["role"] == "proof" else "")
+            cutoffs.append((name, f"{c['snapshots']:,}", f"{c['positives']:,}", _percent(c["base_rate"])))
+    lines = [found["name"], found["sentence"], "", columns_text(funnel), "", columns_text(cutoffs), ""]
+    lines += [
+        f"  {outcomes['met']:,} profiles met the goal at least once and {outcomes['unmet']:,} did not; "
+        f"{outcomes['minimum']} of each are the minimum.",
+        f"  history: {timeline['history_days']} days, {timeline['history_needed_days']} needed. "
+        f"{found['population_now']:,} profiles would be scored now. "
+        f"A run takes about {found['expected_seconds']:.0f} s.",
+    ]
+    lines += [f"  not used: {d['cutoff_at'][:10]}, {d['reason']}" for d in timeline["dropped"]]
+    for met in (True, False):
+        lines += ["", "  examples that met the goal" if met else "  examples that did not"]
+        lines += [f"    {e['profile_id']}: {e['evidence']}" for e in found["examples"] if e["met"] == met]
+    suspects = [f"  leak? {x['sentence']}: AUC {x['auc']:.3f} alone; {x['reason']}" for x in found["leaks"]]
+    warnings = notices_text(found["warnings"])
+    if suspects or warnings:
+        lines += ["", *suspects, *warnings]
+    for refusal in found["refusals"]:
+        lines += [
+            "",
+            f"  a run would be refused: {refusal['code']} {refusal['symbol']}",
+            f"  {refusal['message']}",
+        ]
+        lines.append(f"  Hint: {refusal['hint']}")
+    return "\n".join(lines)
+
+
+# --- run -----------------------------------------------------------------------------------------------
+
+
+def _line_words(line: dict[str, Any]) -> str:
+    return line["line"] + (" (default)" if line["origin"] == "default" else "")
+
+
+def quality_text(evaluation: dict[str, Any]) -> str:
+    """The proof beside the simple rules, as a table."""
+    names = [n for n in BASELINE_WORDS if n in evaluation["baselines"]]
+    header = ("", "propend (95 % interval)", *(BASELINE_WORDS[n] for n in names))
+    rows = [header]
+    for key, words, digits in METRIC_WORDS:
+        others = []
+        for name in names:
+            value = evaluation["baselines"][name][key]["value"]
+            others.append("-" if value is None else f"{value:.{digits}f}")
+        rows.append((words, _metric(evaluation[key], digits), *others))
+    return columns_text(rows)
+
+
+def run_text(finished: Run) -> str:
+    """What a run found, in a screen's length."""
+    record, evaluation, found = finished.record, finished.evaluation, finished.insights
+    proof = (
+        f"tested on a later period, {evaluation['cutoff_at'][:10]} to {evaluation['outcome_ends_at'][:10]}"
+        if evaluation["proof"] == "out-of-time"
+        else "tested on profiles held out of the same period (history is too short for a later one)"
+    )
+    buckets = ", ".join(f"{b['n']:,} {b['bucket']}" for b in found["buckets"])
+    lines = [
+        f"{record['name']}",
+        record["sentence"],
+        "",
+        f"  scored {found['population']:,} profiles as of {record['scored_at'][:10]}: {buckets}; "
+        f"expected rate {_percent(found['mean_probability'])}",
+        f"  {proof}: {evaluation['n']:,} profiles, {_percent(evaluation['base_rate'])} met the goal",
+        "",
+        quality_text(evaluation),
+        "",
+        f"  {evaluation['verdict']['sentence']}",
+        "",
+        "  what moves the score most",
+    ]
+    for f in found["factors"][:6]:
+        lines.append(f"    {_percent(f['share'], 0):>5}  {f['label']} ({f['direction']}; usual: {f['typical']})")
+    lines += ["", *(example_text(e) for e in three_examples(found["examples"]))]
+    warnings = notices_text(record["warnings"])
+    if warnings:
+        lines += ["", *warnings]
+    stages = ", ".join(f"{s['name']} {s['seconds']:.1f}" for s in record["stages"])
+    lines += [
+        "",
+        f"  {record['seconds']:.1f} s ({stages}); peak memory {record['peak_memory_bytes'] / 1e6:,.0f} MB",
+        f"  report: {finished.folder / 'report.html'}",
+        f"  scores: {finished.folder / 'scores.parquet'}",
+    ]
+    return "\n".join(lines)
+
+
+def three_examples(examples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One profile of each bucket there is."""
+    by_bucket: dict[str, dict[str, Any]] = {}
+    for example in examples:
+        by_bucket.setdefault(example["bucket"], example)
+    return list(by_bucket.values())
+
+
+def example_text(example: dict[str, Any]) -> str:
+    """One profile with its strongest reasons, in two or three lines."""
+    head = (
+        f"  profile {example['profile_id']}: {_percent(example['probability'])} "
+        f"({example['times_average']:.1f} times the average), score {example['score']:.0f}, {example['bucket']}"
+    )
+    up = [f for f in example["factors"] if f["impact"] > 0][:2]
+    down = [f for f in example["factors"] if f["impact"] < 0][:2]
+    parts = [("raises", up), ("lowers", down)]
+    reasons = [f"    {verb}: " + "; ".join(_reason(f) for f in group) for verb, group in parts if group]
+    return "\n".join([head, *reasons])
+
+
+def _reason(factor: dict[str, Any]) -> str:
+    return f"{factor['label']}: {factor['value']} (usual: {factor['typical']})"
+
+
+def profile_text(found: dict[str, Any]) -> str:
+    """All named factors of one profile."""
+    lines = [
+        f"profile {found['profile_id']} in {found['instance']}, as of {found['scored_at']:%Y-%m-%d}",
+        f"  probability {_percent(found['probability'])}, {found['times_average']:.1f} times the average; "
+        f"score {found['score']:.0f} ({found['bucket']}), percentile {found['percentile']}",
+    ]
+    rows = [("factor", "value", "usual", "impact", "importance")]
+    for f in found["factors"]:
+        rows.append((f["label"], f["value"], f["typical"], f"{f['impact']:+.2f}", f["importance"]))
+    lines += ["", columns_text(rows)] if len(rows) > 1 else ["", "  no factor stands out"]
+    lines += ["", "  impacts are in log-odds; they say what the model goes by, not what causes what."]
+    return "\n".join(lines)
+
+
+# --- list ----------------------------------------------------------------------------------------------
+
+
+def list_document(folder: Path) -> dict[str, Any]:
+    """Instances and finished runs in a folder, as plain data."""
+    instances: list[dict[str, Any]] = []
+    for path in sorted([*folder.glob("*.y*ml"), *folder.glob("instances/*.y*ml")]):
+        try:
+            instance = Instance.load(path)
+        except PropendError as error:
+            instances.append({"path": str(path), "name": path.stem, "type": "-", "problem": error.code})
+            continue
+        instances.append({"path": str(path), "name": instance.name, "type": instance.type, "problem": ""})
+    homes = [folder, *([folder / "instances"] if (folder / "instances").is_dir() else [])]
+    runs = [
+        {
+            "folder": str(entry.folder),
+            "run_id": entry.document["run_id"],
+            "name": entry.document["name"],
+            "status": entry.document["status"],
+            "started_at": entry.document["started_at"],
+            "population": entry.document["counts"]["population"],
+        }
+        for home in homes
+        for entry in list_runs(home)
+    ]
+    return {"instances": instances, "runs": runs}
+
+
+def list_text(found: dict[str, Any]) -> str:
+    """Instances and runs as two tables."""
+    if not found["instances"] and not found["runs"]:
+        return "nothing here yet; `propend init DIR --data PATH` makes a first instance"
+    lines: list[str] = []
+    if found["instances"]:
+        rows = [("instance", "type", "name")]
+        rows += [(i["path"], i["type"], i["problem"] or i["name"]) for i in found["instances"]]
+        lines.append(columns_text(rows, 0))
+    if found["runs"]:
+        rows5 = [("run", "status", "profiles scored", "name")]
+        rows5 += [(r["folder"], r["status"], f"{r['population']:,}", r["name"]) for r in found["runs"]]
+        lines += ["", columns_text(rows5, 0)]
+    return "\n".join(lines).strip("\n")
+
+
+# --- demo ----------------------------------------------------------------------------------------------
+
+NEXT_STEPS = """\
+Now with your own data:
+  propend init my-workspace --data my-events.csv     columns and a first instance are proposed
+  propend check my-workspace/instances/first.yaml    what it means on your data, in seconds
+  propend run my-workspace/instances/first.yaml      scores, reasons and a report for every profile"""
+
+
+def demo_head(name: str, position: int, of: int) -> str:
+    """The line above one of the demo's runs."""
+    return f"\n=== {position} of {of}: {name} " + "=" * max(3, 60 - len(name))

@@ -1,0 +1,353 @@
+"""Runs and models as files: the only module that knows paths.
+
+A run is written into a folder beside its destination and becomes visible by one rename, so that killed
+at any instant it leaves nothing half-visible. Models are JSON and plain arrays; nothing in them is code.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xgboost as xgb
+
+from propend.errors import InstanceNotFoundError, OutputExistsError, WriteFailedError
+from propend.instance import Instance
+from propend.model.calibrate import Calibration
+from propend.model.checks import Reference
+from propend.model.members import Logistic, Scaling
+from propend.model.train import Model
+from propend.snapshots.plan import Channel, Factor, Feature, Op, Plan
+
+MODEL_FORMAT = 1
+RUN_FILES = ("scores.parquet", "report.html", "evaluation.json", "run.json", "insights.json")
+WORK_FOLDER = ".propend"
+
+
+def write_json(path: Path, document: Any) -> None:
+    """A document as strict JSON; a number that is not finite becomes null."""
+    text = json.dumps(plain(document), ensure_ascii=False, indent=1, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """A JSON document.
+
+    Raises:
+        InstanceNotFoundError: there is no such file, or it is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InstanceNotFoundError(
+            f"{path.name} in {path.parent.name!r} cannot be read: {error}.",
+            "run the instance again: `propend run INSTANCE --out DIR`.",
+            path=str(path),
+        ) from None
+
+
+def plain(value: Any) -> Any:
+    """A document of plain Python values; a number that is not finite becomes None."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+# --- the folder of a run ----------------------------------------------------------------------------------
+
+
+def runs_folder(instance: Instance, document: Path | None) -> Path:
+    """Where runs of an instance are kept when no folder is named: beside its document."""
+    home = document.parent if document else Path.cwd()
+    return home / WORK_FOLDER / "runs" / instance.slug
+
+
+@contextmanager
+def new_run(destination: Path) -> Iterator[Path]:
+    """A folder to write a run into; on success it replaces ``destination`` by one rename.
+
+    An earlier run at ``destination`` stays readable until then and is removed after. On any error the
+    new folder is removed and ``destination`` is untouched.
+
+    Raises:
+        OutputExistsError: ``destination`` holds something that is not a run.
+        WriteFailedError: the disk is full or the folder cannot be written.
+    """
+    destination = destination.absolute()
+    _refuse_foreign(destination)
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{destination.name}-", suffix=".tmp", dir=destination.parent))
+    except OSError as error:
+        raise _write_failed(destination, error) from None
+    try:
+        fresh.chmod(0o755)
+        yield fresh
+        _swap(fresh, destination)
+    except (OSError, pa.ArrowException) as error:
+        raise _write_failed(destination, error) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _refuse_foreign(destination: Path) -> None:
+    if not destination.exists():
+        return
+    if not destination.is_dir():
+        raise OutputExistsError(
+            f"{destination.name!r} is a file; a folder is needed for the run.", "name another --out folder."
+        )
+    names = sorted(p.name for p in destination.iterdir())
+    if names and "run.json" not in names:
+        shown = ", ".join(names[:3])
+        raise OutputExistsError(
+            f"The folder {destination.name!r} exists and holds {len(names)} things that are not a run ({shown}).",
+            "name a new or empty --out folder; an earlier run's folder is replaced.",
+            path=str(destination), found=names[:20],
+        )  # fmt: skip
+
+
+def _swap(fresh: Path, destination: Path) -> None:
+    if not destination.exists():
+        fresh.rename(destination)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{destination.name}-", suffix=".tmp", dir=destination.parent))
+    destination.rename(old / "run")
+    try:
+        fresh.rename(destination)
+    except OSError:
+        (old / "run").rename(destination)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_failed(destination: Path, error: BaseException) -> WriteFailedError:
+    reason = getattr(error, "strerror", None) or str(error)
+    free = shutil.disk_usage(_existing(destination)).free
+    return WriteFailedError(
+        f"The run could not be written to {destination.name!r}: {reason}; {free / 1e6:,.0f} MB are free there.",
+        "free some space or name another --out folder; nothing half-written was left.",
+        path=str(destination), free_bytes=free,
+    )  # fmt: skip
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def write_scores(path: Path, table: pa.Table) -> None:
+    """The scores as Parquet, flushed to disk."""
+    pq.write_table(table, path, compression="zstd")
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def read_scores(folder: Path, profile_id: str | None = None) -> pa.Table:
+    """The scores of a run, or of one profile in it.
+
+    Raises:
+        InstanceNotFoundError: the folder holds no scores.
+    """
+    path = folder / "scores.parquet"
+    if not path.is_file():
+        raise InstanceNotFoundError(
+            f"There are no scores in {folder.name!r}.", "`propend run INSTANCE --out DIR` makes some."
+        )
+    wanted = [("profile_id", "==", profile_id)] if profile_id is not None else None
+    return pq.read_table(path, filters=wanted)
+
+
+@dataclass(frozen=True)
+class RunEntry:
+    """A finished run found on disk."""
+
+    folder: Path
+    document: dict[str, Any]
+
+
+def list_runs(home: Path) -> list[RunEntry]:
+    """Finished runs under a folder's ``.propend`` and in its direct sub-folders, newest first."""
+    places = [
+        *home.glob(f"{WORK_FOLDER}/runs/*/*/run.json"),
+        *home.glob("*/run.json"),
+        *home.glob("run.json"),
+    ]
+    found = [RunEntry(p.parent, read_json(p)) for p in places if not p.parent.name.endswith(".tmp")]
+    return sorted(found, key=lambda r: str(r.document.get("started_at", "")), reverse=True)
+
+
+def latest_run(home: Path) -> RunEntry:
+    """The newest finished run in or under a folder.
+
+    Raises:
+        InstanceNotFoundError: there is none.
+    """
+    runs = list_runs(home)
+    if not runs:
+        raise InstanceNotFoundError(
+            f"There is no finished run in {str(home)!r}.", "`propend run INSTANCE --out DIR` makes one."
+        )
+    return runs[0]
+
+
+# --- the model --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """Everything scoring needs, without the training data.
+
+    Attributes:
+        instance: the version it was trained for.
+        plan: its features.
+        model: fitted on all matured snapshots.
+        proof_model: the one the evaluation speaks of.
+        number_fields, text_fields: of the event request it was trained with.
+        reference: distributions at the proof's cutoff.
+        evaluation: the proof.
+        facts: timeline, level history, counts and notices of the training, as plain data.
+    """
+
+    instance: Instance
+    plan: Plan
+    model: Model
+    proof_model: Model
+    number_fields: tuple[str, ...]
+    text_fields: tuple[str, ...]
+    reference: Reference
+    evaluation: dict[str, Any]
+    facts: dict[str, Any]
+
+
+def save_model(folder: Path, saved: SavedModel) -> None:
+    """Write a model as ``model.json``, ``arrays.npz`` and one JSON file per ensemble."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays: dict[str, np.ndarray] = {}
+    document = {
+        "format": MODEL_FORMAT,
+        "instance": saved.instance.document(),
+        "plan": _plan_document(saved.plan),
+        "model": _model_document("model", saved.model, folder, arrays),
+        "proof_model": _model_document("proof", saved.proof_model, folder, arrays),
+        "number_fields": list(saved.number_fields),
+        "text_fields": list(saved.text_fields),
+        "evaluation": saved.evaluation,
+        "facts": saved.facts,
+    }
+    arrays |= {f"reference_{k}": v for k, v in saved.reference.__dict__.items()}
+    write_json(folder / "model.json", document)
+    np.savez_compressed(folder / "arrays.npz", **arrays)  # type: ignore[arg-type]
+
+
+def load_model(folder: Path) -> SavedModel:
+    """Read a model written by ``save_model``.
+
+    Raises:
+        InstanceNotFoundError: files are missing, damaged or of another format.
+    """
+    document = read_json(folder / "model.json")
+    if not isinstance(document, dict) or document.get("format") != MODEL_FORMAT:
+        raise _damaged(folder, f"format {MODEL_FORMAT} is read")
+    try:
+        with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        return SavedModel(
+            instance=Instance.load(document["instance"]),
+            plan=_read_plan(document["plan"]),
+            model=_read_model("model", document["model"], folder, arrays),
+            proof_model=_read_model("proof", document["proof_model"], folder, arrays),
+            number_fields=tuple(document["number_fields"]),
+            text_fields=tuple(document["text_fields"]),
+            reference=Reference(
+                **{k.removeprefix("reference_"): v for k, v in arrays.items() if k.startswith("reference_")}
+            ),
+            evaluation=document["evaluation"],
+            facts=document["facts"],
+        )
+    except (KeyError, ValueError, TypeError, OSError, EOFError, xgb.core.XGBoostError) as error:
+        raise _damaged(folder, str(error)) from error
+
+
+def _damaged(folder: Path, reason: str) -> InstanceNotFoundError:
+    first = reason.strip().splitlines()[0] if reason.strip() else "empty"
+    return InstanceNotFoundError(
+        f"The model in {folder.name!r} cannot be read: {first:.200}.",
+        "train it again: `propend train INSTANCE --out DIR`.",
+        path=str(folder),
+    )
+
+
+def _plan_document(plan: Plan) -> dict[str, Any]:
+    return {
+        "channels": [asdict(c) for c in plan.channels],
+        "windows": list(plan.windows),
+        "features": [asdict(f) | {"op": f.op.name} for f in plan.features],
+    }
+
+
+def _read_plan(document: dict[str, Any]) -> Plan:
+    features = tuple(
+        Feature(**(f | {"op": Op[f["op"]], "factor": Factor(**f["factor"])})) for f in document["features"]
+    )
+    return Plan(tuple(Channel(**c) for c in document["channels"]), tuple(document["windows"]), features)
+
+
+def _model_document(name: str, model: Model, folder: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    arrays[f"{name}_columns"] = model.columns
+    for i, booster in enumerate(model.trees):
+        booster.save_model(str(folder / f"{name}-trees-{i}.json"))
+    if model.logistic is not None:
+        arrays[f"{name}_coefficients"] = model.logistic.coefficients
+        arrays[f"{name}_center"] = model.logistic.center
+        arrays |= {f"{name}_scaling_{k}": v for k, v in model.logistic.scaling.__dict__.items()}
+    return {
+        "ensembles": len(model.trees),
+        "intercept": model.logistic.intercept if model.logistic else None,
+        "tree_weight": model.tree_weight,
+        "base_rate": model.base_rate,
+        "calibration": asdict(model.calibration),
+    }
+
+
+def _read_model(name: str, document: dict[str, Any], folder: Path, arrays: dict[str, np.ndarray]) -> Model:
+    trees = []
+    for i in range(int(document["ensembles"])):
+        booster = xgb.Booster()
+        booster.load_model(str(folder / f"{name}-trees-{i}.json"))
+        booster.set_param({"nthread": 1})
+        trees.append(booster)
+    logistic = None
+    if document["intercept"] is not None:
+        prefix = f"{name}_scaling_"
+        scaling = Scaling(**{k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)})
+        logistic = Logistic(
+            scaling, arrays[f"{name}_coefficients"], float(document["intercept"]), arrays[f"{name}_center"]
+        )
+    return Model(
+        columns=arrays[f"{name}_columns"],
+        trees=tuple(trees),
+        logistic=logistic,
+        tree_weight=float(document["tree_weight"]),
+        calibration=Calibration(**document["calibration"]),
+        base_rate=float(document["base_rate"]),
+    )

@@ -1,0 +1,243 @@
+"""Learn on the training cutoffs, prove on a later one, refit on all that is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propend import record
+from propend.errors import BadModelError
+from propend.events import OpenedEvents
+from propend.model import checks
+from propend.model.calibrate import LevelHistory, forecast_level, shift_to_rate
+from propend.model.evaluate import BaselineInputs, baseline_probabilities, proof_document
+from propend.model.train import Model, TrainingSet, choose, fit, folds_of, useful_columns
+from propend.preparation import Prepared, Stages, feature_fields
+from propend.snapshots.build import Rows, count_support, feature_matrix, plan_input, rows_at
+from propend.snapshots.plan import Op, Plan, make_plan
+from propend.store.runs import SavedModel
+from propend.timeline import Timeline, day_date
+
+MAX_TRAINING_ROWS = 200_000
+MAX_PROOF_ROWS = 200_000
+HOLD_OUT_FOLDS = 3
+LEAST_PROOF_OUTCOMES = 5
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training leaves: the model to keep, and what the run's documents say of it.
+
+    Attributes:
+        saved: the models and all that scoring needs.
+        counts: distinct profiles over the matured cutoffs.
+        sample: float32[N, F], feature rows of the proof.
+        leaks: features that know the outcome too well.
+        dropped: features left out, with the reason.
+        notices: warnings.
+    """
+
+    saved: SavedModel
+    counts: checks.OutcomeCounts
+    sample: NDArray[np.float32]
+    leaks: tuple[checks.Leak, ...]
+    dropped: tuple[tuple[str, str], ...]
+    notices: tuple[checks.Notice, ...]
+
+
+@dataclass(frozen=True)
+class Learning:
+    """Rows and matrices of the training cutoffs and of the proof.
+
+    Attributes:
+        train: labelled snapshots of the training cutoffs.
+        proof: labelled snapshots of the proof's cutoff.
+        proof_profile: int64[N], positions in the survey of the proof's rows.
+    """
+
+    train: TrainingSet
+    proof: TrainingSet
+    proof_profile: NDArray[np.int64]
+
+
+def train_stage(prepared: Prepared, stages: Stages) -> Trained:
+    """Learn, prove and refit.
+
+    Raises:
+        PropendError: codes 400, 401, 402, 409, 410 and 413 of the reference spec's table.
+    """
+    instance, timeline = prepared.instance, prepared.timeline
+    counts = outcome_counts(prepared)
+    checks.gate_outcomes(counts, instance.options.minimum, _period(timeline))
+    with stages("features"):
+        plan = build_plan(prepared)
+        learning = gather(prepared, plan)
+    seed = instance.options.seed
+    heavy = np.array([f.heavy for f in plan.features])
+    with stages("fit"):
+        columns, dropped = useful_columns(learning.train.X)
+        leaks = checks.find_leaks(learning.train.X, learning.train.label, columns.tolist(), plan.features)
+        certain = [leak.column for leak in leaks if leak.certain]
+        columns = columns[~np.isin(columns, certain)]
+        _refuse_without_features(columns, plan)
+        choices = choose(learning.train, columns, heavy, seed)
+        proof_model = fit(learning.train, columns, heavy, choices, seed)
+        proof_model = proof_model.with_level(*_level(choices.level, timeline, timeline.proof))
+    with stages("prove"):
+        evaluation = _prove(prepared, plan, learning, proof_model)
+        checks.gate_quality(evaluation, instance.options.quality_bar)
+    with stages("refit"):
+        everything = _together(learning.train, learning.proof)
+        history = _with_proof(choices.level, timeline, learning.proof, proof_model)
+        model = fit(everything, columns, heavy, choices, seed)
+        model = model.with_level(*_level(history, timeline, timeline.now))
+    saved = SavedModel(
+        instance=instance,
+        plan=plan,
+        model=model,
+        proof_model=proof_model,
+        number_fields=prepared.log.request.number_fields,
+        text_fields=prepared.log.request.text_fields,
+        reference=checks.Reference.of(learning.proof.X[:, columns], proof_model.probability(learning.proof.X)),
+        evaluation=evaluation,
+        facts=record.training_facts(prepared, choices, history, everything, columns),
+    )
+    return Trained(
+        saved=saved,
+        counts=counts,
+        sample=learning.proof.X,
+        leaks=tuple(leaks),
+        dropped=tuple((plan.features[j].name, reason) for j, reason in dropped),
+        notices=(*checks.few_outcomes_notice(counts), *record.proof_notices(timeline, evaluation, leaks)),
+    )
+
+
+def outcome_counts(prepared: Prepared) -> checks.OutcomeCounts:
+    """Distinct profiles over the matured cutoffs (spec IN-21 counts profiles)."""
+    given = prepared.survey
+    columns = [given.cutoffs.index(c) for c in prepared.timeline.matured]
+    labelled, met = given.labelled[:, columns], given.met[:, columns]
+    return checks.OutcomeCounts(
+        eligible=int(labelled.any(axis=1).sum()),
+        met=int((labelled & met).any(axis=1).sum()),
+        unmet=int((labelled & ~met).any(axis=1).sum()),
+    )
+
+
+def _period(timeline: Timeline) -> str:
+    first, last = day_date(timeline.matured[0]), day_date(timeline.proof + timeline.windows.reach_days)
+    count, days = len(timeline.matured), timeline.windows.outcome_days
+    return f"in {count} outcome window{'s' if count > 1 else ''} of {days} days between {first} and {last}"
+
+
+def build_plan(prepared: Prepared) -> Plan:
+    """The feature plan, from what events before the proof's cutoff support."""
+    log = prepared.log
+    support = count_support(log, prepared.timeline.proof)
+    numbers, texts = feature_fields(prepared.instance, prepared.opened)
+    windows = prepared.timeline.feature_windows
+    return make_plan(plan_input(log, support, windows, _value_name(prepared.opened), numbers, texts))
+
+
+def _value_name(opened: OpenedEvents) -> str:
+    names = {s.columns.get("value", "") for s in opened.sources} - {""}
+    return names.pop().replace("_", " ") if len(names) == 1 else "value"
+
+
+def gather(prepared: Prepared, plan: Plan) -> Learning:
+    """Labelled snapshots and their features; very large data are sampled by profile."""
+    timeline, given = prepared.timeline, prepared.survey
+    train_rows = _at_most(prepared, timeline.training, MAX_TRAINING_ROWS)
+    proof_rows = _at_most(prepared, (timeline.proof,), MAX_PROOF_ROWS)
+    if timeline.proof_kind == "same-period":
+        held = folds_of(given.keys[proof_rows.profile], HOLD_OUT_FOLDS) == 0
+        proof_rows, train_rows = proof_rows.where(held), train_rows.where(~held)
+    minimum = prepared.instance.options.minimum
+    _gate_side(train_rows, minimum, "in the periods learnt from")
+    _gate_side(proof_rows, min(minimum, LEAST_PROOF_OUTCOMES), "in the test period")
+
+    def described(rows: Rows) -> TrainingSet:
+        X = feature_matrix(prepared.log, plan, rows)
+        return TrainingSet(X, rows.label, given.keys[rows.profile], rows.cutoff)
+
+    return Learning(described(train_rows), described(proof_rows), proof_rows.profile)
+
+
+def _at_most(prepared: Prepared, cutoffs: tuple[int, ...], most: int) -> Rows:
+    rows = rows_at(prepared.survey, cutoffs, labelled=True)
+    if len(rows) <= most:
+        return rows
+    return rows_at(prepared.survey, cutoffs, labelled=True, share=most / len(rows))
+
+
+def _gate_side(rows: Rows, minimum: int, where: str) -> None:
+    """Both sides of the proof need both outcomes, whatever all cutoffs together have."""
+    met, unmet = (len(np.unique(rows.profile[rows.label == value])) for value in (1, 0))
+    checks.gate_outcomes(checks.OutcomeCounts(len(np.unique(rows.profile)), met, unmet), minimum, where)
+
+
+def _refuse_without_features(columns: NDArray[np.int64], plan: Plan) -> None:
+    if len(columns) == 0:
+        raise BadModelError(
+            f"None of {len(plan.features)} features differs between profiles: there is nothing to learn from.",
+            "add events, values or attributes that differ between profiles.",
+            features=len(plan.features),
+        )
+
+
+def _level(history: LevelHistory, timeline: Timeline, cutoff: int) -> tuple[float, str, float]:
+    gap = timeline.windows.reach_days + timeline.windows.settle_days
+    return forecast_level(history, cutoff, gap)
+
+
+def _prove(prepared: Prepared, plan: Plan, learning: Learning, model: Model) -> dict[str, Any]:
+    timeline, zone = prepared.timeline, prepared.instance.options.zone
+    baselines = baseline_probabilities(_baseline_inputs(plan, learning.train), _baseline_inputs(plan, learning.proof))
+    return proof_document(
+        learning.proof.label,
+        model.probability(learning.proof.X),
+        baselines,
+        groups=learning.proof_profile,
+        proof=timeline.proof_kind,
+        cutoff_at=record.instant(timeline.proof, zone),
+        outcome_ends_at=record.instant(timeline.proof + timeline.windows.reach_days, zone),
+    )
+
+
+def _baseline_inputs(plan: Plan, rows: TrainingSet) -> BaselineInputs:
+    """Recency, frequency and money of the goal's own event, or of all events where it has none."""
+    channel = next((i for i, c in enumerate(plan.channels) if c.source == "bit"), 0)
+
+    def column(op: Op) -> NDArray[np.float64]:
+        place = next(
+            (
+                j
+                for j, f in enumerate(plan.features)
+                if f.op is op and f.channel == channel and f.window_days == plan.lookback_days
+            ),
+            None,
+        )
+        return np.full(len(rows), np.nan) if place is None else rows.X[:, place].astype(np.float64)
+
+    return BaselineInputs(column(Op.DAYS_SINCE_LAST), column(Op.COUNT), column(Op.SUM), rows.label)
+
+
+def _together(train: TrainingSet, proof: TrainingSet) -> TrainingSet:
+    return TrainingSet(
+        np.concatenate([train.X, proof.X]),
+        np.concatenate([train.label, proof.label]),
+        np.concatenate([train.key, proof.key]),
+        np.concatenate([train.cutoff, proof.cutoff]),
+    )
+
+
+def _with_proof(level: LevelHistory, timeline: Timeline, proof: TrainingSet, model: Model) -> LevelHistory:
+    """The level history with the proof's own error, which was measured out of time."""
+    if timeline.proof_kind == "same-period":
+        return level
+    margin = model.margin(proof.X) - model.calibration.level_shift
+    shift = shift_to_rate(margin, float(proof.label.mean()))
+    return LevelHistory((*level.cutoffs, timeline.proof), (*level.shifts, shift), (*level.weights, float(proof.rarer)))
