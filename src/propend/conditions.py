@@ -67,8 +67,8 @@ def _misfit(operator: str, value: Any) -> str:
         return _misfit_of_many(operator, value)
     if isinstance(value, tuple):
         return f"{operator} needs one value, not a list"
-    if operator == "exists":
-        return "" if isinstance(value, bool) else f"exists needs true or false, not {value!r}"
+    if operator == "exists" and not isinstance(value, bool):
+        return f"exists needs true or false, not {value!r}"
     if operator in TEXT_ONLY and not isinstance(value, str):
         return f"{operator} needs a text, not {value!r}"
     if operator in ORDERED and isinstance(value, bool):

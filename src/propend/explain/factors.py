@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from propend.errors import NoInfluentialFactorsError
 from propend.explain.shap import Trees, factor_contributions, feature_importance, linear_factor_contributions
 from propend.model.train import Model
-from propend.snapshots.plan import Factor, Feature
+from propend.snapshots.plan import Factor, Feature, Op
 
 Matrix = NDArray[np.float32]
 Float = NDArray[np.float64]
@@ -223,6 +223,8 @@ def value_text(feature: Feature, value: float) -> str:
         return "yes" if value >= 0.5 else "no"
     if feature.unit == "count":
         return f"{value:,.0f}"
+    if feature.unit == "ratio":
+        return f"{value:,.1f} times"
     return _three_digits(value)
 
 
@@ -234,10 +236,15 @@ def _three_digits(value: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+WINDOWED = frozenset({Op.COUNT, Op.SUM, Op.ACTIVE_DAYS, Op.DISTINCT, Op.SESSIONS, Op.NUMBER_SUM})
+"""Aggregates whose value means nothing without the length of its window."""
+
+
 def value_texts(feature: Feature, values: NDArray[np.float32]) -> NDArray[np.object_]:
-    """``value_text`` of a whole column, formatting each distinct value once."""
+    """A whole column as it is read, with the window where one belongs to it: ``4 in 30 days``."""
     distinct, place = np.unique(values, return_inverse=True)
-    texts = np.array([value_text(feature, float(v)) for v in distinct], dtype=object)
+    window = f" in {feature.window_days} days" if feature.op in WINDOWED else ""
+    texts = np.array([f"{value_text(feature, float(v))}{window}" for v in distinct], dtype=object)
     return texts[place.reshape(-1)]
 
 

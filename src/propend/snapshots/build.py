@@ -23,6 +23,8 @@ MAX_KIND_CHANNELS = 20
 MAX_VALUE_CHANNELS = 12
 MIN_VALUE_PROFILES = 30
 MAX_ATTRIBUTE_VALUES = 12
+MAIN_SHARE = 0.8
+"""From this share of all events on, a named event and all events say the same thing."""
 
 
 @dataclass(frozen=True)
@@ -237,6 +239,7 @@ class Support:
     Attributes:
         profiles: profiles with any event.
         kinds, bits: profiles per kind and per bit.
+        events: all events; ``bit_events``: those per bit.
         values: profiles per value of each text field.
         valued_kinds, valued_bits: events with a value per kind and bit.
         attribute_values: profiles per value of each attribute text.
@@ -251,6 +254,8 @@ class Support:
     valued_bits: NDArray[np.int64]
     attribute_values: tuple[NDArray[np.int64], ...]
     timed: bool
+    events: int
+    bit_events: NDArray[np.int64]
 
 
 def count_support(log: EventLog, before_day: int) -> Support:
@@ -258,28 +263,33 @@ def count_support(log: EventLog, before_day: int) -> Support:
     limit = before_day * DAY_US
     n_kinds, sizes = len(log.kinds), [len(v) for v in log.vocabularies]
     kinds, valued_kinds = np.zeros(n_kinds, np.int64), np.zeros(n_kinds, np.int64)
-    bits, valued_bits = np.zeros(64, np.int64), np.zeros(64, np.int64)
+    bits, valued_bits, bit_events = np.zeros(64, np.int64), np.zeros(64, np.int64), np.zeros(64, np.int64)
     values = [np.zeros(s, np.int64) for s in sizes]
     attribute_values = [np.zeros(len(v), np.int64) for v in log.attribute_vocabularies]
-    profiles, timed = 0, False
+    profiles, events, timed = 0, 0, False
     for part in log.partitions():
         owner = np.repeat(np.arange(part.profiles), np.diff(part.offsets))
         past = part.at < limit
         has_value = past & ~np.isnan(part.value)
         profiles += len(np.unique(owner[past]))
+        events += int(past.sum())
         timed = timed or bool(np.any(part.at[past] % DAY_US))
         kinds += _profiles_per_code(owner[past], part.kind[past], n_kinds)
         valued_kinds += np.bincount(part.kind[has_value], minlength=n_kinds)
         for b in range(len(log.request.selectors)):
             on = (part.bits >> np.uint64(b)) & np.uint64(1) == np.uint64(1)
             bits[b] += len(np.unique(owner[past & on]))
+            bit_events[b] += int(np.sum(past & on))
             valued_bits[b] += int(np.sum(has_value & on))
         for t, size in enumerate(sizes):
             known = past & (part.texts[t] >= 0)
             values[t] += _profiles_per_code(owner[known], part.texts[t][known], size)
         if part.attributes is not None:
             _count_attributes(part.attributes, limit, attribute_values)
-    return Support(profiles, kinds, bits, tuple(values), valued_kinds, valued_bits, tuple(attribute_values), timed)
+    return Support(
+        profiles, kinds, bits, tuple(values), valued_kinds, valued_bits, tuple(attribute_values),
+        timed, events, bit_events,
+    )  # fmt: skip
 
 
 def _profiles_per_code(owner: NDArray[np.int64], codes: NDArray[np.int32], size: int) -> NDArray[np.int64]:
@@ -328,26 +338,43 @@ def plan_input(
 
 
 def _event_channels(log: EventLog, support: Support) -> list[Channel]:
+    named = _named_channels(log, support)
     valued = bool(support.valued_kinds.sum())
-    channels = [Channel("any", "", "", "any", "event", "events", valued=valued)]
-    taken: set[str] = set()
+    everything = Channel("any", "", "", "any", "event", "events", valued=valued, speaks_for=_main_voice(log, support))
+    kinds = _kind_channels(log, support, {c.key for c in named})
+    return [everything, *named, *kinds]
+
+
+def _main_voice(log: EventLog, support: Support) -> tuple[str, str, str] | None:
+    """The first named event that makes up nearly all events: then all events say what it says."""
     for b, selector in enumerate(log.request.selectors):
-        if support.bits[b] == 0:
-            continue
-        noun = selector.name.replace("_", " ")
-        has_value = bool(support.valued_bits[b])
-        channels.append(Channel("bit", selector.name, "", selector.name, noun, plural(noun), valued=has_value))
-        if len(selector.event.kinds) == 1 and not selector.event.where:
-            taken.add(selector.event.kinds[0])
+        if support.bit_events[b] >= MAIN_SHARE * max(support.events, 1):
+            noun = selector.name.replace("_", " ")
+            return selector.name, noun, plural(noun)
+    return None
+
+
+def _named_channels(log: EventLog, support: Support) -> list[Channel]:
+    channels = []
+    for b, selector in enumerate(log.request.selectors):
+        if support.bits[b]:
+            noun, has_value = selector.name.replace("_", " "), bool(support.valued_bits[b])
+            channels.append(Channel("bit", selector.name, "", selector.name, noun, plural(noun), valued=has_value))
+    return channels
+
+
+def _kind_channels(log: EventLog, support: Support, names: set[str]) -> list[Channel]:
+    """The best supported kinds that are not simply named already."""
     if len(log.kinds) == 1:
-        return channels
+        return []
+    named = [s.event for s in log.request.selectors]
+    taken = {e.kinds[0] for e in named if len(e.kinds) == 1 and not e.where}
     order = sorted(range(len(log.kinds)), key=lambda k: (-support.kinds[k], log.kinds[k]))
     free = [k for k in order if support.kinds[k] > 0 and log.kinds[k] not in taken]
-    names = {c.key for c in channels}
+    channels = []
     for k in free[:MAX_KIND_CHANNELS]:
-        noun = log.kinds[k].replace("_", " ")
+        noun, has_value = log.kinds[k].replace("_", " "), bool(support.valued_kinds[k])
         key = log.kinds[k] if log.kinds[k] not in names else f"kind_{log.kinds[k]}"
-        has_value = bool(support.valued_kinds[k])
         channels.append(Channel("kind", log.kinds[k], "", key, noun, plural(noun), valued=has_value))
     return channels
 

@@ -59,6 +59,8 @@ class Channel:
         one, many: what one event of it is called, and several.
         rich: whether all families apply, or only counts and recency.
         valued: whether its events carry values.
+        speaks_for: key, singular and plural of the channel whose factors its features join, if another's.
+            All events speak for a named event that makes up nearly all of them.
     """
 
     source: str
@@ -69,6 +71,12 @@ class Channel:
     many: str
     rich: bool = True
     valued: bool = False
+    speaks_for: tuple[str, str, str] | None = None
+
+    @property
+    def voice(self) -> tuple[str, str, str]:
+        """Key, singular and plural under which its features become factors."""
+        return self.speaks_for or (self.key, self.one, self.many)
 
 
 @dataclass(frozen=True)
@@ -197,23 +205,28 @@ def plural(noun: str) -> str:
 
 
 def _lately(c: Channel) -> Factor:
-    return Factor(f"{c.key}__lately", f"{_capital(c.many)} lately")
+    key, _, many = c.voice
+    return Factor(f"{key}__lately", f"{_capital(many)} lately")
 
 
 def _since(c: Channel) -> Factor:
-    return Factor(f"{c.key}__since_last", f"Time since last {c.one}")
+    key, one, _ = c.voice
+    return Factor(f"{key}__since_last", f"Time since last {one}")
 
 
 def _spending(c: Channel, value: str) -> Factor:
-    return Factor(f"{c.key}__value", f"{_capital(value)} of {c.many}")
+    key, _, many = c.voice
+    return Factor(f"{key}__value", f"{_capital(value)} of {many}")
 
 
 def _rhythm(c: Channel) -> Factor:
-    return Factor(f"{c.key}__rhythm", f"{_capital(c.one)} rhythm")
+    key, one, _ = c.voice
+    return Factor(f"{key}__rhythm", f"{_capital(one)} rhythm")
 
 
 def _tenure(c: Channel) -> Factor:
-    return Factor(f"{c.key}__tenure", f"Time since first {c.one}")
+    key, one, _ = c.voice
+    return Factor(f"{key}__tenure", f"Time since first {one}")
 
 
 def _capital(text: str) -> str:

@@ -309,7 +309,12 @@ def _read_plan(document: dict[str, Any]) -> Plan:
     features = tuple(
         Feature(**(f | {"op": Op[f["op"]], "factor": Factor(**f["factor"])})) for f in document["features"]
     )
-    return Plan(tuple(Channel(**c) for c in document["channels"]), tuple(document["windows"]), features)
+    return Plan(tuple(_read_channel(c) for c in document["channels"]), tuple(document["windows"]), features)
+
+
+def _read_channel(document: dict[str, Any]) -> Channel:
+    voice = document["speaks_for"]
+    return Channel(**(document | {"speaks_for": tuple(voice) if voice else None}))
 
 
 def _model_document(name: str, model: Model, folder: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
