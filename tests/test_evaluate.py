@@ -139,9 +139,7 @@ def test_one_class_leaves_auc_undefined(only: int) -> None:
     assert found["auc"] == undefined
     assert (found["average_precision"] == undefined) is (only == 0)
     assert (found["top_decile_lift"] == undefined) is (only == 0)
-    assert found["log_loss"]["value"] == pytest.approx(
-        values(np.full(50, only), np.linspace(0.2, 0.6, 50))["log_loss"]
-    )
+    assert found["log_loss"]["value"] == pytest.approx(values(np.full(50, only), np.linspace(0.2, 0.6, 50))["log_loss"])
 
 
 def test_intervals_cover_the_true_auc_about_as_often_as_they_say() -> None:
@@ -267,9 +265,7 @@ def test_top_n_counts_who_is_caught_and_wasted() -> None:
     sizes = [10, 20, 50, 100, 200, 300, 500]
     caught = [float(best[:size].sum()) for size in sizes]
     expected = [(n, n / 1000, c, n - c, c / n) for n, c in zip(sizes, caught, strict=True)]
-    assert [
-        (r["n"], r["share"], r["caught"], r["wasted"], pytest.approx(r["precision"])) for r in rows
-    ] == expected
+    assert [(r["n"], r["share"], r["caught"], r["wasted"], pytest.approx(r["precision"])) for r in rows] == expected
     assert all(0 <= r["caught_low"] <= r["caught"] <= r["caught_high"] <= r["n"] for r in rows)
 
 

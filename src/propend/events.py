@@ -98,6 +98,9 @@ class EventFacts:
         last_time_of_day: microseconds after midnight of the last event on each of ``days``.
         fields: facts of each column that could describe an event.
         attribute_fields: columns of the attribute tables, as delivered.
+        exact_duplicates: rows equal to another in every column, where no id tells them apart.
+        unparsable_values: events whose value is a text that is not a number.
+        attributes_without_time: columns of attribute tables that are neither timed nor constant: not used.
     """
 
     sources: tuple[SourceFacts, ...]
@@ -113,6 +116,9 @@ class EventFacts:
     last_time_of_day: NDArray[np.int64]
     fields: tuple[FieldFacts, ...] = ()
     attribute_fields: tuple[Field, ...] = ()
+    exact_duplicates: int = 0
+    unparsable_values: int = 0
+    attributes_without_time: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -192,8 +198,10 @@ class OpenedEvents:
         fields: columns conditions may name, by name.
         kinds: events per kind, most first.
         sources: as they will be read.
+        field_facts: facts of each column that could describe an event, from a look at the data.
     """
 
     fields: dict[str, Field]
     kinds: dict[str, int]
     sources: tuple[SourceFacts, ...] = field(default=())
+    field_facts: tuple[FieldFacts, ...] = ()

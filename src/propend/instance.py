@@ -216,7 +216,8 @@ class Instance(Part):
 
     def document(self) -> dict[str, Any]:
         """The instance as plain data; ``Instance.load(instance.document()) == instance``."""
-        return _plain(self.model_dump(by_alias=True))
+        plain: dict[str, Any] = _plain(self.model_dump(by_alias=True))
+        return plain
 
     def to_yaml(self) -> str:
         """The document as YAML."""

@@ -35,6 +35,7 @@ from propend.snapshots.build import feature_matrix, rows_at
 from propend.store import runs as store
 from propend.timeline import day_date, midnight_utc
 from propend.training import Trained, train_stage
+from propend.version import __version__
 
 STALE_DAYS = 60
 EXPLAINER_SAMPLE = 4_000
@@ -363,7 +364,7 @@ def _write(
 def _closed(document: dict[str, Any], run_id: str, started: datetime, stages: Stages, status: str) -> dict[str, Any]:
     finished = datetime.now(UTC)
     return (
-        {"run_id": run_id, "status": status, "propend_version": record.__version__}
+        {"run_id": run_id, "status": status, "propend_version": __version__}
         | document
         | {
             "started_at": _text(started),

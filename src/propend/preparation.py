@@ -146,14 +146,16 @@ def _with_data(inputs: Inputs, data: Any) -> Inputs:
 def _data_mistakes(document: Any, home: Path, data: Any, engine: str) -> list[Any]:
     """What the data say of a document whose form is not valid, as far as its data section can be read."""
     try:
-        stub = Instance(name="x", data=document["data"], goal={"any_of": ["anything"], "within": 1})  # type: ignore[arg-type]
+        stub = Instance(name="x", data=document["data"], goal={"any_of": ["anything"], "within": 1})
         inputs = _with_data(Inputs(stub, home, engine=engine), data)
         with connect(engine) as session:
             opened = session.open(inputs.instance.data, inputs.folder, inputs.tables)
-    except (PropendError, KeyError, ValueError, TypeError) as error:
-        # the data section is broken too: say so beside the other mistakes, unless it is one of them already
-        known = isinstance(error, PropendError) and not isinstance(error, ConfigurationError)
-        return [Mistake("data", str(error.message))] if known else []
+    except ConfigurationError:
+        return []
+    except PropendError as error:
+        return [Mistake("data", error.message)]
+    except (KeyError, ValueError, TypeError):
+        return []  # the data section itself is not valid, and is among the mistakes of form already
     return binding_mistakes(document, opened)
 
 

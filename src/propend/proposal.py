@@ -60,8 +60,8 @@ def propose(data: str | Path, home: Path) -> Proposal:
         type="conversion",
         data=Data(events=(source,), columns=Columns(**roles)),
         events=events,
-        goal=Goal(group=Group(combinator="any_of", items=(Did(did=goal_kind),)), within=WINDOW_DAYS),
-        eligible=Eligibility(group=Group(combinator="all_of", items=(Did(did="anything", within=LOOKBACK_DAYS),))),
+        goal=Goal(group=Group(combinator="any_of", items=(Did(did=goal_kind),)), within_days=WINDOW_DAYS),
+        eligible=Eligibility(group=Group(combinator="all_of", items=(Did(did="anything", within_days=LOOKBACK_DAYS),))),
         options=Options(),
     )
     notes = [

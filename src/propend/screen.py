@@ -92,7 +92,7 @@ def check_text(found: dict[str, Any]) -> str:
 
 
 def _line_words(line: dict[str, Any]) -> str:
-    return line["line"] + (" (default)" if line["origin"] == "default" else "")
+    return f"{line['line']}{' (default)' if line['origin'] == 'default' else ''}"
 
 
 def quality_text(evaluation: dict[str, Any]) -> str:

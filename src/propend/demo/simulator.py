@@ -161,7 +161,7 @@ class Drivers:
     @property
     def strongest(self) -> NDArray[np.str_]:
         """The name of the largest impact, up or down, of each profile."""
-        return np.take(np.array(self.names), np.abs(self.impact).argmax(axis=1))
+        return np.asarray(np.array(self.names)[np.abs(self.impact).argmax(axis=1)])
 
 
 @dataclass(frozen=True)

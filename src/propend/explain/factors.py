@@ -202,7 +202,7 @@ def name_factors(contributions: NDArray[np.float32], most: int) -> NamedFactors:
     )
 
 
-def importance_of(share: NDArray[np.float32]) -> NDArray[np.int8]:
+def importance_of(share: NDArray[np.floating[Any]]) -> NDArray[np.int8]:
     """0 low, 1 medium, 2 high by share of total absolute impact."""
     return (np.asarray(share >= MEDIUM_SHARE, np.int8) + np.asarray(share >= HIGH_SHARE, np.int8)).astype(np.int8)
 

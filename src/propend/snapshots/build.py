@@ -47,11 +47,13 @@ class Survey:
 
     def holds(self, line: int) -> NDArray[np.bool_]:
         """bool[P, K]: whether one line holds."""
-        return (self.masks >> np.uint64(line)) & np.uint64(1) == np.uint64(1)
+        on: NDArray[np.bool_] = (self.masks >> np.uint64(line)) & np.uint64(1) == np.uint64(1)
+        return on
 
     def _all(self, *roles: str) -> NDArray[np.bool_]:
         mask = np.uint64(self.program.mask_of(*roles))
-        return (self.masks & mask) == mask
+        on: NDArray[np.bool_] = (self.masks & mask) == mask
+        return on
 
     @property
     def population(self) -> NDArray[np.bool_]:
@@ -62,7 +64,8 @@ class Survey:
     def labelled(self) -> NDArray[np.bool_]:
         """bool[P, K]: in the population, observed to the end and not through with the goal in the gap."""
         in_gap = (self.masks & np.uint64(self.program.mask_of("gap"))) != np.uint64(0)
-        return self.population & self._all("exit_within") & ~in_gap
+        known: NDArray[np.bool_] = self.population & self._all("exit_within") & ~in_gap
+        return known
 
     @property
     def met(self) -> NDArray[np.bool_]:

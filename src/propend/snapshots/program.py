@@ -85,7 +85,7 @@ def lines_of(instance: Instance) -> tuple[Line, ...]:
     lines = [Line("seen before the cutoff", "default", Did(did=ANYTHING))]
     lines += [Line(write_item_phrase(i), "instance", i) for i in (eligible.lines if eligible else ())]
     if eligible is None:
-        active = Did(did=ANYTHING, within=DEFAULT_ACTIVE_DAYS)
+        active = Did(did=ANYTHING, within_days=DEFAULT_ACTIVE_DAYS)
         lines.append(Line(f"active in the last {DEFAULT_ACTIVE_DAYS} days", "default", active))
     if goal.negative and instance.options.was_doing:
         lines += _was_doing(goal, eligible)
@@ -112,8 +112,8 @@ def _was_doing(goal: Goal, eligible: Eligibility | None) -> list[Line]:
         return []
     days = max(eligible.longest_lookback_days, 30) if eligible else DEFAULT_ACTIVE_DAYS
     combinator = "any_of" if goal.group.combinator == "none_of" else "all_of"
-    items = tuple(Did(did=n, within=days) for n in names)
-    item = items[0] if len(items) == 1 else Group(combinator=combinator, items=items)  # type: ignore[arg-type]
+    items = tuple(Did(did=n, within_days=days) for n in names)
+    item = items[0] if len(items) == 1 else Group(combinator=combinator, items=items)
     return [Line(f"was doing it before: {write_item_phrase(item)}", "default", item)]
 
 
