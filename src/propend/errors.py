@@ -150,6 +150,12 @@ class WriteFailedError(PropendError):
     number, symbol, stage, exit_status = 204, "WRITE_FAILED", "write", 1
 
 
+class NotEnoughMemoryError(PropendError):
+    """The engine could not finish within its memory and disk."""
+
+    number, symbol, stage, exit_status = 205, "NOT_ENOUGH_MEMORY", "read", 1
+
+
 # --- run errors, numbered as in the reference spec, section 7.2 ----------------------------------------
 
 

@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from propend.goal import NamedEvent
+from propend.predicates import FieldType
 
 DAY_US = 86_400_000_000
 MAX_SELECTORS = 64
-
-FieldType = Literal["number", "text", "boolean", "time"]
 
 
 @dataclass(frozen=True)
@@ -62,22 +61,37 @@ class EventRequest:
 
 @dataclass(frozen=True)
 class SourceFacts:
-    """One source as it was read: path or name, format, rows, the columns' roles and how they came about."""
+    """One source as it was read: path or name, format, rows, the columns' roles and how they came about.
+
+    Attributes:
+        columns: column of each role that has one.
+        guessed: roles whose column was not named but guessed.
+        reasons: why each of ``guessed`` was taken, as a short text.
+    """
 
     path: str
     format: str
     rows: int
     columns: dict[str, str]
     guessed: tuple[str, ...] = ()
+    reasons: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class FieldFacts:
-    """What one event column holds: share filled, distinct values (approximate), events per profile."""
+    """What one event column holds.
+
+    Attributes:
+        field: name and type.
+        filled: share of the events looked at that have it.
+        distinct: distinct values among them, approximate where they are many.
+        rows: events looked at.
+    """
 
     field: Field
     filled: float
     distinct: int
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -177,13 +191,26 @@ class Partition:
 class EventLog(Protocol):
     """Canonical events, ready to be visited partition by partition, as often as needed."""
 
-    facts: EventFacts
-    request: EventRequest
-    kinds: tuple[str, ...]
-    vocabularies: tuple[tuple[str, ...], ...]
-    attribute_numbers: tuple[str, ...]
-    attribute_texts: tuple[str, ...]
-    attribute_vocabularies: tuple[tuple[str, ...], ...]
+    @property
+    def facts(self) -> EventFacts: ...
+
+    @property
+    def request(self) -> EventRequest: ...
+
+    @property
+    def kinds(self) -> tuple[str, ...]: ...
+
+    @property
+    def vocabularies(self) -> tuple[tuple[str, ...], ...]: ...
+
+    @property
+    def attribute_numbers(self) -> tuple[str, ...]: ...
+
+    @property
+    def attribute_texts(self) -> tuple[str, ...]: ...
+
+    @property
+    def attribute_vocabularies(self) -> tuple[tuple[str, ...], ...]: ...
 
     def partitions(self) -> Iterator[Partition]:
         """Each partition once, in ascending order of keys."""

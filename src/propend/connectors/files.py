@@ -1,0 +1,332 @@
+"""Files: paths, globs, folders and lists of them; Parquet, CSV of any shape, JSON; plain, gzip or zstd.
+
+What a file is is read from its first bytes where its name does not say it, and a name that promises Parquet is
+checked. The shape of a CSV (encoding, delimiter, quotes, header) is found here and handed to the engine in
+full, so that every engine and version reads the same; all its columns are text, and typed later. Files that
+are not UTF-8 are rewritten as such, once, in the session's scratch folder.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import glob
+import io
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from propend.connectors.origins import Compression, FileFormat, FileGroup, Located, Origin
+from propend.errors import SourceNotFoundError, SourceUnreadableError
+from propend.instance import nearest
+
+HEAD_BYTES = 1 << 18
+_CHUNK = 1 << 22
+_FORMATS: dict[str, FileFormat] = {
+    ".parquet": "parquet", ".pq": "parquet", ".parq": "parquet",
+    ".csv": "csv", ".tsv": "csv", ".psv": "csv", ".txt": "csv", ".dat": "csv", ".tab": "csv",
+    ".json": "json", ".jsonl": "json", ".ndjson": "json",
+}  # fmt: skip
+_COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
+_REFUSED = {
+    b"PK\x03\x04": "a ZIP archive or an Excel workbook",
+    b"SQLite format 3": "an SQLite database",
+    b"ARROW1": "an Arrow file",
+    b"ORC": "an ORC file",
+    b"Obj\x01": "an Avro file",
+    b"PARE": "an encrypted Parquet file",
+    b"BZh": "compressed with bzip2",
+    b"\xfd7zXZ": "compressed with xz",
+}
+_DELIMITERS = (",", "\t", ";", "||", "|", "\x01", "^", "~", ":")
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+class FileConnector:
+    """Files on disks that this machine sees."""
+
+    name = "files"
+
+    def accepts(self, origin: Origin) -> bool:
+        return not any(_SCHEME.match(p) for p in origin.paths)
+
+    def locate(self, origin: Origin) -> Located:
+        """Which files to read, and how.
+
+        Raises:
+            SourceNotFoundError: a path or glob matches no file.
+            SourceUnreadableError: a file is empty, not what it claims to be, or may not be read.
+        """
+        paths = tuple(dict.fromkeys(found for path in origin.paths for found in find_files(path, origin.folder)))
+        groups = _grouped([_describe(path, origin.scratch) for path in paths])
+        formats = sorted({g.format for g in groups})
+        return Located(origin.name, " and ".join(formats), groups)
+
+
+# --- finding them -------------------------------------------------------------------------------------------
+
+
+def find_files(path: str, folder: Path) -> list[Path]:
+    """The files a path, glob or folder stands for, absolute and sorted.
+
+    Raises:
+        SourceNotFoundError: there is none; the nearest name is given.
+    """
+    place = Path(os.path.abspath(folder / Path(path).expanduser()))  # noqa: PTH100  keeps links as they are
+    if place.is_file():
+        return [place]
+    if place.is_dir():
+        found = _data_files(place)
+        if found:
+            return found
+        raise SourceNotFoundError(
+            f"The folder {path!r} holds no data files.",
+            f"files that are read end in {', '.join(sorted(_FORMATS))}, also with .gz or .zst.",
+            path=path,
+        )
+    found = sorted(Path(p) for p in glob.glob(str(place), recursive=True) if Path(p).is_file())  # noqa: PTH207
+    if found:
+        return found
+    raise _nothing_there(path, place)
+
+
+def _data_files(folder: Path) -> list[Path]:
+    """Data files in a folder and the folders in it, but for those whose name hides them."""
+    return sorted(
+        p
+        for p in folder.rglob("*")
+        if p.is_file() and _format_by_name(p) and not any(n[0] in "._" for n in p.relative_to(folder).parts)
+    )
+
+
+def _nothing_there(path: str, place: Path) -> SourceNotFoundError:
+    parent = place.parent
+    while not parent.is_dir() and parent != parent.parent:
+        parent = parent.parent
+    missing = place.relative_to(parent).parts[0] if parent != place else place.name
+    beside = sorted(p.name for p in parent.iterdir()) if os.access(parent, os.R_OK) else []
+    near = nearest(missing.replace("*", ""), beside)
+    kind = "matches no file" if glob.has_magic(path) else "is not there"
+    files = [n for n in beside if _format_by_name(Path(n))]
+    shown = f"did you mean {near!r}?" if near else f"in {parent.name!r} are: {', '.join(files[:8]) or 'no data files'}."
+    return SourceNotFoundError(f"{path!r} {kind}.", shown, path=path, nearest=near)
+
+
+def _format_by_name(path: Path) -> FileFormat | None:
+    name = path.with_suffix("") if path.suffix.lower() in _COMPRESSED else path
+    return _FORMATS.get(name.suffix.lower())
+
+
+# --- what each file is --------------------------------------------------------------------------------------
+
+
+def _describe(path: Path, scratch: Path) -> FileGroup:
+    """One file as a group of its own."""
+    head = _raw_head(path)
+    if not head:
+        raise _unreadable(path, "is empty", "export it again, or leave it out of the path.")
+    for magic, what in _REFUSED.items():
+        if head.startswith(magic):
+            raise _unreadable(path, f"is {what}, which is not read", "export it as Parquet or CSV.")
+    if head.startswith(b"PAR1"):
+        _check_parquet_end(path)
+        return FileGroup("parquet", (path,))
+    if _format_by_name(path) == "parquet":
+        raise _unreadable(path, f"is named as Parquet and is not: it begins with {head[:12]!r}", "name it as it is.")
+    compression = _compression(head)
+    start = _text_head(path, compression)
+    if not start.text.strip():
+        raise _unreadable(path, "holds no text", "export it again, or leave it out of the path.")
+    if start.encoding != "utf-8":
+        path, compression = _rewrite(path, compression, start.encoding, scratch), "none"
+    kind = _format_by_name(path)
+    if kind == "json" or (kind is None and start.text.lstrip()[0] in "{["):
+        return FileGroup("json", (path,), compression)
+    return replace(csv_shape(start.text, path), compression=compression)
+
+
+def _unreadable(path: Path, problem: str, hint: str) -> SourceUnreadableError:
+    return SourceUnreadableError(f"{path.name!r} {problem}.", hint, path=str(path))
+
+
+def _raw_head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(64)
+    except OSError as error:
+        raise _unreadable(
+            path, f"cannot be opened: {error.strerror}", "give the account that runs propend the right to read it."
+        ) from None
+
+
+def _check_parquet_end(path: Path) -> None:
+    with path.open("rb") as file:
+        file.seek(-min(4, path.stat().st_size), os.SEEK_END)
+        if file.read(4) != b"PAR1":
+            raise _unreadable(
+                path,
+                f"begins as Parquet and breaks off after {path.stat().st_size:,} bytes",
+                "copy or export it again.",
+            )
+
+
+def _compression(head: bytes) -> Compression:
+    if head.startswith(b"\x1f\x8b"):
+        return "gzip"
+    return "zstd" if head.startswith(b"\x28\xb5\x2f\xfd") else "none"
+
+
+def _open(path: Path, compression: Compression) -> Any:
+    if compression == "none":
+        return path.open("rb")
+    return pa.input_stream(str(path), compression=compression)
+
+
+def _chunks(path: Path, compression: Compression) -> Iterator[bytes]:
+    try:
+        with _open(path, compression) as stream:
+            while chunk := stream.read(_CHUNK):
+                yield bytes(chunk)
+    except (OSError, pa.ArrowException, EOFError) as error:
+        problem = str(error).splitlines()[0]
+        raise _unreadable(path, f"cannot be decompressed: {problem}", "copy or export it again.") from None
+
+
+# --- encoding -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Head:
+    text: str
+    encoding: str
+
+
+def _text_head(path: Path, compression: Compression) -> _Head:
+    """The first lines as text, and the encoding of the whole file."""
+    start = b""
+    for chunk in _chunks(path, compression):
+        start += chunk[: HEAD_BYTES - len(start)]
+        if len(start) >= HEAD_BYTES:
+            break
+    encoding = _encoding_by_mark(start) or _encoding_by_content(path, compression)
+    text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(start).lstrip("\ufeff")
+    return _Head(text if len(start) < HEAD_BYTES else text[: text.rfind("\n") + 1] or text, encoding)
+
+
+def _encoding_by_mark(start: bytes) -> str:
+    if start.startswith(codecs.BOM_UTF8):
+        return "utf-8-sig"
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    pairs = len(start) // 2
+    if pairs and start[1::2].count(0) > 0.4 * pairs:
+        return "utf-16-le"
+    return "utf-16-be" if pairs and start[::2].count(0) > 0.4 * pairs else ""
+
+
+def _encoding_by_content(path: Path, compression: Compression) -> str:
+    """UTF-8 if the whole file is, else the Windows code page, or Latin-1 where that has no such bytes."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    undefined = False
+    valid = True
+    for chunk in _chunks(path, compression):
+        if valid:
+            try:
+                decoder.decode(chunk)
+                continue
+            except UnicodeDecodeError:
+                valid = False
+        undefined = undefined or any(b in chunk for b in (b"\x81", b"\x8d", b"\x8f", b"\x90", b"\x9d"))
+    if valid:
+        return "utf-8"
+    return "latin-1" if undefined else "cp1252"
+
+
+def _rewrite(path: Path, compression: Compression, encoding: str, scratch: Path) -> Path:
+    """The file as UTF-8 in the scratch folder."""
+    target = scratch / f"{len(list(scratch.iterdir()))}-{path.name.removesuffix('.gz').removesuffix('.zst')}"
+    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+    with target.open("w", encoding="utf-8", newline="") as out:
+        for chunk in _chunks(path, compression):
+            out.write(decoder.decode(chunk))
+    return target
+
+
+# --- the shape of a CSV -------------------------------------------------------------------------------------
+
+
+def csv_shape(text: str, path: Path) -> FileGroup:
+    """Delimiter, quotes and header of a CSV from its first lines.
+
+    Raises:
+        SourceUnreadableError: the header names a column twice.
+    """
+    body = text.lstrip("\r\n")
+    skip = text[: len(text) - len(body)].replace("\r\n", "\n").replace("\r", "\n").count("\n")
+    quote = _quote_of(body)
+    delimiter = _delimiter_of(body, quote)
+    first = next(_records(body, delimiter, quote, 1), [])
+    columns = tuple(n.strip() or f"column_{i}" for i, n in enumerate(first, 1))
+    _check_header(columns, path)
+    escape = "\\" if f"\\{quote}" in body else quote
+    return FileGroup("csv", (path,), "none", columns, delimiter, quote, escape, skip)
+
+
+def _quote_of(body: str) -> str:
+    """A single quote if fields stand in such and none in double ones."""
+    single = re.search(r"(^|[,;\t|])'[^'\n]*'([,;\t|]|\r?$)", body, re.MULTILINE)
+    return "'" if single and '"' not in body else '"'
+
+
+def _records(body: str, delimiter: str, quote: str, most: int) -> Iterator[list[str]]:
+    """The first records; a delimiter of several characters is read as one that no text has."""
+    given = body.replace(delimiter, "\x1f") if len(delimiter) > 1 else body
+    reader = csv.reader(
+        io.StringIO(given, newline=""), delimiter="\x1f" if len(delimiter) > 1 else delimiter, quotechar=quote
+    )
+    try:
+        for _, record in zip(range(most), reader, strict=False):
+            yield record
+    except csv.Error:
+        return
+
+
+def _delimiter_of(body: str, quote: str) -> str:
+    """The delimiter under which most records have as many fields as the header, and the most fields."""
+    best, found = (0.0, 0), ","
+    for delimiter in _DELIMITERS:
+        records = [r for r in _records(body, delimiter, quote, 200) if r]
+        width = len(records[0]) if records else 0
+        if width < 2 or (delimiter == ":" and best[1] > 1):
+            continue
+        alike = sum(len(r) == width for r in records) / len(records)
+        if (alike >= 0.9, width) > (best[0] >= 0.9, best[1]):
+            best, found = (alike, width), delimiter
+    return found
+
+
+def _check_header(columns: tuple[str, ...], path: Path) -> None:
+    folded = [c.casefold() for c in columns]
+    for i, name in enumerate(folded):
+        if name in folded[:i]:
+            other = columns[folded.index(name)]
+            same = f"the column {other!r} twice" if other == columns[i] else f"both {other!r} and {columns[i]!r}"
+            raise _unreadable(
+                path, f"names {same} in its header", "give each column its own name; case does not count."
+            )
+
+
+# --- groups -------------------------------------------------------------------------------------------------
+
+
+def _grouped(files: list[FileGroup]) -> tuple[FileGroup, ...]:
+    """Files that are read alike put together, in order of first appearance."""
+    together: dict[FileGroup, list[Path]] = {}
+    for file in files:
+        together.setdefault(replace(file, paths=()), []).extend(file.paths)
+    return tuple(replace(shape, paths=tuple(paths)) for shape, paths in together.items())

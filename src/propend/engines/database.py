@@ -1,0 +1,51 @@
+"""What the SQL of an engine is run by: the few calls everything else needs."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+
+class Database(Protocol):
+    """A connection to an SQL engine with a scratch folder."""
+
+    scratch: Path
+
+    def run(self, sql: str) -> None:
+        """Run a statement."""
+        ...
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        ...
+
+    def arrays(self, sql: str) -> dict[str, Any]:
+        """A query's columns as NumPy arrays, by name."""
+        ...
+
+    def accepts(self, sql: str) -> bool:
+        """Whether a query can be run."""
+        ...
+
+    def register(self, name: str, table: pa.Table) -> None:
+        """Make an Arrow table readable by a name."""
+        ...
+
+    def new_name(self, stem: str) -> str:
+        """A name that no table or type has yet."""
+        ...
+
+    def run_query(self, table: str, query: str, folder: Path, place: str) -> None:
+        """Keep what a document's own query gives as a table.
+
+        Raises:
+            SourceUnreadableError: it is not a single reading statement, or it fails.
+        """
+        ...
+
+    def reading(self, place: str) -> AbstractContextManager[None]:
+        """Failures inside become ``SourceUnreadableError`` of the named source."""
+        ...

@@ -1,0 +1,203 @@
+"""Raw rows of all sources as one table of events: coded, judged, and each row that is left out with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from propend.engines.coding import short_text
+from propend.engines.database import Database
+from propend.engines.sources import EventSource, unified_fields
+from propend.engines.times import DAY_US, RAW, local_time
+from propend.errors import ConfigurationError, Mistake
+from propend.events import EventRequest, Field
+from propend.goal import NamedEvent
+from propend.instance import nearest
+from propend.predicates import MISSING, Column, event_predicate, quote_name, quote_text
+from propend.timeline import day_number
+from propend.wall_clock import now_local_us
+
+REASONS = (
+    "no_profile", "no_time", "unparsable_time", "before_1970", "in_the_future", "duplicate", "excluded",
+    "after_as_of",
+)  # fmt: skip
+"""Why a row is left out; the first that applies. A row's ``reason`` is the place here plus one, or 0."""
+DUPLICATE = REASONS.index("duplicate") + 1
+
+
+@dataclass(frozen=True)
+class Staged:
+    """The table of events and what was counted while it was made.
+
+    Attributes:
+        table: quoted name; columns profile, moment, reason, kind, value, bits, n0.., t0...
+        read: raw rows.
+        set_aside: rows per reason.
+        exact_duplicates, unparsable_values: as in ``EventFacts``.
+    """
+
+    table: str
+    read: int
+    set_aside: dict[str, int]
+    exact_duplicates: int
+    unparsable_values: int
+
+    @property
+    def used(self) -> int:
+        return self.read - sum(self.set_aside.values())
+
+
+def stage(db: Database, sources: Sequence[EventSource], request: EventRequest) -> Staged:
+    """Read every source once.
+
+    Raises:
+        ConfigurationError: the request names a field that no source has, or a pattern the engine refuses.
+        SourceUnreadableError: a file breaks off.
+    """
+    fields = _wanted_fields(sources, request)
+    _check_patterns(db, request)
+    table = quote_name(db.new_name("staged"))
+    with db.reading(", ".join(s.relation.name for s in sources)):
+        db.run(f"CREATE TABLE {table} AS {_staging_sql(sources, request, fields)}")
+    if any("id" in s.roles for s in sources):
+        _mark_duplicates(db, table, request)
+    counts = dict(db.rows(f"SELECT reason, count(*) FROM {table} GROUP BY 1"))
+    copies, bad = db.rows(
+        f"SELECT count(row_hash) - count(DISTINCT row_hash), count(*) FILTER (bad_value) FROM {table} WHERE reason = 0"
+    )[0]
+    aside = {name: int(counts.get(i, 0)) for i, name in enumerate(REASONS, 1)}
+    return Staged(table, int(sum(counts.values())), aside, int(copies), int(bad))
+
+
+# --- which fields -------------------------------------------------------------------------------------------
+
+
+def _wanted_fields(sources: Sequence[EventSource], request: EventRequest) -> dict[str, Field]:
+    """Every field that conditions, numbers and texts of the request name."""
+    fields = unified_fields(sources)
+    named = [(f"events.{s.name}.where", c.field) for s in request.selectors for c in s.event.where]
+    named += [("exclude", c.field) for event in request.exclude for c in event.where]
+    named += [("data.fields", f) for f in (*request.number_fields, *request.text_fields)]
+    mistakes = [
+        Mistake(
+            place, f"there is no column {name!r}; columns are: {', '.join(list(fields)[:12])}", nearest(name, fields)
+        )
+        for place, name in dict.fromkeys(named)
+        if name not in fields
+    ]
+    if mistakes:
+        raise ConfigurationError(mistakes)
+    return {name: fields[name] for _, name in named}
+
+
+def _check_patterns(db: Database, request: EventRequest) -> None:
+    """Patterns must be ones that the engine reads too."""
+    events = [(f"events.{s.name}.where", s.event) for s in request.selectors]
+    events += [("exclude", e) for e in request.exclude]
+    patterns = [(place, str(c.value)) for place, e in events for c in e.where if c.operator == "matches"]
+    for place, pattern in dict.fromkeys(patterns):
+        if not db.accepts(f"SELECT regexp_matches('', {quote_text(pattern)})"):
+            raise ConfigurationError([Mistake(place, f"the pattern {pattern!r} is not valid in RE2's syntax")])
+
+
+# --- the statement ------------------------------------------------------------------------------------------
+
+
+def _staging_sql(sources: Sequence[EventSource], request: EventRequest, fields: Mapping[str, Field]) -> str:
+    """Sources as one, then times, then bits and reasons: in layers, so that each expression is evaluated once."""
+    raw = " UNION ALL ".join(_raw_sql(s, fields) for s in sources)
+    columns = {
+        name: Column(field.type, f"x{i}_text", f"x{i}_number", f"x{i}_time")
+        for i, (name, field) in enumerate(fields.items())
+    }
+    moment = local_time("local_at", "instant_at", request.time_zone)
+    numbers = [f"{columns[n].number} AS n{i}" for i, n in enumerate(request.number_fields)]
+    texts = [f"{short_text(columns[n].text)} AS t{i}" for i, n in enumerate(request.text_fields)]
+    selected = ["profile", "moment", f"CAST({_reason_sql(request, columns)} AS TINYINT) AS reason"]
+    selected += [
+        f"{short_text('kind')} AS kind",
+        "value",
+        "bad_value",
+        "id",
+        "row_hash",
+        f"{_bits_sql(request, columns)} AS bits",
+    ]
+    return (
+        f"WITH raw AS ({raw}), timed AS (SELECT *, {moment} AS moment FROM raw) "
+        f"SELECT {', '.join([*selected, *numbers, *texts])} FROM timed"
+    )
+
+
+def _raw_sql(source: EventSource, fields: Mapping[str, Field]) -> str:
+    value, event_id = source.column("value"), source.column("id")
+    columns = source.relation.columns
+    rows = f"hash({', '.join(map(quote_name, source.relation.top))})" if event_id is None else "CAST(NULL AS UBIGINT)"
+    selected = [
+        f"{source.profile_sql} AS profile",
+        f"{source.kind_sql} AS kind",
+        f"{source.time.given} AS given",
+        f"{source.time.local} AS local_at",
+        f"{source.time.instant} AS instant_at",
+        f"{value.column.number if value else MISSING.number} AS value",
+        f"{_bad_value(value.column) if value else 'FALSE'} AS bad_value",
+        f"{event_id.column.text if event_id else MISSING.text} AS id",
+        f"{rows} AS row_hash",
+    ]
+    for i, name in enumerate(fields):
+        forms = columns[name].column if name in columns else MISSING
+        selected += [f"{forms.text} AS x{i}_text", f"{forms.number} AS x{i}_number", f"{forms.time} AS x{i}_time"]
+    ready = f"SELECT *, {source.time.raw} AS {RAW} FROM {source.relation.table}"
+    return f"SELECT {', '.join(selected)} FROM ({ready})"
+
+
+def _bad_value(column: Column) -> str:
+    return f"({column.text} IS NOT NULL AND {column.number} IS NULL)"
+
+
+def _bits_sql(request: EventRequest, columns: Mapping[str, Column]) -> str:
+    bits = [
+        f"CASE WHEN {event_predicate(s.event, 'kind', columns)} THEN {1 << i}::UBIGINT ELSE 0::UBIGINT END"
+        for i, s in enumerate(request.selectors)
+    ]
+    return f"({' | '.join(bits)})" if bits else "0::UBIGINT"
+
+
+def _reason_sql(request: EventRequest, columns: Mapping[str, Column]) -> str:
+    tests = {
+        "no_profile": "profile IS NULL",
+        "no_time": "NOT given",
+        "unparsable_time": "moment IS NULL",
+        "before_1970": "moment < 0",
+        "in_the_future": f"moment > {now_local_us(request.time_zone) + DAY_US}",
+        "excluded": _any_of(request.exclude, columns),
+        "after_as_of": f"moment >= {day_number(request.as_of) * DAY_US}" if request.as_of else "",
+    }
+    cases = [f"WHEN {tests[r]} THEN {i}" for i, r in enumerate(REASONS, 1) if tests.get(r)]
+    return f"CASE {' '.join(cases)} ELSE 0 END"
+
+
+def _any_of(events: Sequence[NamedEvent], columns: Mapping[str, Column]) -> str:
+    return " OR ".join(event_predicate(e, "kind", columns) for e in events)
+
+
+# --- duplicates ---------------------------------------------------------------------------------------------
+
+
+def _mark_duplicates(db: Database, table: str, request: EventRequest) -> None:
+    """Of the rows of one id the first by time stays, by everything else where times are equal."""
+    usable = f"id IS NOT NULL AND (reason = 0 OR reason > {DUPLICATE})"
+    order = ", ".join(["moment", "profile", *tie_order(request)])
+    db.run(f"""
+        UPDATE {table} SET reason = {DUPLICATE} WHERE rowid IN (
+            SELECT row FROM (
+                SELECT rowid AS row, row_number() OVER (PARTITION BY id ORDER BY {order}, reason, rowid) AS place
+                FROM {table} WHERE {usable} AND id IN (
+                    SELECT id FROM {table} WHERE {usable} GROUP BY id HAVING count(*) > 1))
+            WHERE place > 1)""")
+
+
+def tie_order(request: EventRequest) -> list[str]:
+    """What orders events of one profile and time, so that the order of input does not matter."""
+    numbers = [f"n{i}" for i in range(len(request.number_fields))]
+    texts = [f"t{i}" for i in range(len(request.text_fields))]
+    return ["kind", "value", "bits", *numbers, *texts]
