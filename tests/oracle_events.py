@@ -6,7 +6,11 @@ import hashlib
 import math
 import os
 import re
-from datetime import UTC, datetime
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +20,7 @@ import pytest
 
 from propend.conditions import Condition
 from propend.engines import connect
-from propend.events import EventLog, EventRequest, OpenedEvents
+from propend.events import DAY_US, EventLog, EventRequest, OpenedEvents
 from propend.goal import NamedEvent
 from propend.instance import Data
 
@@ -36,7 +40,7 @@ def as_number(value: Any) -> float | None:
     """The number a field's value reads as."""
     if isinstance(value, str):
         number = float(value) if NUMBER.fullmatch(value) else math.nan
-    elif isinstance(value, bool | int | float):
+    elif isinstance(value, bool | int | float | Decimal):
         number = float(value)
     else:
         return None
@@ -47,21 +51,27 @@ def as_text(value: Any) -> str:
     """The text a field's value is compared as."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float) and value.is_integer() and abs(value) < 9e15:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, float | Decimal) and value == value // 1 and abs(value) < 9e15:
         return str(int(value))
     return str(value)
 
 
 def equals(value: Any, wanted: Any) -> bool:
     if isinstance(wanted, bool):
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
             return value == int(wanted)
         return as_text(value).lower() == str(wanted).lower()
     if isinstance(wanted, int | float):
         return as_number(value) == float(wanted)
-    if isinstance(value, datetime) and moment(wanted):
-        return value == moment(wanted)
+    if isinstance(value, date) and moment(wanted):
+        return as_moment(value) == moment(wanted)
     return as_text(value) == wanted
+
+
+def as_moment(day: date) -> datetime:
+    return day if isinstance(day, datetime) else datetime(day.year, day.month, day.day)
 
 
 def moment(text: str) -> datetime | None:
@@ -81,8 +91,8 @@ def below(value: Any, bound: Any, or_equal: bool) -> bool | None:
         left, right = as_number(value), float(bound)
         if left is None:
             return None
-    elif isinstance(value, datetime) and moment(bound):
-        left, right = value, moment(bound)
+    elif isinstance(value, date) and moment(bound):
+        left, right = as_moment(value), moment(bound)
     return bool(left <= right if or_equal else left < right)
 
 
@@ -114,6 +124,101 @@ def matches(condition: Condition, row: dict[str, Any]) -> bool:
 # --- events -------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Raw:
+    """A row as it is in the data.
+
+    Attributes:
+        at: an ISO time with or without zone, any other text, or nothing.
+        fields: further columns.
+    """
+
+    profile: str | None
+    at: str | None
+    kind: str | None = None
+    value: float | None = None
+    id: str | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+def canonical(
+    rows: Sequence[Raw], request: EventRequest, now: datetime
+) -> tuple[list[tuple[Any, ...]], dict[str, int]]:
+    """What an engine delivers of raw rows, as ``rows_of`` shows it, and the rows set aside by reason."""
+    judged = [(_reason(row, request, now), row) for row in rows]
+    seen: set[str] = set()
+    usable = [(reason, row) for reason, row in judged if reason in LATE_REASONS]
+    for reason, row in sorted(usable, key=lambda pair: (_order(pair[1], request), LATE_REASONS.index(pair[0]))):
+        if row.id and row.id in seen:
+            judged.remove((reason, row))
+            judged.append(("duplicate", row))
+        seen.add(row.id or "")
+    kept = sorted(
+        (row for reason, row in judged if not reason),
+        key=lambda row: (key_of(row.profile or ""), *_order(row, request, empty_texts_first=True)),
+    )
+    counts = Counter(reason for reason, _ in judged if reason)
+    return [_as_delivered(row, request) for row in kept], dict(counts)
+
+
+LATE_REASONS = ("", "excluded", "after_as_of")
+"""Why a row is left out that has yet a say in which row of an id comes first."""
+
+
+def _reason(row: Raw, request: EventRequest, now: datetime) -> str:
+    if not (row.profile or "").strip(" \t\r\n"):
+        return "no_profile"
+    if not (row.at or "").strip(" \t\r\n"):
+        return "no_time"
+    at = _local(row, request)
+    if at is None:
+        return "unparsable_time"
+    if at < 0:
+        return "before_1970"
+    if at > local_us(now, request.time_zone) + DAY_US:
+        return "in_the_future"
+    if any(_is(event, row) for event in request.exclude):
+        return "excluded"
+    after = request.as_of and at >= local_us(datetime(request.as_of.year, request.as_of.month, request.as_of.day))
+    return "after_as_of" if after else ""
+
+
+def _local(row: Raw, request: EventRequest) -> int | None:
+    try:
+        return local_us(datetime.fromisoformat((row.at or "").strip()), request.time_zone)
+    except ValueError:
+        return None
+
+
+def _is(event: NamedEvent, row: Raw) -> bool:
+    kind = row.kind or "(none)"
+    of_kind = not event.kinds or kind in event.kinds
+    return of_kind and all(matches(c, row.fields | {"amount": row.value}) for c in event.where)
+
+
+def _bits(row: Raw, request: EventRequest) -> int:
+    return sum(1 << i for i, s in enumerate(request.selectors) if _is(s.event, row))
+
+
+def _order(row: Raw, request: EventRequest, empty_texts_first: bool = False) -> tuple[Any, ...]:
+    empty = (0, "") if empty_texts_first else (2, "")
+    texts = [(1, row.fields[t]) if row.fields.get(t) else empty for t in request.text_fields]
+    numbers = [_empty_last(row.fields.get(n)) for n in request.number_fields]
+    kind, value = row.kind or "(none)", _empty_last(row.value)
+    return _local(row, request), row.profile, kind, value, _bits(row, request), numbers, texts
+
+
+def _empty_last(value: Any) -> tuple[bool, Any]:
+    return (True, 0) if value is None else (False, value)
+
+
+def _as_delivered(row: Raw, request: EventRequest) -> tuple[Any, ...]:
+    numbers = tuple(row.fields.get(n) for n in request.number_fields)
+    texts = tuple(row.fields.get(t) or None for t in request.text_fields)
+    kind = row.kind or "(none)"
+    return row.profile, _local(row, request), kind, _bits(row, request), row.value, numbers, texts
+
+
 def key_of(profile: str) -> int:
     """The first eight bytes of the MD5 of the id."""
     return int.from_bytes(hashlib.md5(profile.encode()).digest()[:8], "big")
@@ -138,10 +243,8 @@ def rows_of(log: EventLog) -> list[tuple[Any, ...]]:
             texts = [None if c < 0 else log.vocabularies[j][c] for j, c in enumerate(part.texts[:, i])]
             numbers = [None if math.isnan(n) else float(n) for n in part.numbers[:, i]]
             value = None if math.isnan(part.value[i]) else float(part.value[i])
-            rows.append(
-                (part.profile_ids[owner], int(part.at[i]), log.kinds[part.kind[i]], int(part.bits[i]), value)
-                + (tuple(numbers), tuple(texts))
-            )
+            who, at, kind = part.profile_ids[owner], int(part.at[i]), log.kinds[part.kind[i]]
+            rows.append((who, at, kind, int(part.bits[i]), value, tuple(numbers), tuple(texts)))
     return rows
 
 

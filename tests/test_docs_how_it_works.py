@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
-import numpy as np
 import yaml
 
-from propend.events import DAY_US, EventFacts, EventRequest, Partition
+from logs import Event, MemoryLog, log_of, moment
+from propend.events import EventRequest
 from propend.instance import Instance
 from propend.snapshots.build import Survey, count_support, feature_matrix, plan_input, rows_at, survey
 from propend.snapshots.plan import make_plan
@@ -37,63 +34,17 @@ def instance() -> Instance:
     return Instance.load(yaml.safe_load(found[1]))
 
 
-@dataclass(frozen=True)
-class Log:
-    """The table of events as one partition."""
-
-    facts: EventFacts
-    request: EventRequest
-    kinds: tuple[str, ...]
-    part: Partition
-    vocabularies: tuple[tuple[str, ...], ...] = ()
-    attribute_numbers: tuple[str, ...] = ()
-    attribute_texts: tuple[str, ...] = ()
-    attribute_vocabularies: tuple[tuple[str, ...], ...] = ()
-
-    def partitions(self) -> Iterator[Partition]:
-        yield self.part
+def log_from(rows: list[Row], request: EventRequest) -> MemoryLog:
+    """The table of events as a log."""
+    amounts = [float(r["amount"]) if r["amount"] else None for r in rows]
+    events = [Event(r["profile"], moment(r["at"]), r["event"], amount) for r, amount in zip(rows, amounts, strict=True)]
+    return log_of(events, request)
 
 
-def microseconds(text: str) -> int:
-    return (datetime.fromisoformat(text) - datetime(1970, 1, 1)) // (datetime.resolution)
-
-
-def key(profile: str) -> int:
-    return int.from_bytes(hashlib.md5(profile.encode()).digest()[:8], "big")
-
-
-def log_of(rows: list[Row], request: EventRequest) -> Log:
-    rows = sorted(rows, key=lambda r: (key(r["profile"]), r["at"]))
-    ids = list(dict.fromkeys(r["profile"] for r in rows))
-    sizes = [sum(r["profile"] == i for r in rows) for i in ids]
-    kinds = tuple(sorted({r["event"] for r in rows}))
-    at = np.array([microseconds(r["at"]) for r in rows], dtype=np.int64)
-    events = [s.event for s in request.selectors]
-    bits = [sum(1 << b for b, e in enumerate(events) if r["event"] in e.kinds) for r in rows]
-    part = Partition(
-        profile_ids=np.array(ids, dtype=object),
-        keys=np.array([key(i) for i in ids], dtype=np.uint64),
-        offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-        at=at,
-        kind=np.array([kinds.index(r["event"]) for r in rows], dtype=np.int32),
-        bits=np.array(bits, dtype=np.uint64),
-        value=np.array([float(r["amount"] or "nan") for r in rows]),
-        numbers=np.zeros((0, len(rows))),
-        texts=np.zeros((0, len(rows)), dtype=np.int32),
-    )
-    days, counts = np.unique(at // DAY_US, return_counts=True)
-    last = np.array([(at[at // DAY_US == d] % DAY_US).max() for d in days])
-    facts = EventFacts(
-        sources=(), read=len(rows), used=len(rows), set_aside={}, profiles=len(ids), first_at=int(at.min()),
-        last_at=int(at.max()), kinds=(), days=days, events_per_day=counts, last_time_of_day=last,
-    )  # fmt: skip
-    return Log(facts, request, kinds, part)
-
-
-def worked_example() -> tuple[Log, Timeline, Survey]:
+def worked_example() -> tuple[MemoryLog, Timeline, Survey]:
     given = instance()
     lines = lines_of(given)
-    log = log_of(table("events"), EventRequest(selectors=selectors_of(given, lines)))
+    log = log_from(table("events"), EventRequest(selectors=selectors_of(given, lines)))
     program = compile_program(lines, given.goal, log.request)
     observation = observe(log.facts.days, log.facts.last_time_of_day, None, False)
     windows = Windows(given.goal.within_days, given.goal.reach_days, eligibility_days=eligibility_days(lines))
@@ -123,12 +74,12 @@ def test_cutoffs_and_windows_are_those_of_the_timeline() -> None:
         }
         for day in sorted(roles)
     ]
-    assert (timeline.observation.history_days, timeline.lookback_days) == (91, 31)
+    assert (timeline.observation.history_days, timeline.lookback_days) == (91, 61)
 
 
 def test_snapshots_are_those_of_the_kernel() -> None:
     log, timeline, surveyed = worked_example()
-    support = count_support(log, timeline.proof)
+    support = count_support(log, timeline.proof, timeline.training[0] - timeline.lookback_days)
     plan = make_plan(plan_input(log, support, timeline.feature_windows, "amount", (), ()))
     rows = rows_at(surveyed, surveyed.cutoffs, labelled=False)
     X = feature_matrix(log, plan, rows)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -13,10 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from oracle_events import matches
-from propend.conditions import Condition, read_where
+from oracle_events import as_number, load, matches, named, rows_of
+from propend.conditions import OPERATORS, Condition, Operator, read_where
 from propend.engines.relations import typed_column
 from propend.errors import ConfigurationError
+from propend.events import Selector
 from propend.goal import NamedEvent
 from propend.predicates import MISSING, Column, condition_predicate, event_predicate, quote_name, quote_text
 
@@ -24,9 +28,9 @@ NATIVE = {"n": "DOUBLE", "i": "BIGINT", "s": "VARCHAR", "b": "BOOLEAN", "t": "TI
 TYPES = {"n": "number", "i": "number", "s": "text", "b": "boolean", "t": "time"}
 COLUMNS: dict[str, Column] = {c: typed_column(quote_name(c), NATIVE[c], TYPES[c]) for c in NATIVE} | {"gone": MISSING}  # type: ignore[arg-type]
 
-HOSTILE = ["", " ", "'", "''", "' OR 1=1 --", '"', "\\", "%", "_", "a'b", "$$", "é", "İ", "日本", "🙂", "\n", "\t1", "1",
-           "01", "1.0", "1e3", "-0", "nan", "inf", "true", "TRUE", "false", "2024-01-01", "2024-01-01 10:00:00", "null",
-           "1_0", "x" * 10_000, "?", ";", "{}", "a", "ab", "Abc"]  # fmt: skip
+HOSTILE = ["", " ", "'", "''", "' OR 1=1 --", '"', "\\", "%", "_", "a'b", "$$", "é", "İ", "日本", "🙂", "\n", "\t1",
+           "1", "01", "1.0", "1e3", "-0", "nan", "inf", "true", "TRUE", "false", "2024-01-01", "2024-01-01 10:00:00",
+           "null", "1_0", "x" * 10_000, "?", ";", "{}", "a", "ab", "Abc"]  # fmt: skip
 plain_text = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\x00"), max_size=6)
 texts = st.one_of(st.sampled_from(HOSTILE), plain_text)
 numbers = st.one_of(
@@ -95,6 +99,108 @@ def test_a_condition_means_in_sql_what_it_means_in_python(
     assert _evaluate(connection, condition, table) == [matches(condition, row) for row in table]
 
 
+# --- every operator on every type of field ---------------------------------------------------------------------
+
+VALUES: dict[str, tuple[str, str, list[Any]]] = {
+    "double": ("DOUBLE", "number", [0.0, -0.0, 1.0, 2.5, -3.0, 1e300, math.nan, math.inf, 1e16, None]),
+    "float": ("FLOAT", "number", [0.0, 1.0, 2.5, -3.0, None]),
+    "bigint": ("BIGINT", "number", [0, 1, -3, 2**53, None]),
+    "unsigned": ("UBIGINT", "number", [0, 1, 2**53, None]),
+    "decimal": ("DECIMAL(10,2)", "number", [Decimal("1.00"), Decimal("2.50"), Decimal("-3.00"), Decimal("0.00"), None]),
+    "text": ("VARCHAR", "text", ["1", "01", "a", "ab", "Ab", "", "true", "n/a", "é", "2024-01-01", "a'b", None]),
+    "text of numbers": ("VARCHAR", "number", ["1", "1.0", "2.5", "-3", "", None]),
+    "text of truth": ("VARCHAR", "boolean", ["true", "False", "TRUE", "", None]),
+    "text of days": ("VARCHAR", "text", ["2024-01-01", "1999-12-31", "", None]),
+    "enumeration": ("ENUM('a', 'ab', '1')", "text", ["a", "ab", "1", None]),
+    "boolean": ("BOOLEAN", "boolean", [True, False, None]),
+    "timestamp": ("TIMESTAMP", "time", [datetime(2024, 1, 1), datetime(2024, 1, 1, 10, 0, 0, 1), None]),
+    "date": ("DATE", "time", [date(2024, 1, 1), date(1999, 12, 31), None]),
+    "universal id": ("UUID", "text", ["00000000-0000-0000-0000-000000000001", None]),
+    "bytes": ("BLOB", "text", [b"a", b"\xff\x00", None]),
+}  # fmt: skip
+SCALARS = [0, 1, 2.5, -3, 1e300, 2**53, "", "1", "1.0", "a", "ab", "A", "true", "2024-01-01", "2024-01-01 10:00", "61",
+           "é", "'", True, False, "00000000-0000-0000-0000-000000000001"]  # fmt: skip
+COMPARED = [v for v in SCALARS if not isinstance(v, bool)]
+TEXTS = [v for v in SCALARS if isinstance(v, str)]
+OPERANDS: dict[str, list[Any]] = {
+    "exists": [True, False],
+    "eq": SCALARS,
+    "ne": SCALARS,
+    "gt": COMPARED,
+    "gte": COMPARED,
+    "lt": COMPARED,
+    "lte": COMPARED,
+    "between": [
+        (0, 1),
+        (-3, 2.5),
+        (1, 1),
+        ("", "ab"),
+        ("1", "a"),
+        ("2024-01-01", "2024-01-02"),
+        ("1999-12-31", "2024"),
+    ],
+    "in": [(1, "a"), (True, "ab"), (2.5, 0, "2024-01-01"), ("true", False), ("", "x"), (-3,)],
+    "not_in": [(1, "a"), (True, "ab"), (2.5, 0, "2024-01-01"), ("true", False), ("", "x"), (-3,)],
+    "starts_with": TEXTS,
+    "ends_with": TEXTS,
+    "contains": TEXTS,
+    "matches": PATTERNS,
+}
+
+
+def _typed(value: Any, kind: str, condition: Condition) -> Any:
+    """What true and false are compared with: a number in a column of numbers, though it be written as a text."""
+    wanted = condition.value if isinstance(condition.value, tuple) else (condition.value,)
+    truth = condition.operator != "exists" and any(isinstance(w, bool) for w in wanted)
+    return as_number(value) if truth and kind == "number" and isinstance(value, str) else value
+
+
+def test_the_grid_has_every_operator() -> None:
+    assert set(OPERANDS) == set(OPERATORS)
+
+
+@pytest.mark.parametrize("operator", OPERANDS)
+@pytest.mark.parametrize("name", VALUES)
+def test_every_operator_on_every_type_of_field(
+    connection: duckdb.DuckDBPyConnection, name: str, operator: Operator
+) -> None:
+    native, kind, values = VALUES[name]
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE grid (place INTEGER, x {native})")
+    connection.executemany("INSERT INTO grid VALUES (?, ?)", [list(pair) for pair in enumerate(values)])
+    asked = [Condition(field="x", operator=operator, value=value) for value in OPERANDS[operator]]
+    column = typed_column("x", native, kind)  # type: ignore[arg-type]
+    tests = ", ".join(f"coalesce({condition_predicate(c, column)}, FALSE)" for c in asked)
+    found = connection.execute(f"SELECT {tests} FROM grid ORDER BY place").fetchall()
+    expected = [tuple(matches(c, {"x": _typed(value, kind, c)}) for c in asked) for value in values]
+    assert dict(zip(map(repr, values), found, strict=True)) == dict(zip(map(repr, values), expected, strict=True))
+
+
+def test_what_is_no_number_is_missing_in_a_column_of_numbers(connection: duckdb.DuckDBPyConnection) -> None:
+    column = typed_column("x", "VARCHAR", "number")
+    asked = ["x exists", "x not exists", "x != 1", "x not in (1, 2)", "x < 5", "x = 'n/a'"]
+    tests = [condition_predicate(Condition.model_validate(read_where(text)[0]), column) for text in asked]
+    (found,) = connection.execute(
+        f"SELECT {', '.join(f'coalesce({t}, FALSE)' for t in tests)} FROM (SELECT 'n/a' AS x)"
+    ).fetchall()
+    assert dict(zip(asked, found, strict=True)) == dict(
+        zip(asked, [False, True, False, False, False, True], strict=True)
+    )
+
+
+def test_a_field_of_json_with_values_of_several_kinds(tmp_path: Path) -> None:
+    rows = [{"x": 1}, {"x": "a"}, {"x": True}, {"x": None}, {"x": {"y": 2}}, {}]
+    lines = [json.dumps({"who": str(i), "when": "2024-01-01"} | row) for i, row in enumerate(rows)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    asked = ["x = 1", "x = 'a'", "x = true", "x exists", "x > 0", "x in ('a', 1)", "x contains 'y'"]
+    selectors = tuple(Selector(text, named(text)) for text in asked)
+    data = {"events": "a.jsonl", "columns": {"profile": "who", "at": "when"}}
+    bits = {int(row[0]): row[3] for row in rows_of(load(data, tmp_path, selectors=selectors))}
+    assert {text: [who for who in sorted(bits) if bits[who] >> i & 1] for i, text in enumerate(asked)} == {
+        "x = 1": [0], "x = 'a'": [1], "x = true": [2], "x exists": [0, 1, 2, 4], "x > 0": [0], "x in ('a', 1)": [0, 1],
+        "x contains 'y'": [4],
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_text_comes_back_from_its_literal(connection: duckdb.DuckDBPyConnection, text: str) -> None:
     assert connection.execute(f"SELECT {quote_text(text)}").fetchall() == [(text,)]
@@ -126,7 +232,8 @@ def test_missing_values_match_only_exists_false(connection: duckdb.DuckDBPyConne
 def test_a_named_event_needs_its_kind_and_every_condition(connection: duckdb.DuckDBPyConnection) -> None:
     event = NamedEvent.model_validate({"is": ["buy", "o'hara"], "where": "n >= 10 and s in ('x', 'y')"})
     sql = event_predicate(event, "kind", COLUMNS)
-    cases = "('buy', 10, 'x'), ('o''hara', 11, 'y'), ('buy', 9, 'x'), ('buy', NULL, 'x'), ('visit', 10, 'x'), (NULL, 10, 'x')"
+    yes, no = "('buy', 10, 'x'), ('o''hara', 11, 'y')", "('buy', 9, 'x'), ('buy', NULL, 'x'), ('visit', 10, 'x')"
+    cases = f"{yes}, {no}, (NULL, 10, 'x')"
     found = connection.execute(f"SELECT {sql} FROM (VALUES {cases}) AS v(kind, n, s)").fetchall()
     assert [f[0] for f in found] == [True, True, False, False, False, False]
 

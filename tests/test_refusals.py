@@ -182,10 +182,8 @@ def _flattened(folder: Path) -> Any:
     from propend.store.runs import load_model  # noqa: PLC0415
 
     saved = load_model(folder / "model")
-    logistic = saved.model.logistic
-    assert logistic is not None
-    still = replace(logistic, coefficients=np.zeros_like(logistic.coefficients))
-    return replace(saved, model=replace(saved.model, trees=(), tree_weight=0.0, logistic=still))
+    still = tuple(replace(m, coefficients=np.zeros_like(m.coefficients)) for m in saved.model.linear)
+    return replace(saved, model=replace(saved.model, trees=(), tree_weight=0.0, linear=still))
 
 
 def test_a_refusal_keeps_an_earlier_run(tmp_path: Path, events: pa.Table, model: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from propend.model.members import Scaling, cross_fit_logistic, cross_fit_trees, fit_logistic
+from propend.model.members import Scaling, cross_fit_logistic, cross_fit_trees, fit_logistic, full_form, simple_form
 from propend.model.train import (
+    Columns,
+    Dropped,
     Model,
     TrainingSet,
-    blend_weight,
+    blend_weights,
     choose,
     fit,
     fold_count,
@@ -36,13 +38,14 @@ def _auc(label: np.ndarray, score: np.ndarray) -> float:
     return float((rank[ones].sum() - ones.sum() * (ones.sum() + 1) / 2) / (ones.sum() * (~ones).sum()))
 
 
-COLUMNS, HEAVY = np.arange(6), np.zeros(6, dtype=bool)
+HEAVY = np.zeros(6, dtype=bool)
+COLUMNS = Columns(np.arange(6), HEAVY, np.array([0, 3]))
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
     train = _planted(4000, 1)
-    return fit(train, COLUMNS, HEAVY, choose(train, COLUMNS, HEAVY, 1), 1)
+    return fit(train, COLUMNS, choose(train, COLUMNS, 1), 1)
 
 
 def test_model_ranks_and_is_calibrated_on_new_rows(model: Model) -> None:
@@ -58,15 +61,15 @@ def test_model_ranks_and_is_calibrated_on_new_rows(model: Model) -> None:
 
 def test_same_data_gives_the_same_model() -> None:
     train, new = _planted(1500, 3), _planted(300, 4)
-    first, second = (fit(train, COLUMNS, HEAVY, choose(train, COLUMNS, HEAVY, 1), 1) for _ in range(2))
+    first, second = (fit(train, COLUMNS, choose(train, COLUMNS, 1), 1) for _ in range(2))
     np.testing.assert_array_equal(first.probability(new.X), second.probability(new.X))
 
 
 def test_few_outcomes_leave_the_lead_to_the_linear_member() -> None:
     train = _planted(60, 5)
-    found = choose(train, COLUMNS, HEAVY, 1)
+    found = choose(train, COLUMNS, 1)
     assert found.rounds == 0
-    assert fit(train, COLUMNS, HEAVY, found, 1).trees == ()
+    assert fit(train, COLUMNS, found, 1).trees == ()
 
 
 def test_no_profile_is_in_two_folds() -> None:
@@ -84,7 +87,7 @@ def test_useless_columns_are_named_with_their_reason() -> None:
     X = np.array([[1, 5, 1, np.nan, 2], [2, 5, 2, np.nan, 1]], dtype=np.float32)
     kept, dropped = useful_columns(X)
     assert kept.tolist() == [0, 4]
-    assert dropped == [(1, "never varies"), (2, "same as column 0"), (3, "never varies")]
+    assert dropped == [Dropped(1, "never varies"), Dropped(2, "same as column 0", twin=0), Dropped(3, "never varies")]
 
 
 def test_a_column_only_sometimes_there_is_kept() -> None:
@@ -94,10 +97,20 @@ def test_a_column_only_sometimes_there_is_kept() -> None:
 def test_blend_prefers_the_better_member_by_sample_size() -> None:
     rng = np.random.default_rng(7)
     label = rng.integers(0, 2, 2000).astype(np.uint8)
-    good, bad = 3.0 * label - 1.5, rng.normal(size=2000)
-    assert blend_weight(label, good, bad, 1_000_000) > 0.9
-    assert 0.5 <= blend_weight(label, good, bad, 200) < 0.75
-    assert blend_weight(label, good, bad, 50) <= 0.25
+    margins = {name: rng.normal(size=2000) for name in ("logistic", "simple")} | {"trees": 3.0 * label - 1.5}
+    weights = [blend_weights(label, margins, rarer) for rarer in (1_000_000, 200, 50)]
+    assert [round(sum(w.values()), 9) for w in weights] == [1.0, 1.0, 1.0]
+    assert weights[0] == {"logistic": 0.0, "simple": 0.0, "trees": 1.0}
+    assert 0.6 < weights[1]["trees"] < 0.75
+    assert weights[2]["simple"] > weights[2]["trees"] > weights[2]["logistic"]
+
+
+def test_rows_of_one_profile_count_once() -> None:
+    train = _planted(400, 10)
+    again = TrainingSet(
+        np.repeat(train.X, 5, axis=0), np.repeat(train.label, 5), np.repeat(train.key, 5), np.repeat(train.cutoff, 5)
+    )
+    assert again.rarer == train.rarer == min(train.label.sum(), (1 - train.label).sum())
 
 
 def test_scaling_shows_missing_values_by_an_indicator() -> None:
@@ -110,17 +123,27 @@ def test_scaling_shows_missing_values_by_an_indicator() -> None:
     assert scaling.feature_of_column.tolist() == [0, 1, 0, 1]
 
 
+def test_a_line_is_not_extended_beyond_what_was_seen() -> None:
+    X = np.array([[1.0], [2.0], [3.0]], dtype=np.float32)
+    scaling = Scaling.fit(X, np.array([False]), squares=True)
+    np.testing.assert_array_equal(scaling(np.array([[-50.0], [1e9]], dtype=np.float32)), scaling(X)[[0, 2]])
+    assert scaling.feature_of_column.tolist() == [0, 0]
+
+
 def test_cross_fitting_does_not_see_the_row_itself() -> None:
     rng = np.random.default_rng(8)
     X = rng.normal(size=(600, 6)).astype(np.float32)
     label = rng.integers(0, 2, 600).astype(np.uint8)
     fold = np.arange(600) % 4
-    for found in (cross_fit_trees(X, label, fold, 1), cross_fit_logistic(X, label, HEAVY, fold)):
+    for found in (cross_fit_trees(X, label, fold, 1), cross_fit_logistic(X, label, full_form(HEAVY), fold)):
         assert 0.4 < _auc(label, found.margin) < 0.6
 
 
-def test_logistic_margin_is_linear_in_its_columns() -> None:
+def test_linear_margins_are_linear_in_their_columns() -> None:
     train = _planted(500, 9)
-    member = fit_logistic(train.X, train.label, HEAVY, 0.1)
-    Z = member.scaling(train.X).astype(np.float64)
-    np.testing.assert_allclose(member.margin(train.X), Z @ member.coefficients + member.intercept)
+    for form in (full_form(HEAVY), simple_form(HEAVY, np.array([0, 3]))):
+        member = fit_logistic(train.X, train.label, form, 0.1)
+        Z = member.columns_of(train.X).astype(np.float64)
+        np.testing.assert_allclose(member.margin(train.X), Z @ member.coefficients + member.intercept)
+        assert len(member.feature_of_column) == Z.shape[1]
+        assert set(member.feature_of_column) == set(form.columns)

@@ -8,10 +8,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from propend.conditions import ORDERED, TEXT_ONLY, Condition
-from propend.errors import Mistake, NoBehaviourError
+from propend.document import nearest
+from propend.errors import Mistake, NoBehaviourError, NoEventDataError, NoInputDataError
 from propend.events import MAX_SELECTORS, OpenedEvents
-from propend.goal import AGGREGATES, ANYTHING, COMBINATORS, NamedEvent
-from propend.instance import Data, Instance, nearest
+from propend.goal import AGGREGATES, ANYTHING, COMBINATORS, NamedEvent, read_measured
+from propend.instance import Data, Instance
 
 
 def binding_mistakes(document: dict[str, Any], opened: OpenedEvents) -> list[Mistake]:
@@ -97,9 +98,10 @@ def _field_mistakes(place: str, condition: Condition, opened: OpenedEvents) -> l
 
 
 def _measure_mistakes(place: str, aggregate: str, path: Any, opened: OpenedEvents) -> list[Mistake]:
-    if not isinstance(path, str) or "." not in path.strip("."):
-        return []
-    field = path.split(".", 1)[1]
+    measured = read_measured(path)
+    if measured is None:
+        return []  # its form is already listed as a mistake
+    field = measured[1]
     if field not in opened.fields:
         return [_unknown_field(place, field, opened)]
     if aggregate != "count_distinct" and opened.fields[field].type != "number":
@@ -135,8 +137,9 @@ def _names_in(item: dict[str, Any]) -> Iterator[str]:
     if isinstance(item.get("then"), list | tuple):
         yield from (n for n in item["then"] if isinstance(n, str))
     for aggregate in AGGREGATES:
-        if isinstance(item.get(aggregate), str) and "." in item[aggregate]:
-            yield item[aggregate].split(".", 1)[0]
+        measured = read_measured(item.get(aggregate))
+        if measured:
+            yield measured[0]
 
 
 def _items(part: Any, place: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
@@ -158,6 +161,19 @@ def _measures(document: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
         for place, item in _items(document.get(section), section):
             if isinstance(item, dict):
                 yield from ((place, a, item[a]) for a in AGGREGATES if a in item)
+
+
+def check_rows(instance: Instance, opened: OpenedEvents) -> None:
+    """There must be rows before names can be looked up among them.
+
+    Raises:
+        NoInputDataError: the sources of events are empty, and there are no attributes.
+        NoEventDataError: they are empty, but there are attributes.
+    """
+    if not opened.kinds:
+        names = ", ".join(repr(s.path) for s in opened.sources[:5])
+        kind = NoEventDataError if instance.data.attributes else NoInputDataError
+        raise kind(f"There are no rows in {names}.", "export the data again, or name another source.", read=0)
 
 
 def check_behaviour(instance: Instance, opened: OpenedEvents) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ import typer
 import yaml
 from rich.console import Console
 
-from propend.errors import PropendError
+from propend.errors import PropendError, UnexpectedError
 from propend.version import __version__
 
 app = typer.Typer(
@@ -48,10 +50,26 @@ def _progress(quiet: bool) -> Iterator[Callable[[str], None] | None]:
 
 
 def _fail(error: PropendError, as_json: bool) -> NoReturn:
+    _show_error(error, as_json)
+    raise typer.Exit(error.exit_status)
+
+
+def _show_error(error: PropendError, as_json: bool) -> None:
     if as_json:
         out.print_json(json.dumps({"error": error.to_dict()}, default=str))
-    err.print(str(error), markup=False, style="bold red" if sys.stderr.isatty() else "")
-    raise typer.Exit(error.exit_status)
+    err.print(_printable(str(error)), markup=False, style="bold red" if sys.stderr.isatty() else "")
+
+
+_CONTROLS = {c: f"\\x{c:02x}" for c in (*range(32), *range(127, 160)) if chr(c) not in "\n\t"}
+
+
+def _printable(text: str) -> str:
+    """Control characters spelled out: ids and kinds are other people's texts, and a terminal obeys."""
+    return text.translate(_CONTROLS)
+
+
+def _say(text: str) -> None:
+    out.print(_printable(text), markup=False)
 
 
 def _version(wanted: bool) -> None:
@@ -80,17 +98,17 @@ def demo(
 
     texts = instance_texts()
     names = list(texts)[:1] if quick else list(texts)
-    out.print("Real data: orders of a British gift shop, 2009 to 2011 (UCI Online Retail II, CC BY 4.0).")
+    _say("Real data: orders of a British gift shop, 2009 to 2011 (UCI Online Retail II, CC BY 4.0).")
     for position, name in enumerate(names, 1):
-        out.print(screen.demo_head(name, position, len(names)), markup=False)
+        _say(screen.demo_head(name, position, len(names)))
         document = yaml.safe_load(texts[name])
         try:
             with _progress(False) as progress:
                 finished = pipeline.run(document, data=orders_path(), out=folder / Path(name).stem, progress=progress)
         except PropendError as error:
             _fail(error, False)
-        out.print(screen.run_text(finished), markup=False)
-    out.print(f"\n{screen.NEXT_STEPS}", markup=False)
+        _say(screen.run_text(finished))
+    _say(f"\n{screen.NEXT_STEPS}")
 
 
 @app.command()
@@ -107,11 +125,11 @@ def init(
     except PropendError as error:
         _fail(error, False)
     for note in proposal.notes if proposal else ():
-        out.print(f"  {note}", markup=False)
+        _say(f"  {note}")
     for path in written:
-        out.print(f"wrote {path}", markup=False)
+        _say(f"wrote {path}")
     if proposal:
-        out.print(f"next: propend check {written[-1]}", markup=False)
+        _say(f"next: propend check {written[-1]}")
 
 
 @app.command()
@@ -134,7 +152,7 @@ def check(
     if as_json:
         out.print_json(json.dumps(found.to_dict(), default=str))
     else:
-        out.print(check_text(found.to_dict()), markup=False)
+        _say(check_text(found.to_dict()))
     if not found.ready:
         raise typer.Exit(3)
 
@@ -179,8 +197,8 @@ def train(
             )
     except PropendError as error:
         _fail(error, False)
-    out.print(f"model in {written}", markup=False)
-    out.print(f"next: propend score {written} --out scores", markup=False)
+    _say(f"model in {written}")
+    _say(f"next: propend score {written} --out scores")
 
 
 @app.command()
@@ -216,7 +234,7 @@ def _run_and_show(work: Callable[[Callable[[str], None] | None], Any], as_json: 
         document = {"folder": str(finished.folder), "run": finished.record, "evaluation": finished.evaluation}
         out.print_json(json.dumps(document, default=str))
     else:
-        out.print(run_text(finished), markup=False)
+        _say(run_text(finished))
 
 
 @app.command()
@@ -233,7 +251,7 @@ def report(
         finished.report().save(path)
     except PropendError as error:
         _fail(error, False)
-    out.print(str(path), markup=False)
+    _say(str(path))
 
 
 @app.command()
@@ -253,7 +271,7 @@ def explain(
     if as_json:
         out.print_json(json.dumps(found, default=str))
     else:
-        out.print(profile_text(found), markup=False)
+        _say(profile_text(found))
 
 
 @app.command(name="list")
@@ -271,9 +289,18 @@ def list_(
     if as_json:
         out.print_json(json.dumps(found, default=str))
     else:
-        out.print(list_text(found), markup=False)
+        _say(list_text(found))
 
 
 def main() -> None:
-    """The console entry point."""
-    app()
+    """The console entry point; what nobody expected is told in a line, with its traceback if PROPEND_DEBUG is set."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app()
+    except Exception as error:
+        if os.environ.get("PROPEND_DEBUG"):
+            raise
+        _show_error(UnexpectedError.of(error), "--json" in sys.argv)
+        sys.exit(UnexpectedError.exit_status)

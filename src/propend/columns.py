@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from propend.document import nearest
 from propend.events import FieldFacts
-from propend.instance import nearest
 from propend.predicates import FieldType
 
 ROLES = ("profile", "at", "event", "value", "id")
@@ -31,7 +31,7 @@ LEAST_SCORE = 40
 _ENDING = 25
 """What a name that only ends with a usual one scores less."""
 _MOST_KINDS = 300
-_EPOCH_FROM = 10**8
+EPOCH_FROM = 10**8
 """Numbers smaller than this are not taken for instants: seconds since 1970 passed it in 1973."""
 
 
@@ -103,8 +103,9 @@ _WHEN_ENDINGS = ("timestamp", "datetime", "date", "time", "at", "on")
 
 _ID_LIKE = re.compile(r"(^|[^a-z])(u?u?id|guid|key|hash|token|code|number|no|nr|sku|index|idx)$")
 _TIME_LIKE = re.compile(
-    r"(^|[^a-z])(date|time|timestamp|datetime|ts|day|week|month|year|hour|minute|second|epoch|quarter)s?$|_at$|_on$"
+    r"(^|[^a-z])(?<!per_)(date|time|timestamp|datetime|ts|day|week|month|year|hour|minute|second|epoch|quarter)$|_at$|_on$"
 )
+"""A place in the calendar; amounts of time (``minutes``, ``price_per_day``) are numbers like others."""
 
 
 def folded(name: str) -> str:
@@ -257,7 +258,7 @@ def _is_time(value: Any) -> bool:
     if isinstance(value, date | datetime):
         return True
     if isinstance(value, int | float):
-        return abs(value) >= _EPOCH_FROM or 19_000_101 <= value <= 21_001_231
+        return abs(value) >= EPOCH_FROM or 19_000_101 <= value <= 21_001_231
     return isinstance(value, str) and bool(_DATE_TEXT.match(value))
 
 
@@ -284,6 +285,27 @@ _FITS: dict[str, Callable[[str, FieldType, Sequence[Any]], bool]] = {
     "value": _fits_value,
     "id": _fits_id,
 }  # fmt: skip
+
+
+def might_be(role: str, name: str, kind: FieldType) -> bool:
+    """Whether a column is worth naming where the one of a role, profile or time, could not be guessed."""
+    if _name_score(role, name)[0] >= LEAST_SCORE and kind != "boolean":
+        return True
+    if role == "at":
+        return kind == "time" or any(w in folded(name) for w in ("date", "time"))
+    return kind in ("text", "number") and folded(name).endswith(("id", "key", "email", "number", "no", "name"))
+
+
+def is_value(name: str) -> bool:
+    """Whether a column's name looks like a value, as where a file has no line of names."""
+    return bool(_DATE_TEXT.match(name)) or _is_number(name)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return bool(text) and float(text) == float(text)
+    except ValueError:
+        return False
 
 
 def nearest_column(name: str, columns: Mapping[str, FieldType]) -> str:

@@ -8,10 +8,22 @@ from __future__ import annotations
 
 import math
 import re
+import reprlib
+import warnings
+from functools import cache
 from typing import Annotated, Any, Literal
 
-from lark import Lark, Transformer, UnexpectedInput, v_args
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, model_validator
+from lark import Lark, Token, Transformer, UnexpectedInput, UnexpectedToken, v_args
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    field_validator,
+    model_validator,
+)
 
 Operator = Literal[
     "exists", "eq", "ne", "gt", "gte", "lt", "lte", "between", "in", "not_in",
@@ -24,11 +36,16 @@ OPERATORS: tuple[Operator, ...] = (
 TEXT_ONLY: frozenset[str] = frozenset({"starts_with", "ends_with", "contains", "matches"})
 ORDERED: frozenset[str] = frozenset({"gt", "gte", "lt", "lte", "between"})
 LISTS: frozenset[str] = frozenset({"in", "not_in"})
+SYMBOLS = {">=": "gte", "<=": "lte", "!=": "ne", "<>": "ne", "==": "eq", "=": "eq", ">": "gt", "<": "lt"}
 
 MAX_PATTERN_LENGTH = 500
 MAX_LIST_LENGTH = 10_000
+MAX_TEXT_LENGTH = 10_000
+MAX_CONDITIONS_LENGTH = 200_000
+"""Characters of conditions written as text: room for a list of many values."""
+MAX_NUMBER = 1e300
 
-Text = Annotated[str, Field(max_length=10_000)]
+Text = Annotated[str, Field(max_length=MAX_TEXT_LENGTH)]
 Scalar = StrictBool | StrictInt | StrictFloat | Text
 
 
@@ -48,6 +65,15 @@ class Condition(BaseModel):
     operator: Operator
     value: Scalar | tuple[Scalar, ...]
 
+    @field_validator("value", mode="before")
+    @classmethod
+    def _one_kind_of_complaint(cls, value: Any) -> Any:
+        many = value if isinstance(value, list | tuple) else (value,)
+        problem = next(filter(None, map(_unusable, many)), "")
+        if problem:
+            raise ValueError(problem)
+        return tuple(map(_shortest, many)) if many is value else _shortest(value)
+
     @model_validator(mode="after")
     def _value_fits_operator(self) -> Condition:
         problem = _misfit(self.operator, self.value)
@@ -60,15 +86,31 @@ class Condition(BaseModel):
         return list(self.value) if isinstance(self.value, tuple) else self.value
 
 
-def _misfit(operator: str, value: Any) -> str:
+def _unusable(value: Any) -> str:
+    """Why a value cannot be compared with anything, or an empty text."""
+    if not isinstance(value, bool | int | float | str):
+        return f"a number, a text, true or false is needed, not {reprlib.repr(value)}"
+    if isinstance(value, str) and len(value) > MAX_TEXT_LENGTH:
+        return f"a text has at most {MAX_TEXT_LENGTH:,} characters, not {len(value):,}"
     if isinstance(value, float) and math.isnan(value):
-        return f"{operator} needs a number, not NaN"
+        return "a number is needed, not NaN"
+    if isinstance(value, int) and abs(value) > MAX_NUMBER:
+        return "a number of more than 300 digits compares with nothing"
+    return ""
+
+
+def _shortest(value: Any) -> Any:
+    """Whole numbers as integers, so that 5 and 5.0 are one condition."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value
+
+
+def _misfit(operator: str, value: Any) -> str:
     if operator in LISTS or operator == "between":
         return _misfit_of_many(operator, value)
     if isinstance(value, tuple):
         return f"{operator} needs one value, not a list"
     if operator == "exists" and not isinstance(value, bool):
-        return f"exists needs true or false, not {value!r}"
+        return f"exists needs true or false, not {value!r:.80}"
     if operator in TEXT_ONLY and not isinstance(value, str):
         return f"{operator} needs a text, not {value!r}"
     if operator in ORDERED and isinstance(value, bool):
@@ -78,46 +120,104 @@ def _misfit(operator: str, value: Any) -> str:
 
 def _misfit_of_many(operator: str, value: Any) -> str:
     if not isinstance(value, tuple):
-        return f"{operator} needs a list, not {value!r}"
-    if operator == "between" and (len(value) != 2 or not _orderable(value)):
-        return f"between needs two ordered values of one type, not {list(value)!r}"
+        return f"{operator} needs a list, not {value!r:.80}"
+    if operator == "between":
+        return _misfit_of_pair(value)
     if not value or len(value) > MAX_LIST_LENGTH:
-        return f"{operator} needs 1 to {MAX_LIST_LENGTH} values, not {len(value)}"
+        return f"{operator} needs 1 to {MAX_LIST_LENGTH:,} values, not {len(value):,}"
     return ""
 
 
-def _orderable(pair: tuple[Any, ...]) -> bool:
-    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in pair)
-    texts = all(isinstance(v, str) for v in pair)
-    return (numbers or texts) and pair[0] <= pair[1]
+def _misfit_of_pair(values: tuple[Any, ...]) -> str:
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    if len(values) != 2 or not (numbers or all(isinstance(v, str) for v in values)):
+        return f"between needs two numbers or two texts, not {reprlib.repr(list(values))}"
+    low, high = values
+    return "" if low <= high else f"between needs the lower value first, not {low!r:.80} before {high!r:.80}"
 
 
-def _bad_pattern(pattern: Any) -> str:
-    """Why a regular expression is refused: too long, not valid, or with constructs engines differ in."""
+_PATTERN_TOKEN = re.compile(
+    r"\\(?P<escaped>.)|\[\^?\]?(?P<set>(?:\\.|[^\]\\])*)\]|\((?P<group>\?(?::|P<|[ims]+[:)])|(?!\?))|(?P<end>\))"
+    r"|(?P<odd>\(\?..?|[*+?]\+|\{\d+(?:,\d*)?\}\+|\{,)|\{(?P<low>\d+)(?:,(?P<high>\d*))?\}",
+    re.DOTALL,
+)
+_ESCAPES = frozenset("abBdDsSwWfnrtvAx")
+_SET_ESCAPES = frozenset("adDsSwWfnrtvx")
+MAX_REPEAT = 1000
+
+
+def _bad_pattern(pattern: str) -> str:
+    """Why a regular expression is refused: too long, not valid, or with constructs that not every engine has.
+
+    Engines search with RE2's syntax; what this accepts means the same there.
+    """
     if len(pattern) > MAX_PATTERN_LENGTH:
         return f"a pattern has at most {MAX_PATTERN_LENGTH} characters, not {len(pattern)}"
-    if re.search(r"\(\?[=!<]|\\[1-9]", pattern):
-        return "a pattern has no look-around and no back-references"
     try:
-        re.compile(pattern)
-    except re.error as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            re.compile(pattern)
+    except (re.error, FutureWarning, RecursionError, OverflowError) as error:
         return f"the pattern is not valid: {error}"
+    odd = _odd_construct(pattern)
+    if odd:
+        return f"a pattern has no look-around, back-references or other constructs that engines lack: {odd!r}"
+    return "" if _repeats(pattern) <= MAX_REPEAT else f"a pattern repeats a part at most {MAX_REPEAT:,} times"
+
+
+def _odd_construct(pattern: str) -> str:
+    for found in _PATTERN_TOKEN.finditer(pattern):
+        inside = found["set"] or ""
+        odd = [e for e in re.findall(r"\\(.)", inside, re.DOTALL) if not _is_common(e, _SET_ESCAPES)]
+        odd += [found["escaped"]] if found["escaped"] and not _is_common(found["escaped"], _ESCAPES) else []
+        if odd or found["odd"] or "[:" in inside:
+            return f"\\{odd[0]}" if odd else found.group()
     return ""
+
+
+def _is_common(escaped: str, letters: frozenset[str]) -> bool:
+    return escaped in letters or (escaped.isascii() and not escaped.isalnum() and escaped != "_")
+
+
+def _repeats(pattern: str) -> int:
+    """How often the most repeated part is repeated by counts, those of the groups around it multiplied."""
+    around, last = [1], 1
+    for found in _PATTERN_TOKEN.finditer(pattern):
+        if found["low"]:
+            last *= max(int(found["low"]), int(found["high"] or 0))
+            around[-1] = max(around[-1], last)
+        elif found["end"] and len(around) > 1:
+            last = around.pop()
+            around[-1] = max(around[-1], last)
+        else:
+            last = 1
+            around += [1] if found["group"] is not None and not found["group"].endswith(")") else []
+    return max(around)
+
+
+# --- reading ------------------------------------------------------------------------------------------------
 
 
 def read_where(value: Any) -> Any:
     """Conditions from a mapping, a text, a list of either, or conditions as they are."""
     if value is None:
         return ()
+    if isinstance(value, Condition):
+        return (value,)
     if isinstance(value, str):
         return parse_conditions(value)
     if isinstance(value, dict):
+        if is_spelled_out(value):
+            return (value,)
         return tuple(c for field, tests in value.items() for c in _of_field(str(field), tests))
     if isinstance(value, list | tuple):
-        if all(isinstance(v, Condition) for v in value):
-            return tuple(value)
         return tuple(c for v in value for c in read_where(v))
-    raise ValueError(f"conditions are a mapping or a text, not {value!r}")
+    raise ValueError(f"conditions are a mapping or a text, not {reprlib.repr(value)}")
+
+
+def is_spelled_out(where: dict[Any, Any]) -> bool:
+    """Whether a mapping is one condition as ``{field, operator, value}``, not fields with their tests."""
+    return set(where) == {"field", "operator", "value"} and where["operator"] in OPERATORS
 
 
 def _of_field(field: str, tests: Any) -> list[Any]:
@@ -125,57 +225,71 @@ def _of_field(field: str, tests: Any) -> list[Any]:
         return [{"field": field, "operator": "in" if isinstance(tests, list) else "eq", "value": _frozen(tests)}]
     if not tests:
         raise ValueError(f"{field}: an operator is needed, one of {', '.join(OPERATORS)}")
-    out = []
-    for operator, value in tests.items():
-        name = str(operator).strip().replace(" ", "_")
-        if name == "not_exists":
-            name, value = "exists", not value  # noqa: PLW2901
-        out.append({"field": field, "operator": name, "value": _frozen(value)})
-    return out
+    return [_of_operator(field, str(operator), value) for operator, value in tests.items()]
+
+
+def _of_operator(field: str, operator: str, value: Any) -> dict[str, Any]:
+    name = re.sub(r"[\s_]+", "_", operator.strip().lower())
+    if name == "not_exists":
+        if not isinstance(value, bool):
+            raise ValueError(f"{field}: not exists needs true or false, not {reprlib.repr(value)}")
+        return {"field": field, "operator": "exists", "value": not value}
+    return {"field": field, "operator": SYMBOLS.get(name, name), "value": _frozen(value)}
 
 
 def _frozen(value: Any) -> Any:
     if hasattr(value, "isoformat"):  # YAML reads 2024-01-01 as a date
         return value.isoformat()
-    return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 _GRAMMAR = r"""
     start: condition (_AND condition)*
-    condition: field SYMBOL scalar                      -> compared
-        | field _BETWEEN scalar _AND scalar             -> between
-        | field _IN "(" scalar ("," scalar)* ")"        -> one_of
-        | field _NOT _IN "(" scalar ("," scalar)* ")"   -> none_of
-        | field _NOT _EXISTS                            -> missing
-        | field _EXISTS                                 -> present
-        | field WORD_OPERATOR STRING                    -> worded
-    field: NAME | QUOTED_NAME
-    scalar: SIGNED_NUMBER -> number | STRING -> text | TRUE -> true | FALSE -> false
+    condition: field SYMBOL scalar                    -> compared
+        | field _IS scalar                            -> same
+        | field _IS _NOT scalar                       -> other
+        | field _BETWEEN scalar _AND scalar           -> between
+        | field _IN _values                           -> one_of
+        | field _NOT _IN _values                      -> none_of
+        | field _EXISTS                               -> present
+        | field _NOT _EXISTS                          -> missing
+        | field WORDED (TEXT | QUOTED)                -> worded
+    _values: "(" scalar ("," scalar)* ")"
+    field: NAME | QUOTED
+    scalar: NUMBER -> number | (TEXT | QUOTED) -> text | _TRUE -> true | _FALSE -> false
     SYMBOL: ">=" | "<=" | "!=" | "<>" | "==" | "=" | ">" | "<"
-    WORD_OPERATOR.3: /starts[ _]+with|ends[ _]+with|contains|matches/i
+    WORDED.3: /(starts[\s_]+with|ends[\s_]+with|contains|matches)\b/i
     _AND.3: /and\b/i
     _BETWEEN.3: /between\b/i
     _IN.3: /in\b/i
+    _IS.3: /is\b/i
     _NOT.3: /not\b/i
     _EXISTS.3: /exists\b/i
-    TRUE.3: /true\b/i
-    FALSE.3: /false\b/i
+    _TRUE.3: /true\b/i
+    _FALSE.3: /false\b/i
     NAME: /[^\W\d][\w.:$-]*/
-    QUOTED_NAME: /"(?:[^"]|"")+"/
-    STRING: /'(?:[^']|'')*'/
-    SIGNED_NUMBER: /[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?/
+    QUOTED: /"(?:[^"]|"")+"/
+    TEXT: /'(?:[^']|'')*'/
+    NUMBER: /[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?/i
     %ignore /\s+/
 """
-_SYMBOLS = {">=": "gte", "<=": "lte", "!=": "ne", "<>": "ne", "==": "eq", "=": "eq", ">": "gt", "<": "lt"}
 
 
 @v_args(inline=True)
 class _Conditions(Transformer):  # type: ignore[type-arg]
+    """Conditions as plain data; the model checks that value and operator fit."""
+
     def start(self, *conditions: dict[str, Any]) -> tuple[dict[str, Any], ...]:
         return conditions
 
-    def compared(self, field: str, symbol: str, value: Any) -> dict[str, Any]:
-        return {"field": field, "operator": _SYMBOLS[str(symbol)], "value": value}
+    def compared(self, field: str, symbol: Token, value: Any) -> dict[str, Any]:
+        return {"field": field, "operator": SYMBOLS[symbol], "value": value}
+
+    def same(self, field: str, value: Any) -> dict[str, Any]:
+        return {"field": field, "operator": "eq", "value": value}
+
+    def other(self, field: str, value: Any) -> dict[str, Any]:
+        return {"field": field, "operator": "ne", "value": value}
 
     def between(self, field: str, low: Any, high: Any) -> dict[str, Any]:
         return {"field": field, "operator": "between", "value": (low, high)}
@@ -192,27 +306,32 @@ class _Conditions(Transformer):  # type: ignore[type-arg]
     def present(self, field: str) -> dict[str, Any]:
         return {"field": field, "operator": "exists", "value": True}
 
-    def worded(self, field: str, operator: str, text: str) -> dict[str, Any]:
-        name = re.sub(r"[ _]+", "_", str(operator).lower())
-        return {"field": field, "operator": name, "value": self.text(text)}
+    def worded(self, field: str, operator: Token, text: Token) -> dict[str, Any]:
+        return {"field": field, "operator": re.sub(r"[\s_]+", "_", operator.lower()), "value": _unquoted(text)}
 
-    def field(self, name: str) -> str:
-        return str(name)[1:-1].replace('""', '"') if name.startswith('"') else str(name)
+    def field(self, name: Token) -> str:
+        return _unquoted(name) if name.type == "QUOTED" else str(name)
 
-    def number(self, text: str) -> int | float:
-        return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+    def number(self, text: Token) -> int | float:
+        return int(text) if re.fullmatch(r"[+-]?\d{1,300}", text) else float(text)
 
-    def text(self, text: str) -> str:
-        return str(text)[1:-1].replace("''", "'")
+    def text(self, text: Token) -> str:
+        return _unquoted(text)
 
-    def true(self, _: str) -> bool:
+    def true(self) -> bool:
         return True
 
-    def false(self, _: str) -> bool:
+    def false(self) -> bool:
         return False
 
 
-_PARSER = Lark(_GRAMMAR, parser="earley", lexer="dynamic", ambiguity="resolve")
+def _unquoted(text: str) -> str:
+    return text[1:-1].replace(text[0] * 2, text[0])
+
+
+@cache
+def _parser() -> Lark:
+    return Lark(_GRAMMAR, parser="lalr", transformer=_Conditions())
 
 
 def parse_conditions(text: str) -> tuple[dict[str, Any], ...]:
@@ -221,12 +340,31 @@ def parse_conditions(text: str) -> tuple[dict[str, Any], ...]:
     Raises:
         ValueError: the text cannot be read, with the place and what is allowed.
     """
-    if len(text) > MAX_LIST_LENGTH:
-        raise ValueError(f"a condition text has at most {MAX_LIST_LENGTH} characters, not {len(text)}")
+    if len(text) > MAX_CONDITIONS_LENGTH:
+        raise ValueError(f"a condition text has at most {MAX_CONDITIONS_LENGTH:,} characters, not {len(text):,}")
     try:
-        return tuple(_Conditions().transform(_PARSER.parse(text)))
+        return tuple(_parser().parse(text))  # type: ignore[arg-type]
     except UnexpectedInput as error:
-        shown = text[max(0, error.pos_in_stream - 15) : error.pos_in_stream + 15] if error.pos_in_stream else text
-        hint = "use `in (...)` or a second named event under any_of" if re.search(r"\bor\b", text, re.I) else ""
-        hint = hint or "write field, operator, value: amount >= 100 and category in ('a', 'b')"
-        raise ValueError(f"the condition cannot be read near {shown!r}; {hint}") from None
+        ended = isinstance(error, UnexpectedToken) and error.token.type == "$END"
+        position = len(text.rstrip()) if ended else error.pos_in_stream or 0
+        near = text[max(0, position - 15) : position + 15]
+        where = f"at character {position + 1}, near {near!r}"
+        raise ValueError(f"the condition cannot be read {where}; {_hint(text[position:])}") from None
+
+
+_HINTS = (
+    (r"or\b", "there is no `or` here: use `in (...)`, or a second named event under any_of"),
+    (r"null\b", "a field without value is written: category not exists"),
+    (r"like\b", "a part of a text is written: starts with 'a', ends with 'a', contains 'a', or matches '^a'"),
+    (r"\(", "parentheses only hold the values of `in`; every condition joined by `and` holds on the same event"),
+    (r"not\b", "`not` stands after the field: category not in ('a', 'b')"),
+    (r"'[^']*$|\"[^\"]*$", "a text ends with the quote that it begins with"),
+    (r"[^\W\d]", "texts stand in quotes: category = 'shoes'"),
+)
+
+
+def _hint(rest: str) -> str:
+    for pattern, hint in _HINTS:
+        if re.match(pattern, rest, re.IGNORECASE):
+            return hint
+    return "write field, operator, value: amount >= 100 and category in ('a', 'b')"

@@ -67,6 +67,22 @@ class Mistake:
         return f"{self.place}: {self.problem}{tail}"
 
 
+class UnexpectedError(PropendError):
+    """Something failed that propend has no words for: a fault of its own, or of what it runs on."""
+
+    number, symbol = 1, "UNEXPECTED"
+
+    @classmethod
+    def of(cls, error: BaseException) -> UnexpectedError:
+        """What is said of an exception that nobody expected."""
+        first = next(iter(str(error).strip().splitlines()), "")
+        return cls(
+            f"{type(error).__name__}: {first:.500}" if first else type(error).__name__,
+            "this is a fault of propend; PROPEND_DEBUG=1 shows where it happened, which helps to report it.",
+            exception=type(error).__name__,
+        )
+
+
 # --- configuration (exit 2) -------------------------------------------------------------------------
 
 

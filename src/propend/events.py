@@ -115,6 +115,7 @@ class EventFacts:
         exact_duplicates: rows equal to another in every column, where no id tells them apart.
         unparsable_values: events whose value is a text that is not a number.
         attributes_without_time: columns of attribute tables that are neither timed nor constant: not used.
+        short_rows: rows of CSV files that lack their last fields; these were read as empty.
     """
 
     sources: tuple[SourceFacts, ...]
@@ -133,6 +134,7 @@ class EventFacts:
     exact_duplicates: int = 0
     unparsable_values: int = 0
     attributes_without_time: tuple[str, ...] = ()
+    short_rows: int = 0
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -17,6 +17,7 @@ from pydantic import (
     Discriminator,
     Field,
     PlainSerializer,
+    StrictInt,
     Tag,
     field_validator,
     model_serializer,
@@ -32,15 +33,21 @@ DEFAULT_ACTIVE_DAYS = 45
 """Look-back of the population when no eligibility is defined (spec IN-18, conflict register)."""
 
 MAX_WINDOW_DAYS = 3650
+MAX_DEPTH = 20
+"""Groups within groups; deeper than anybody can read."""
 
-_DURATION = re.compile(r"^\s*(\d+)\s*(d|day|days|w|week|weeks)?\s*$", re.IGNORECASE)
+_DURATION = re.compile(r"\s*(\d{1,9})\s*(d|days?|w|weeks?)?\s*", re.IGNORECASE)
+_MEASURED = re.compile(
+    r"`(?P<quoted>(?:[^`]|``)+)`\.(?P<of_quoted>.+)|(?P<bare>[^.`][^.]*)\.(?P<of_bare>.+)",
+    re.DOTALL,
+)
 
 
 def read_days(value: Any) -> Any:
     """Whole days from ``30``, ``"30d"``, ``"30 days"``, ``"8w"`` or ``"8 weeks"``."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError(f"a whole number of days such as 30d is needed, not {value!r}")
-    found = _DURATION.match(str(value))
+    found = _DURATION.fullmatch(str(value))
     if not found:
         raise ValueError(f"a whole number of days or weeks such as 30d or 8w is needed, not {value!r}")
     weeks = (found.group(2) or "d").lower().startswith("w")
@@ -70,6 +77,12 @@ class Part(BaseModel):
     """A frozen piece of the document that serialises only what differs from its defaults."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    folded_keys: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def document_keys(cls) -> tuple[str, ...]:
+        """The keys that a document may use here, where the model's own fields are not what is written."""
+        return cls.folded_keys or tuple(field.alias or name for name, field in cls.model_fields.items())
 
     @model_serializer(mode="wrap")
     def _only_what_was_said(self, handler: Any) -> dict[str, Any]:
@@ -83,7 +96,8 @@ class Part(BaseModel):
             ):
                 continue
             kept[key] = shown
-        return kept
+        windows = {key: kept.pop(key) for key in ("from", "within") if key in kept}
+        return kept | windows
 
 
 class NamedEvent(Part):
@@ -100,11 +114,11 @@ class NamedEvent(Part):
     @field_validator("kinds", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
-        if isinstance(value, str | int | float) and not isinstance(value, bool):
-            return (str(value),)
-        if isinstance(value, list | tuple):
-            return tuple(str(v) for v in value)
-        return value
+        many = value if isinstance(value, list | tuple) else (value,)
+        odd = [v for v in many if isinstance(v, bool) or not isinstance(v, str | int | float)]
+        if odd:
+            raise ValueError(f"a kind of event, or a list of kinds, is needed, not {odd[0]!r:.80}")
+        return tuple(str(v) for v in many)
 
     @field_validator("where", mode="before")
     @classmethod
@@ -144,16 +158,18 @@ class Did(Windowed):
     """
 
     did: EventName
-    at_least: int | None = Field(default=None, ge=0, le=1_000_000)
-    at_most: int | None = Field(default=None, ge=0, le=1_000_000)
+    at_least: Annotated[StrictInt, Field(ge=0, le=1_000_000)] | None = None
+    at_most: Annotated[StrictInt, Field(ge=0, le=1_000_000)] | None = None
     first_time: bool = False
 
     @model_validator(mode="before")
     @classmethod
-    def _once_goes_without_saying(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("at_least") == 1 and data.get("at_most") is None:
-            return {k: v for k, v in data.items() if k not in ("at_least", "at_most")}
-        return data
+    def _defaults_go_without_saying(cls, data: Any) -> Any:
+        """At least 1 alone, and at least 0 beside at most, say nothing: one meaning has one form."""
+        if not isinstance(data, dict) or type(data.get("at_least")) is not int:
+            return data
+        unsaid = 1 if data.get("at_most") is None else 0
+        return {k: v for k, v in data.items() if k != "at_least" or v != unsaid}
 
     @model_validator(mode="after")
     def _sensible(self) -> Did:
@@ -192,9 +208,11 @@ class Measure(Windowed):
 
     aggregate: Aggregate
     event: EventName
-    field: Annotated[str, Field(min_length=1)]
+    field: Annotated[str, Field(min_length=1, max_length=500)]
     bound: Literal["gt", "gte", "lt", "lte", "eq"]
-    threshold: float = Field(allow_inf_nan=False)
+    threshold: float = Field(allow_inf_nan=False, strict=True)
+
+    folded_keys: ClassVar[tuple[str, ...]] = (*AGGREGATES, *BOUNDS, "from", "within")
 
     @model_validator(mode="before")
     @classmethod
@@ -209,17 +227,18 @@ class Measure(Windowed):
         if len(bounds) != 1:
             raise ValueError(f"one bound of {', '.join(BOUNDS)} is needed, found {bounds or 'none'}")
         path = out.pop(named[0])
-        if not isinstance(path, str) or "." not in path.strip("."):
-            raise ValueError(f"{named[0]} needs event.field such as buy.amount, not {path!r}")
-        event, field = path.split(".", 1)
-        out.update(aggregate=named[0], event=event, field=field, bound=bounds[0])
+        found = read_measured(path)
+        if found is None:
+            raise ValueError(f"{named[0]} needs event.field such as buy.amount, not {path!r:.80}")
+        out.update(aggregate=named[0], event=found[0], field=found[1], bound=bounds[0])
         out["threshold"] = out.pop(bounds[0])
         return out
 
     @model_serializer(mode="plain")
     def _fold(self) -> dict[str, Any]:
-        threshold = int(self.threshold) if float(self.threshold).is_integer() else self.threshold
-        out: dict[str, Any] = {self.aggregate: f"{self.event}.{self.field}", self.bound: threshold}
+        whole = self.threshold.is_integer() and abs(self.threshold) < 1e15
+        threshold = int(self.threshold) if whole else self.threshold
+        out: dict[str, Any] = {self.aggregate: write_measured(self.event, self.field), self.bound: threshold}
         if self.from_days is not None:
             out["from"] = _write_days(self.from_days)
         if self.within_days is not None:
@@ -229,6 +248,25 @@ class Measure(Windowed):
     @property
     def events(self) -> tuple[str, ...]:
         return (self.event,)
+
+
+def read_measured(path: Any) -> tuple[str, str] | None:
+    """Event and field of ``buy.amount``; an event with dots in backticks: ```commerce.purchases`.priceTotal``.
+
+    The field may be a dotted path. None where it is not of this form.
+    """
+    found = _MEASURED.fullmatch(path) if isinstance(path, str) else None
+    if not found:
+        return None
+    if found["bare"]:
+        return found["bare"], found["of_bare"]
+    return found["quoted"].replace("``", "`"), found["of_quoted"]
+
+
+def write_measured(event: str, field: str) -> str:
+    """What ``read_measured`` reads."""
+    quoted = "`" + event.replace("`", "``") + "`" if re.search("[.`]", event) else event
+    return f"{quoted}.{field}"
 
 
 class Then(Windowed):
@@ -243,6 +281,10 @@ class Then(Windowed):
 
 Combinator = Literal["all_of", "any_of", "none_of", "not_all_of"]
 COMBINATORS: tuple[Combinator, ...] = ("all_of", "any_of", "none_of", "not_all_of")
+STARTERS: tuple[str, ...] = (*COMBINATORS, "did", *AGGREGATES, "then")
+"""The keys one of which every item has."""
+_LOOKING_BACK = (*STARTERS, "at_least", "at_most", *BOUNDS, "within")
+_ALONE = {"any_of": "all_of", "not_all_of": "none_of"}
 
 
 def _kind_of_item(value: Any) -> str:
@@ -279,10 +321,29 @@ class Group(Part):
     combinator: Combinator
     items: tuple[Item, ...] = Field(min_length=1, max_length=64)
 
+    folded_keys: ClassVar[tuple[str, ...]] = COMBINATORS
+
     @model_validator(mode="before")
     @classmethod
     def _unfold(cls, data: Any) -> Any:
-        return unfold_combinator(data) if isinstance(data, dict) and "combinator" not in data else data
+        """Any of one item is all of it, not all of one is none of it: one meaning has one form."""
+        if not isinstance(data, dict):
+            return data
+        out = data if "combinator" in data else unfold_combinator(data)
+        items = out.get("items")
+        alone = isinstance(items, list | tuple) and len(items) == 1
+        return out | {"combinator": _ALONE.get(out["combinator"], out["combinator"])} if alone else out
+
+    @model_validator(mode="after")
+    def _readable_depth(self) -> Group:
+        if self.depth > MAX_DEPTH:
+            raise ValueError(f"groups are nested more than {MAX_DEPTH} deep")
+        return self
+
+    @property
+    def depth(self) -> int:
+        """1 for a group of atoms, one more for each group around it."""
+        return 1 + max((i.depth for i in self.items if isinstance(i, Group)), default=0)
 
     @model_serializer(mode="plain")
     def _fold(self) -> dict[str, Any]:
@@ -303,13 +364,12 @@ class Group(Part):
 
 
 def unfold_combinator(data: dict[str, Any]) -> dict[str, Any]:
-    """``{any_of: [...]}`` as ``{combinator: any_of, items: [...]}``; a single atom as ``all_of`` it."""
+    """``{any_of: [...]}`` as ``{combinator: any_of, items: [...]}``; one item need not be in a list."""
     found = [c for c in COMBINATORS if c in data]
-    if len(found) > 1:
-        raise ValueError(f"one combinator is needed, found {' and '.join(found)}; nest one inside the other")
+    if len(found) != 1:
+        more = "; nest one inside the other" if found else ""
+        raise ValueError(f"one of {', '.join(COMBINATORS)} is needed, found {' and '.join(found) or 'none'}{more}")
     out = dict(data)
-    if not found:
-        raise ValueError(f"one of {', '.join(COMBINATORS)} is needed")
     items = out.pop(found[0])
     out["combinator"], out["items"] = found[0], [items] if isinstance(items, str | dict) else items
     return out
@@ -331,6 +391,8 @@ class Goal(Part):
     within_days: PositiveDays = Field(alias="within")
     from_days: Days = Field(default=0, alias="from")
 
+    folded_keys: ClassVar[tuple[str, ...]] = (*_LOOKING_BACK, "first_time", "from")
+
     @model_validator(mode="before")
     @classmethod
     def _unfold(cls, data: Any) -> Any:
@@ -338,13 +400,10 @@ class Goal(Part):
             return data
         out = {k: v for k, v in data.items() if k in ("within", "from", "within_days", "from_days")}
         rest = {k: v for k, v in data.items() if k not in out}
-        if len(rest) >= 1 and not any(c in rest for c in COMBINATORS):
-            rest = {"all_of": [rest]}
-        unknown = [k for k in rest if k not in COMBINATORS]
-        if unknown and any(c in rest for c in COMBINATORS):
-            out.update({k: rest.pop(k) for k in unknown})
-        out["group"] = rest
-        return out
+        if not any(c in rest for c in COMBINATORS):
+            return out | {"group": {"all_of": [rest]}}
+        out |= {k: rest.pop(k) for k in list(rest) if k not in COMBINATORS}
+        return out | {"group": rest}
 
     @model_validator(mode="after")
     def _spans(self) -> Goal:
@@ -385,6 +444,8 @@ class Eligibility(Part):
 
     group: Group
 
+    folded_keys: ClassVar[tuple[str, ...]] = _LOOKING_BACK
+
     @model_validator(mode="before")
     @classmethod
     def _unfold(cls, data: Any) -> Any:
@@ -396,9 +457,9 @@ class Eligibility(Part):
     def _past_only(self) -> Eligibility:
         for atom in self.group.atoms():
             if atom.from_days is not None:
-                raise ValueError("eligibility looks back from the cutoff: `from` has no meaning there")
+                raise ValueError(f"eligibility looks back from the cutoff: `from` has no meaning in {write_item(atom)}")
             if isinstance(atom, Did) and atom.first_time:
-                raise ValueError("first_time belongs in the goal; in eligibility write at_most: 0")
+                raise ValueError(f"first_time belongs in the goal, not in {write_item(atom)}; here write at_most: 0")
         return self
 
     @model_serializer(mode="plain")
@@ -422,15 +483,19 @@ __all__ = [
     "BOUNDS",
     "COMBINATORS",
     "DEFAULT_ACTIVE_DAYS",
+    "STARTERS",
     "Condition",
     "Did",
     "Eligibility",
     "Goal",
     "Group",
+    "Item",
     "Measure",
     "NamedEvent",
     "Part",
     "Scalar",
     "Then",
     "read_days",
+    "read_measured",
+    "write_measured",
 ]

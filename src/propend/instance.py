@@ -6,23 +6,33 @@ together.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from propend.errors import ConfigurationError, InstanceNotFoundError, Mistake
+from propend.document import Lines, mistakes_of, nearest, read_document, write_yaml
+from propend.errors import ConfigurationError, Mistake
 from propend.goal import ANYTHING, Days, Eligibility, EventName, Goal, NamedEvent, Part, PositiveDays
 
-MAX_DOCUMENT_BYTES = 1_000_000
 PropensityType = Literal["conversion", "churn"]
+SCHEDULES = ("daily", "weekly", "monthly")
+_CRON_FIELD = r"[\d*][\d*/,-]*"
+
+
+def _read_paths(value: Any) -> Any:
+    many = value if isinstance(value, list | tuple) else (value,)
+    if value is not None and not (many and all(isinstance(v, str) and v for v in many)):
+        raise ValueError(f"a path, or a list of paths, is needed, not {reprlib.repr(value)}")
+    return value
+
+
+Paths = Annotated[str | tuple[str, ...], BeforeValidator(_read_paths)]
 
 
 class Columns(Part):
@@ -46,7 +56,7 @@ class Source(Part):
         name: how the source is called in reports; its path where absent.
     """
 
-    path: str | tuple[str, ...] | None = None
+    path: Paths | None = None
     query: str | None = None
     columns: Columns | None = None
     kind: str | None = None
@@ -70,7 +80,7 @@ class Attributes(Part):
         columns: the attributes to use; all other columns where absent.
     """
 
-    path: str | tuple[str, ...] | None = None
+    path: Paths | None = None
     query: str | None = None
     profile: str | None = None
     effective: str | None = None
@@ -147,12 +157,20 @@ class Options(Part):
     factors: Annotated[int, Field(ge=1, le=20)] = 5
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
 
+    @field_validator("schedule")
+    @classmethod
+    def _known_schedule(cls, value: str | None) -> str | None:
+        cron = [re.fullmatch(_CRON_FIELD, f) for f in (value or "").split()]
+        if value is None or value in SCHEDULES or (len(cron) == 5 and all(cron)):
+            return value
+        raise ValueError(f"{', '.join(SCHEDULES)} or a cron expression of five fields is needed, not {value!r:.80}")
+
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
         if value not in available_timezones():
             near = nearest(value, available_timezones())
-            raise ValueError(f"unknown time zone {value!r}" + (f"; did you mean {near!r}?" if near else ""))
+            raise ValueError(f"unknown time zone {value!r:.80}" + (f"; did you mean {near!r}?" if near else ""))
         return value
 
     @field_validator("buckets")
@@ -193,11 +211,13 @@ class Instance(Part):
 
     @model_validator(mode="after")
     def _coherent(self) -> Instance:
-        if ANYTHING in self.events:
+        if ANYTHING in (*self.events, *self.exits, *self.exclude):
             raise ValueError(f"{ANYTHING!r} is the reserved name of every event; choose another name")
-        clash = sorted(set(self.exits) & set(self.goal.group.events))
-        if clash:
-            raise ValueError(f"{clash[0]!r} cannot be both an exit and part of the goal")
+        for name in self.goal.group.events:
+            if name in self.exits:
+                raise ValueError(f"{name!r} cannot be both an exit and part of the goal")
+            if name in self.exclude:
+                raise ValueError(f"{name!r} cannot be both excluded and part of the goal: it would never happen")
         return self
 
     @classmethod
@@ -221,7 +241,7 @@ class Instance(Part):
 
     def to_yaml(self) -> str:
         """The document as YAML."""
-        return yaml.safe_dump(self.document(), sort_keys=False, allow_unicode=True, width=100)
+        return write_yaml(self.document())
 
     @property
     def hash(self) -> str:
@@ -243,147 +263,15 @@ class Instance(Part):
         return tuple(dict.fromkeys(found))
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """The valid name most like ``name``, or an empty text."""
-    folded = {v.lower(): v for v in sorted(valid, reverse=True)}
-    close = difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=0.6)
-    return folded[close[0]] if close else ""
-
-
-# --- reading documents --------------------------------------------------------------------------------
-
-Lines = dict[tuple[str | int, ...], int]
-
-
-def read_document(source: str | Path | dict[str, Any]) -> tuple[Any, Lines, str]:
-    """Plain data, the line of each place in it, and what to call it in messages."""
-    if isinstance(source, dict):
-        return source, {}, "the instance"
-    path = Path(source)
-    if not path.is_file():
-        beside = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
-        near = nearest(path.name, beside)
-        raise InstanceNotFoundError(
-            f"There is no instance document {str(path)!r}.",
-            f"did you mean {near!r}?" if near else "`propend init DIR --data PATH` writes a first one.",
-            path=str(path),
-        )
-    raw = path.read_bytes()
-    if len(raw) > MAX_DOCUMENT_BYTES:
-        raise ConfigurationError(
-            [Mistake("document", f"{len(raw):,} bytes; at most {MAX_DOCUMENT_BYTES:,} are read")], path.name
-        )
-    try:
-        text = raw.decode("utf-8-sig")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        document = yaml.load(text, Loader=_NoDuplicates)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}" if mark else "document"
-        problem = getattr(error, "problem", None) or str(error)
-        raise ConfigurationError([Mistake(place, f"not valid YAML: {problem}")], path.name) from None
-    lines: Lines = {}
-    if node is not None:
-        _note_lines(node, (), lines)
-    return document, lines, path.name
-
-
-class _NoDuplicates(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice, which YAML would silently let win."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands there twice", key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
-
-
-def _note_lines(node: yaml.Node, place: tuple[str | int, ...], lines: Lines) -> None:
-    lines[place] = node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
-        for key, child in node.value:
-            _note_lines(child, (*place, str(key.value)), lines)
-            lines[(*place, str(key.value))] = key.start_mark.line + 1
-    elif isinstance(node, yaml.SequenceNode):
-        for index, child in enumerate(node.value):
-            _note_lines(child, (*place, index), lines)
-
-
 def parse_instance(document: Any, lines: Lines) -> tuple[Instance | None, list[Mistake]]:
     """The instance if the document is valid, else every mistake of form in it."""
     if not isinstance(document, dict):
-        return None, [Mistake("document", f"a mapping with name, data and goal is needed, not {document!r:.80}")]
+        problem = f"a mapping with name, data and goal is needed, not {reprlib.repr(document)}"
+        return None, [Mistake("document", problem)]
     try:
         return Instance.model_validate(document), []
     except ValidationError as error:
-        return None, _mistakes(error, lines)
-    except RecursionError:
-        return None, [Mistake("document", "nested too deeply to be a goal")]
-
-
-_INVENTED_PLACES = frozenset({"group", "items", "Group", "Did", "Measure", "Then", "str", "int", "Days"})
-
-
-def _mistakes(error: ValidationError, lines: Lines) -> list[Mistake]:
-    found: list[Mistake] = []
-    short_items = [e["loc"] for e in error.errors() if e["type"] != "too_short"]
-    for one in error.errors():
-        place = tuple(p for p in one["loc"] if p not in _INVENTED_PLACES and not str(p).startswith("tuple["))
-        if one["type"] == "too_short" and any(loc[: len(one["loc"])] == one["loc"] for loc in short_items):
-            continue  # pydantic counts only the valid items; the invalid ones are already listed
-        mistake = Mistake(_place(place, lines), *_problem(one, place))
-        if mistake not in found:
-            found.append(mistake)
-    return found
-
-
-def _place(place: Sequence[str | int], lines: Lines) -> str:
-    text = ""
-    for part in place:
-        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    known = tuple(place)
-    while known and known not in lines:
-        known = known[:-1]
-    return (text or "document") + (f" (line {lines[known]})" if known in lines and known else "")
-
-
-def _problem(one: Any, place: Sequence[str | int]) -> tuple[str, str]:
-    kind, message = one["type"], str(one["msg"])
-    if kind == "extra_forbidden":
-        key = str(place[-1])
-        valid = _valid_keys(place)
-        return f"unknown key {key!r}; allowed here: {', '.join(sorted(valid))}", nearest(key, valid)
-    if kind == "missing":
-        return "is missing and needed", ""
-    if kind == "literal_error":
-        expected = str(one["ctx"]["expected"])
-        given = one["input"]
-        return f"{given!r:.80} is not one of {expected}", nearest(str(given), re.findall(r"'([^']*)'", expected))
-    if kind == "too_short":
-        return "the list is empty; at least one item is needed", ""
-    text = message.removeprefix("Value error, ").removeprefix("Input should be ")
-    return (text if kind == "value_error" else f"{one['input']!r:.80} is not {text}"), ""
-
-
-def _valid_keys(place: Sequence[str | int]) -> set[str]:
-    names = [p for p in place[:-1] if isinstance(p, str)]
-    section = names[0] if names else ""
-    models: dict[str, tuple[type[Part], ...]] = {
-        "": (Instance,),
-        "options": (Options,),
-        "data": (Columns,) if "columns" in names else (Source,) if "events" in names else (Attributes,)
-        if "attributes" in names else (Data,),
-        "events": (NamedEvent,),
-    }  # fmt: skip
-    if section in models:
-        fields = [f for model in models[section] for f in model.model_fields.items()]
-        return {field.alias or name for name, field in fields}
-    atoms = {"did", "at_least", "at_most", "within", "then", "sum", "avg", "max", "min", "count_distinct"}
-    bounds = {"gt", "gte", "lt", "lte", "eq"}
-    goal_only = {"from", "first_time"} if section == "goal" else set()
-    return {"all_of", "any_of", "none_of", "not_all_of"} | atoms | bounds | goal_only
+        return None, mistakes_of(error, Instance, document, lines)
 
 
 def _plain(value: Any) -> Any:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from propend.binding import binding_mistakes, check_behaviour
+from propend.binding import binding_mistakes, check_behaviour, check_rows
 from propend.columns import choose_fields
+from propend.document import Lines, Place, read_document
 from propend.engines import connect
 from propend.errors import ConfigurationError, Mistake, PropendError
 from propend.events import EventLog, EventRequest, OpenedEvents
-from propend.instance import Data, Instance, Source, parse_instance, read_document
+from propend.instance import Data, Instance, Source, parse_instance
 from propend.snapshots.build import Survey, survey
 from propend.snapshots.program import (
     Program,
     compile_program,
     eligibility_days,
+    excluded_events,
     lines_of,
     measured_fields,
     selectors_of,
@@ -52,7 +54,9 @@ class Inputs:
     """What a verb was asked for.
 
     Attributes:
-        instance: the document.
+        instance: the instance.
+        document: as it was written, for places in messages.
+        lines: of places in the document, where it was a file.
         folder: what its paths are relative to.
         tables: in-memory tables that stand in for sources.
         as_of: the midnight "now" is moved to.
@@ -60,11 +64,13 @@ class Inputs:
     """
 
     instance: Instance
+    document: dict[str, Any]
     folder: Path
-    tables: Mapping[str, Any] | None = None
     as_of: date | None = None
     engine: str = "duckdb"
     memory: str | None = None
+    tables: Mapping[str, Any] | None = None
+    lines: Lines = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,26 +106,45 @@ def read_inputs(
     Raises:
         ConfigurationError: every mistake in the document, with its place.
     """
-    home = Path(instance).parent if isinstance(instance, str | Path) else Path.cwd()
+    given: Any = instance  # callers without a type checker pass anything
+    home = Path(given).parent if isinstance(given, str | Path) else Path.cwd()
     moment = _read_date(as_of)
-    if isinstance(instance, Instance):
-        return _with_data(Inputs(instance, home, None, moment, engine, memory), data)
-    document, lines, label = read_document(instance)
+    if isinstance(given, Instance):
+        return _with_data(Inputs(given, given.document(), home, moment, engine, memory), data)
+    if not isinstance(given, str | Path | dict):
+        problem = f"a path, a mapping or an Instance is needed, not {type(given).__name__}"
+        raise ConfigurationError([Mistake("instance", problem)])
+    document, lines, label = read_document(given)
     parsed, mistakes = parse_instance(document, lines)
     if parsed is not None:
-        return _with_data(Inputs(parsed, home, None, moment, engine, memory), data)
-    mistakes += _data_mistakes(document, home, data, engine)
+        return _with_data(Inputs(parsed, document, home, moment, engine, memory, lines=lines), data)
+    mistakes += _in_lines(_data_mistakes(document, home, data, engine), lines)
     raise ConfigurationError(mistakes, label)
 
 
-def _read_date(value: date | str | None) -> date | None:
+def _in_lines(mistakes: Sequence[Mistake], lines: Lines) -> list[Mistake]:
+    """Mistakes with the line of their place in the document, or of the innermost one around it."""
+    written = {_as_text(place): line for place, line in lines.items() if place}
+    found = []
+    for mistake in mistakes:
+        around = [p for p in written if mistake.place == p or mistake.place.startswith((f"{p}.", f"{p}["))]
+        line = f" (line {written[max(around, key=len)]})" if around else ""
+        found.append(replace(mistake, place=f"{mistake.place}{line}"))
+    return found
+
+
+def _as_text(place: Place) -> str:
+    return "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+
+
+def _read_date(value: Any) -> date | None:
     if isinstance(value, datetime):
         return value.date()
     if value is None or isinstance(value, date):
         return value
     try:
         return date.fromisoformat(value)
-    except ValueError:
+    except (ValueError, TypeError):
         raise ConfigurationError([Mistake("--as-of", f"{value!r} is not a date such as 2011-08-01")]) from None
 
 
@@ -143,11 +168,11 @@ def _with_data(inputs: Inputs, data: Any) -> Inputs:
     )
 
 
-def _data_mistakes(document: Any, home: Path, data: Any, engine: str) -> list[Any]:
+def _data_mistakes(document: Any, home: Path, data: Any, engine: str) -> list[Mistake]:
     """What the data say of a document whose form is not valid, as far as its data section can be read."""
     try:
         stub = Instance(name="x", data=document["data"], goal={"any_of": ["anything"], "within": 1})
-        inputs = _with_data(Inputs(stub, home, engine=engine), data)
+        inputs = _with_data(Inputs(stub, document, home, engine=engine), data)
         with connect(engine) as session:
             opened = session.open(inputs.instance.data, inputs.folder, inputs.tables)
     except ConfigurationError:
@@ -156,6 +181,8 @@ def _data_mistakes(document: Any, home: Path, data: Any, engine: str) -> list[An
         return [Mistake("data", error.message)]
     except (KeyError, ValueError, TypeError):
         return []  # the data section itself is not valid, and is among the mistakes of form already
+    if not opened.kinds:
+        return [Mistake("data.events", "the sources have no rows")]
     return binding_mistakes(document, opened)
 
 
@@ -173,9 +200,10 @@ def prepare(inputs: Inputs, stages: Stages, saved: SavedModel | None = None) -> 
     with connect(inputs.engine, memory=inputs.memory) as session:
         with stages("read"):
             opened = session.open(instance.data, inputs.folder, inputs.tables, time_zone=instance.options.time_zone)
-            mistakes = binding_mistakes(instance.document(), opened)
+            check_rows(instance, opened)
+            mistakes = binding_mistakes(inputs.document, opened)
             if mistakes:
-                raise ConfigurationError(mistakes, instance.name)
+                raise ConfigurationError(_in_lines(mistakes, inputs.lines), instance.name)
             check_behaviour(instance, opened)
             lines = lines_of(instance)
             request = _request(inputs, opened, saved)
@@ -220,7 +248,7 @@ def _request(inputs: Inputs, opened: OpenedEvents, saved: SavedModel | None) -> 
         texts = tuple(dict.fromkeys([*texts, *more_texts]))
     return EventRequest(
         selectors=selectors_of(instance, lines),
-        exclude=tuple(instance.events[n] for n in instance.exclude if n in instance.events),
+        exclude=excluded_events(instance),
         number_fields=numbers,
         text_fields=texts,
         as_of=inputs.as_of,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from propend.events import EventFacts
 from propend.model.calibrate import LevelHistory
 from propend.model.checks import Leak, Notice
-from propend.model.train import Choices, TrainingSet
+from propend.model.train import Choices, Columns, TrainingSet
 from propend.preparation import Prepared
 from propend.sentence import write_sentence
 from propend.timeline import Timeline, day_date, instant_text
@@ -117,20 +117,20 @@ def training_facts(
     choices: Choices,
     level: LevelHistory,
     everything: TrainingSet,
-    columns: NDArray[np.int64],
+    columns: Columns,
 ) -> dict[str, Any]:
     """What a saved model says of how it came about."""
-    weight = choices.tree_weight if choices.rounds else 0.0
-    members: list[dict[str, Any]] = []
-    if choices.rounds:
-        members.append({"name": "boosted trees", "weight": weight, "rounds": choices.rounds})
-    if weight < 1.0:
-        members.append({"name": "logistic regression", "weight": 1.0 - weight, "strength": choices.strength})
+    trees, logistic, simple = choices.weights
+    members: list[dict[str, Any]] = [
+        {"name": "boosted trees", "weight": trees, "rounds": choices.rounds},
+        {"name": "logistic regression", "weight": logistic, "strength": choices.strengths[0]},
+        {"name": "recency-frequency-money regression", "weight": simple, "strength": choices.strengths[1]},
+    ]
     zone = prepared.instance.options.zone
     return {
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "members": members,
-        "features": len(columns),
+        "members": [m for m in members if m["weight"] > 0],
+        "features": len(columns.used),
         "training_snapshots": len(everything),
         "training_positives": int(everything.label.sum()),
         "out_of_fold_log_loss": choices.losses,
@@ -152,6 +152,7 @@ def data_document(facts: EventFacts, timeline: Timeline, zone: ZoneInfo) -> dict
         "sources": [{"path": s.path, "format": s.format, "rows": s.rows} for s in facts.sources],
         "columns": dict(first.columns) if first else {},
         "guessed": sorted({role for s in facts.sources for role in s.guessed}),
+        "reasons": {role: reason for s in facts.sources for role, reason in s.reasons.items()},
         "first_event_at": local_text(facts.first_at, zone),
         "last_event_at": local_text(facts.last_at, zone),
         "observed_until": instant(timeline.observation.until_day, zone),
@@ -219,6 +220,9 @@ def data_notices(prepared: Prepared) -> list[Notice]:
     if facts.unparsable_values:
         message = f"{facts.unparsable_values:,} events have a value that is not a number; it was left empty."
         notices.append(Notice("PROPEND-311", "VALUES_NOT_NUMBERS", message, "mend the column, or map another."))
+    if facts.short_rows:
+        message = f"{facts.short_rows:,} rows end before the last column; what they lack was read as empty."
+        notices.append(Notice("PROPEND-312", "ROWS_TOO_SHORT", message, "export the file again if it broke off there."))
     if int(facts.days[-1]) >= timeline.observation.until_day and facts.set_aside.get("after_as_of", 0) == 0:
         message = f"the last day, {day_date(int(facts.days[-1]))}, looks unfinished and ends the observation."
         notices.append(

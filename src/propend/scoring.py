@@ -21,9 +21,8 @@ from propend.explain.factors import (
     bucket_factors,
     global_factors,
     name_factors,
-    typical_text,
-    value_texts,
 )
+from propend.explain.wording import factor_texts, typical_text
 from propend.model.calibrate import logit, sigmoid
 
 Float = NDArray[np.float64]
@@ -158,11 +157,10 @@ def _factor_lists(explainer: Explainer, explained: Explained) -> pa.ListArray:
     rows = np.repeat(np.arange(len(named.offsets) - 1), np.diff(named.offsets))
     value = np.empty(len(named.factor), dtype=object)
     typical = []
-    for g in range(len(explainer.factors)):
-        feature = explainer.features[explainer.representative[g]]
-        typical.append(typical_text(feature, explained.shown[:, g]))
+    for g, showing in enumerate(explainer.showing):
+        typical.append(typical_text(showing, explained.shown[:, g]))
         here = named.factor == g
-        value[here] = value_texts(feature, explained.shown[rows[here], g])
+        value[here] = factor_texts(showing, explained.shown[rows[here], g])
     which = pa.array(named.factor.astype(np.int32))
 
     def words(texts: list[str] | tuple[str, ...]) -> pa.Array:

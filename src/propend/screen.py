@@ -71,6 +71,7 @@ def check_text(found: dict[str, Any]) -> str:
         f"A run takes about {found['expected_seconds']:.0f} s.",
     ]
     lines += [f"  not used: {d['cutoff_at'][:10]}, {d['reason']}" for d in timeline["dropped"]]
+    lines += _guesses(found["data"])
     for met in (True, False):
         lines += ["", "  examples that met the goal" if met else "  examples that did not"]
         lines += [f"    {e['profile_id']}: {e['evidence']}" for e in found["examples"] if e["met"] == met]
@@ -86,6 +87,13 @@ def check_text(found: dict[str, Any]) -> str:
         ]
         lines.append(f"  Hint: {refusal['hint']}")
     return "\n".join(lines)
+
+
+def _guesses(data: dict[str, Any]) -> list[str]:
+    """Columns that nobody named, and why they were taken."""
+    columns, reasons = data["columns"], data["reasons"]
+    found = [f"{role} is {columns[role]!r} ({reasons[role]})" for role in columns if role in reasons]
+    return [f"  guessed columns: {'; '.join(found)}."] if found else []
 
 
 # --- run -----------------------------------------------------------------------------------------------

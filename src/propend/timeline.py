@@ -112,7 +112,7 @@ class Timeline:
         proof: the cutoff of the proof.
         proof_kind: ``same-period`` when history is too short for a later period; then the one training
             cutoff is the proof's own and profiles are split.
-        lookback_days: the most that any feature looks back.
+        lookback_days: the most that any feature looks back; at early cutoffs there may be less to see.
         dropped: cutoffs that would have been used, with the reason why not.
     """
 
@@ -197,21 +197,12 @@ def plan_timeline(windows: Windows, observation: Observation, lookback_days: int
         )
     proof = observation.until_day - windows.settle_days - windows.reach_days
     training = _training_cutoffs(windows, observation, proof)
-    most = lookback_days or MAX_LOOKBACK_DAYS
+    lookback = min(lookback_days or MAX_LOOKBACK_DAYS, proof - observation.first_day)
     if not training:
-        dropped = ((proof - windows.reach_days, "too little history before it for an out-of-time proof"),)
-        span = proof - observation.first_day
-        return Timeline(windows, observation, (proof,), proof, "same-period", min(most, span), dropped)
-    lookback = min(most, training[0] - observation.first_day)
-    return Timeline(
-        windows,
-        observation,
-        training,
-        proof,
-        "out-of-time",
-        lookback,
-        _not_matured(windows, observation, proof),
-    )
+        short = ((proof - windows.reach_days, "too little history before it for an out-of-time proof"),)
+        return Timeline(windows, observation, (proof,), proof, "same-period", lookback, short)
+    unfinished = _not_matured(windows, observation, proof)
+    return Timeline(windows, observation, training, proof, "out-of-time", lookback, unfinished)
 
 
 def _training_cutoffs(windows: Windows, observation: Observation, proof: int) -> tuple[int, ...]:

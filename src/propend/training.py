@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from propend.events import OpenedEvents
 from propend.model import checks
 from propend.model.calibrate import LevelHistory, forecast_level, shift_to_rate
 from propend.model.evaluate import BaselineInputs, baseline_probabilities, proof_document
-from propend.model.train import Model, TrainingSet, choose, fit, folds_of, useful_columns
+from propend.model.train import Columns, Dropped, Model, TrainingSet, choose, fit, folds_of, useful_columns
 from propend.preparation import Prepared, Stages, feature_fields
 from propend.snapshots.build import Rows, count_support, feature_matrix, plan_input, rows_at
 from propend.snapshots.plan import Op, Plan, make_plan
@@ -76,15 +77,12 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         plan = build_plan(prepared)
         learning = gather(prepared, plan)
     seed = instance.options.seed
-    heavy = np.array([f.heavy for f in plan.features])
     with stages("fit"):
-        columns, dropped = useful_columns(learning.train.X)
-        leaks = checks.find_leaks(learning.train.X, learning.train.label, columns.tolist(), plan.features)
-        certain = [leak.column for leak in leaks if leak.certain]
-        columns = columns[~np.isin(columns, certain)]
-        _refuse_without_features(columns, plan)
-        choices = choose(learning.train, columns, heavy, seed)
-        proof_model = fit(learning.train, columns, heavy, choices, seed)
+        useful, dropped = useful_columns(learning.train.X)
+        leaks = checks.find_leaks(learning.train.X, learning.train.label, useful.tolist(), plan.features)
+        columns = _columns(prepared, plan, learning.train, useful, dropped, leaks)
+        choices = choose(learning.train, columns, seed)
+        proof_model = fit(learning.train, columns, choices, seed)
         proof_model = proof_model.with_level(*_level(choices.level, timeline, timeline.proof))
     with stages("prove"):
         evaluation = _prove(prepared, plan, learning, proof_model)
@@ -92,7 +90,7 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
     with stages("refit"):
         everything = _together(learning.train, learning.proof)
         history = _with_proof(choices.level, timeline, learning.proof, proof_model)
-        model = fit(everything, columns, heavy, choices, seed)
+        model = fit(everything, columns, choices, seed)
         model = model.with_level(*_level(history, timeline, timeline.now))
     saved = SavedModel(
         instance=instance,
@@ -101,7 +99,7 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         proof_model=proof_model,
         number_fields=prepared.log.request.number_fields,
         text_fields=prepared.log.request.text_fields,
-        reference=checks.Reference.of(learning.proof.X[:, columns], proof_model.probability(learning.proof.X)),
+        reference=checks.Reference.of(learning.proof.X[:, columns.used], proof_model.probability(learning.proof.X)),
         evaluation=evaluation,
         facts=record.training_facts(prepared, choices, history, everything, columns),
     )
@@ -110,7 +108,7 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         counts=counts,
         sample=learning.proof.X,
         leaks=tuple(leaks),
-        dropped=tuple((plan.features[j].name, reason) for j, reason in dropped),
+        dropped=tuple((plan.features[d.column].name, d.reason) for d in dropped),
         notices=(*checks.few_outcomes_notice(counts), *record.proof_notices(timeline, evaluation, leaks)),
     )
 
@@ -134,12 +132,11 @@ def _period(timeline: Timeline) -> str:
 
 
 def build_plan(prepared: Prepared) -> Plan:
-    """The feature plan, from what events before the proof's cutoff support."""
-    log = prepared.log
-    support = count_support(log, prepared.timeline.proof)
+    """The feature plan, from what events before the proof's cutoff support, none older than features look back."""
+    log, timeline = prepared.log, prepared.timeline
+    support = count_support(log, timeline.proof, timeline.training[0] - timeline.lookback_days)
     numbers, texts = feature_fields(prepared.instance, prepared.opened)
-    windows = prepared.timeline.feature_windows
-    return make_plan(plan_input(log, support, windows, _value_name(prepared.opened), numbers, texts))
+    return make_plan(plan_input(log, support, timeline.feature_windows, _value_name(prepared.opened), numbers, texts))
 
 
 def _value_name(opened: OpenedEvents) -> str:
@@ -179,13 +176,61 @@ def _gate_side(rows: Rows, minimum: int, where: str) -> None:
     checks.gate_outcomes(checks.OutcomeCounts(len(np.unique(rows.profile)), met, unmet), minimum, where)
 
 
-def _refuse_without_features(columns: NDArray[np.int64], plan: Plan) -> None:
-    if len(columns) == 0:
+def _columns(
+    prepared: Prepared,
+    plan: Plan,
+    train: TrainingSet,
+    useful: NDArray[np.int64],
+    dropped: Sequence[Dropped],
+    leaks: Sequence[checks.Leak],
+) -> Columns:
+    """The columns the model uses: useful ones without certain leaks.
+
+    Raises:
+        BadModelError: there are none.
+    """
+    used = useful[~np.isin(useful, [leak.column for leak in leaks if leak.certain])]
+    if len(used) == 0:
         raise BadModelError(
             f"None of {len(plan.features)} features differs between profiles: there is nothing to learn from.",
             "add events, values or attributes that differ between profiles.",
             features=len(plan.features),
         )
+    heavy = np.array([f.heavy for f in plan.features])[used]
+    twins = {d.column: d.twin for d in dropped if d.twin >= 0}
+    wanted = [twins.get(j, j) for j in simple_features(plan, _goal_channel(prepared, plan, train))]
+    simple = np.flatnonzero(np.isin(used, wanted)).astype(np.int64)
+    return Columns(used, heavy, simple)
+
+
+SIMPLE_OPS = (Op.DAYS_SINCE_LAST, Op.DAYS_SINCE_FIRST, Op.OVERDUE)
+SIMPLE_WINDOW_OPS = (Op.COUNT, Op.SUM)
+
+
+def simple_features(plan: Plan, channel: int) -> list[int]:
+    """Recency, age, rhythm, frequency and money of one channel: what the simple member sees."""
+    windows = {plan.lookback_days, *(w for w in plan.windows if w in (30, 90))}
+    return [
+        j
+        for j, f in enumerate(plan.features)
+        if f.channel == channel and (f.op in SIMPLE_OPS or (f.op in SIMPLE_WINDOW_OPS and f.window_days in windows))
+    ]
+
+
+LEAST_PAST_SHARE = 0.05
+
+
+def _goal_channel(prepared: Prepared, plan: Plan, train: TrainingSet) -> int:
+    """The channel of the goal's own event; all events where hardly anyone did it before (a first time)."""
+    goal = prepared.instance.goal.group.events[0]
+    named = [i for i, c in enumerate(plan.channels) if c.source in ("bit", "kind") and c.name == goal]
+    for channel in named:
+        place = next(
+            (j for j, f in enumerate(plan.features) if f.op is Op.DAYS_SINCE_LAST and f.channel == channel), -1
+        )
+        if place >= 0 and float(np.mean(~np.isnan(train.X[:, place]))) >= LEAST_PAST_SHARE:
+            return channel
+    return 0
 
 
 def _level(history: LevelHistory, timeline: Timeline, cutoff: int) -> tuple[float, str, float]:
@@ -195,7 +240,9 @@ def _level(history: LevelHistory, timeline: Timeline, cutoff: int) -> tuple[floa
 
 def _prove(prepared: Prepared, plan: Plan, learning: Learning, model: Model) -> dict[str, Any]:
     timeline, zone = prepared.timeline, prepared.instance.options.zone
-    baselines = baseline_probabilities(_baseline_inputs(plan, learning.train), _baseline_inputs(plan, learning.proof))
+    channel = _goal_channel(prepared, plan, learning.train)
+    old, new = (_baseline_inputs(plan, channel, rows) for rows in (learning.train, learning.proof))
+    baselines = baseline_probabilities(old, new)
     return proof_document(
         learning.proof.label,
         model.probability(learning.proof.X),
@@ -207,9 +254,8 @@ def _prove(prepared: Prepared, plan: Plan, learning: Learning, model: Model) -> 
     )
 
 
-def _baseline_inputs(plan: Plan, rows: TrainingSet) -> BaselineInputs:
-    """Recency, frequency and money of the goal's own event, or of all events where it has none."""
-    channel = next((i for i, c in enumerate(plan.channels) if c.source == "bit"), 0)
+def _baseline_inputs(plan: Plan, channel: int, rows: TrainingSet) -> BaselineInputs:
+    """Recency, frequency and money of one channel."""
 
     def column(op: Op) -> NDArray[np.float64]:
         place = next(

@@ -14,7 +14,7 @@ import glob
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from typing import Any
 import pyarrow as pa
 
 from propend.connectors.origins import Compression, FileFormat, FileGroup, Located, Origin
-from propend.errors import SourceNotFoundError, SourceUnreadableError
-from propend.instance import nearest
+from propend.document import nearest
+from propend.errors import NotEnoughMemoryError, SourceNotFoundError, SourceUnreadableError
 
 HEAD_BYTES = 1 << 18
 _CHUNK = 1 << 22
@@ -64,8 +64,13 @@ class FileConnector:
         """
         paths = tuple(dict.fromkeys(found for path in origin.paths for found in find_files(path, origin.folder)))
         groups = _grouped([_describe(path, origin.scratch) for path in paths])
-        formats = sorted({g.format for g in groups})
+        formats = sorted({_announced(g) for g in groups})
         return Located(origin.name, " and ".join(formats), groups)
+
+
+def _announced(group: FileGroup) -> str:
+    """The format, with the encoding that the file was rewritten from."""
+    return group.format if group.encoding == "utf-8" else f"{group.format} ({group.encoding})"
 
 
 # --- finding them -------------------------------------------------------------------------------------------
@@ -77,10 +82,10 @@ def find_files(path: str, folder: Path) -> list[Path]:
     Raises:
         SourceNotFoundError: there is none; the nearest name is given.
     """
-    place = Path(os.path.abspath(folder / Path(path).expanduser()))  # noqa: PTH100  keeps links as they are
-    if place.is_file():
+    place = Path(os.path.abspath(folder / os.path.expanduser(path)))  # noqa: PTH100, PTH111  keeps links as they are
+    if os.path.isfile(place):  # noqa: PTH113  false, not an error, for a name that no file can have
         return [place]
-    if place.is_dir():
+    if os.path.isdir(place):  # noqa: PTH112
         found = _data_files(place)
         if found:
             return found
@@ -106,20 +111,24 @@ def _data_files(folder: Path) -> list[Path]:
 
 def _nothing_there(path: str, place: Path) -> SourceNotFoundError:
     parent = place.parent
-    while not parent.is_dir() and parent != parent.parent:
+    while not os.path.isdir(parent) and parent != parent.parent:  # noqa: PTH112
         parent = parent.parent
     missing = place.relative_to(parent).parts[0] if parent != place else place.name
     beside = sorted(p.name for p in parent.iterdir()) if os.access(parent, os.R_OK) else []
     near = nearest(missing.replace("*", ""), beside)
     kind = "matches no file" if glob.has_magic(path) else "is not there"
     files = [n for n in beside if _format_by_name(Path(n))]
-    shown = f"did you mean {near!r}?" if near else f"in {parent.name!r} are: {', '.join(files[:8]) or 'no data files'}."
-    return SourceNotFoundError(f"{path!r} {kind}.", shown, path=path, nearest=near)
+    there = f"in {parent.name or str(parent)!r} are: {', '.join(files[:8]) or 'no data files'}."
+    hint = f"did you mean {near!r}?" if near else there
+    return SourceNotFoundError(f"{path!r:.300} {kind}.", hint, path=path, nearest=near)
 
 
 def _format_by_name(path: Path) -> FileFormat | None:
-    name = path.with_suffix("") if path.suffix.lower() in _COMPRESSED else path
-    return _FORMATS.get(name.suffix.lower())
+    return _FORMATS.get(_without_compression(path).suffix.lower())
+
+
+def _without_compression(path: Path) -> Path:
+    return path.with_suffix("") if path.suffix.lower() in _COMPRESSED else path
 
 
 # --- what each file is --------------------------------------------------------------------------------------
@@ -142,12 +151,13 @@ def _describe(path: Path, scratch: Path) -> FileGroup:
     start = _text_head(path, compression)
     if not start.text.strip():
         raise _unreadable(path, "holds no text", "export it again, or leave it out of the path.")
-    if start.encoding != "utf-8":
+    if start.encoding != "utf-8" or _needs_mending(start.text):
         path, compression = _rewrite(path, compression, start.encoding, scratch), "none"
+    encoding = start.encoding.removesuffix("-sig")
     kind = _format_by_name(path)
     if kind == "json" or (kind is None and start.text.lstrip()[0] in "{["):
-        return FileGroup("json", (path,), compression)
-    return replace(csv_shape(start.text, path), compression=compression)
+        return FileGroup("json", (path,), compression, encoding)
+    return replace(csv_shape(start.text, path), compression=compression, encoding=encoding)
 
 
 def _unreadable(path: Path, problem: str, hint: str) -> SourceUnreadableError:
@@ -247,14 +257,41 @@ def _encoding_by_content(path: Path, compression: Compression) -> str:
     return "latin-1" if undefined else "cp1252"
 
 
+_BLANK_LINES = re.compile(r"(?:[ \t\ufeff]*(?:\r\n|\r|\n))+")
+
+
+def _needs_mending(text: str) -> bool:
+    """Blank lines before the first, and lines that end in two ways: files put together from several systems."""
+    ends = set(re.findall(r"\r\n|\n", re.sub(r'"[^"]*"', "", text)))
+    return len(ends) > 1 or bool(_BLANK_LINES.match(text))
+
+
 def _rewrite(path: Path, compression: Compression, encoding: str, scratch: Path) -> Path:
-    """The file as UTF-8 in the scratch folder."""
-    target = scratch / f"{len(list(scratch.iterdir()))}-{path.name.removesuffix('.gz').removesuffix('.zst')}"
-    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
-    with target.open("w", encoding="utf-8", newline="") as out:
-        for chunk in _chunks(path, compression):
-            out.write(decoder.decode(chunk))
+    """The file as UTF-8 in the scratch folder, without blank lines at its top and with one kind of line end."""
+    target = scratch / str(len(list(scratch.iterdir()))) / _without_compression(path).name
+    try:
+        target.parent.mkdir()
+        with target.open("w", encoding="utf-8", newline="") as out:
+            out.writelines(_mended(_chunks(path, compression), encoding))
+    except OSError as error:
+        raise NotEnoughMemoryError(
+            f"{path.name!r} could not be rewritten as UTF-8 in the temporary folder: {error.strerror}.",
+            "free some space there, or name another temporary folder in TMPDIR.",
+            path=str(path),
+        ) from None
     return target
+
+
+def _mended(chunks: Iterable[bytes], encoding: str) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+    begun, kept = False, ""
+    for chunk in (*chunks, None):
+        text = kept + (decoder.decode(chunk) if chunk is not None else decoder.decode(b"", final=True))
+        if not begun:
+            text = text[found.end() :] if (found := _BLANK_LINES.match(text)) else text
+            begun = bool(text)
+        kept = "\r" if chunk is not None and text.endswith("\r") else ""
+        yield text.removesuffix(kept).replace("\r\n", "\n")
 
 
 # --- the shape of a CSV -------------------------------------------------------------------------------------
@@ -266,15 +303,14 @@ def csv_shape(text: str, path: Path) -> FileGroup:
     Raises:
         SourceUnreadableError: the header names a column twice.
     """
-    body = text.lstrip("\r\n")
-    skip = text[: len(text) - len(body)].replace("\r\n", "\n").replace("\r", "\n").count("\n")
+    body = _BLANK_LINES.sub("", text, count=1) if _BLANK_LINES.match(text) else text
     quote = _quote_of(body)
     delimiter = _delimiter_of(body, quote)
     first = next(_records(body, delimiter, quote, 1), [])
     columns = tuple(n.strip() or f"column_{i}" for i, n in enumerate(first, 1))
     _check_header(columns, path)
     escape = "\\" if f"\\{quote}" in body else quote
-    return FileGroup("csv", (path,), "none", columns, delimiter, quote, escape, skip)
+    return FileGroup("csv", (path,), "none", "utf-8", columns, delimiter, quote, escape)
 
 
 def _quote_of(body: str) -> str:
@@ -302,7 +338,7 @@ def _delimiter_of(body: str, quote: str) -> str:
     for delimiter in _DELIMITERS:
         records = [r for r in _records(body, delimiter, quote, 200) if r]
         width = len(records[0]) if records else 0
-        if width < 2 or (delimiter == ":" and best[1] > 1):
+        if width < 2 or (delimiter == ":" and best[1] > 1) or (delimiter == "|" and found == "||"):
             continue
         alike = sum(len(r) == width for r in records) / len(records)
         if (alike >= 0.9, width) > (best[0] >= 0.9, best[1]):

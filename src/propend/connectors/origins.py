@@ -40,18 +40,19 @@ class FileGroup:
 
     Attributes:
         paths: absolute, sorted.
+        encoding: what a text file was written in; what is read is always UTF-8.
         columns: of CSV: names of the header, all read as text.
-        delimiter, quote, escape, skip: of CSV; ``skip`` is the number of blank lines before the header.
+        delimiter, quote, escape: of CSV.
     """
 
     format: FileFormat
     paths: tuple[Path, ...]
     compression: Compression = "none"
+    encoding: str = "utf-8"
     columns: tuple[str, ...] = ()
     delimiter: str = ","
     quote: str = '"'
     escape: str = '"'
-    skip: int = 0
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from propend.document import nearest
 from propend.engines.duckdb import DuckdbEngine
 from propend.errors import ConfigurationError, Mistake
 from propend.events import EventLog, EventRequest, OpenedEvents
-from propend.instance import Data, nearest
+from propend.instance import Data
 
 ENGINES = {"duckdb": DuckdbEngine}
 

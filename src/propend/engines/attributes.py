@@ -213,7 +213,7 @@ def _together(
 
 
 def _select(i: int, part: _Part, columns: Sequence[tuple[int, str, FieldType]], profiles: str) -> str:
-    selected = [f"{part.profile.column.text} AS profile", f"{part.moment} AS moment"]
+    selected = [f"{part.profile.id_text} AS profile", f"{part.moment} AS moment"]
     for j, (owner, name, kind) in enumerate(columns):
         empty = "CAST(NULL AS DOUBLE)" if kind == "number" else "CAST(NULL AS VARCHAR)"
         form = empty

@@ -106,8 +106,19 @@ class DuckdbDatabase:
     """A connection to a database of its own (``Database``)."""
 
     def __init__(self, memory: str | None, temp_folder: str | Path | None) -> None:
-        self.scratch = Path(tempfile.mkdtemp(prefix="propend-", dir=temp_folder))
-        self._connection = duckdb.connect(str(self.scratch / "events.duckdb"))
+        """Make the folder and the database in it.
+
+        Raises:
+            NotEnoughMemoryError: the temporary folder cannot be written.
+            ConfigurationError: the memory is not one that DuckDB reads.
+        """
+        self.scratch = _scratch_folder(temp_folder)
+        try:
+            with _memory_told():
+                self._connection = duckdb.connect(str(self.scratch / "events.duckdb"))
+        except BaseException:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+            raise
         self._names = 0
         for setting in (*_SETTINGS, f"SET temp_directory = {quote_text(str(self.scratch / 'spill'))}"):
             self._connection.execute(setting)
@@ -168,8 +179,14 @@ class DuckdbDatabase:
         _check_unambiguous(query, folder)
         self._connection.execute(f"SET file_search_path = {quote_text(str(self._search_path(folder)))}")
         text = query.strip().rstrip(";")
-        with self.reading(place):
+        try:
             self.run(f"CREATE TABLE {quote_name(table)} AS SELECT * FROM (\n{text}\n)")
+        except duckdb.Error as error:
+            raise SourceUnreadableError(
+                f"The query of {place!r} fails: {_first_line(error)}",
+                "correct the query; files it names are looked for in the data folder.",
+                path=place,
+            ) from None
 
     def _search_path(self, folder: Path) -> Path:
         """The folder, by another name if its own has the comma that separates several."""
@@ -194,21 +211,43 @@ class DuckdbDatabase:
 
 @contextmanager
 def _memory_told() -> Iterator[None]:
+    """Failures for want of memory or disk become ``NotEnoughMemoryError``."""
     try:
         yield
-    except duckdb.OutOfMemoryException as error:
+    except duckdb.Error as error:
+        if not isinstance(error, duckdb.OutOfMemoryException) and not _NO_ROOM.search(str(error)):
+            raise
         raise NotEnoughMemoryError(
             f"The engine ran out of memory or disk: {_first_line(error)}",
-            "give it more memory, or a temporary folder with more room.",
+            "give it more memory (--memory), or a temporary folder with more room (TMPDIR).",
+        ) from None
+
+
+_NO_ROOM = re.compile(
+    r"No space left|[Dd]isk quota|File too large|Could not write|Read-only file system|failed to offload"
+)
+
+
+def _scratch_folder(parent: str | Path | None) -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="propend-", dir=parent))
+    except OSError as error:
+        place = str(parent or error.filename or "the system's")
+        raise NotEnoughMemoryError(
+            f"The temporary folder {place!r} cannot be written: {error.strerror}.",
+            "free some space there, or name another in TMPDIR.",
+            path=place,
         ) from None
 
 
 def _first_line(error: Exception) -> str:
     """The first line of an engine's message, without its class and with the line's number if it has one."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    text = re.sub(r"^(Invalid Input|Binder|Catalog|Parser|IO|Conversion|Invalid|Serialization) Error: ", "", lines[0])
+    text = re.sub(r"^(\w+( \w+)? Error: )+", "", lines[0])
     if text.startswith("CSV Error") and len(lines) > 2:
         text = f"{text}: {lines[2]}"
+    if "reached an invalid state" in text:
+        text = "lines end in several ways, or a quote stands where none may"
     return text[:400].rstrip(".") + "."
 
 
@@ -216,7 +255,9 @@ def _check_single_select(connection: duckdb.DuckDBPyConnection, query: str, plac
     try:
         statements = connection.extract_statements(query)
     except duckdb.Error as error:
-        raise SourceUnreadableError(f"The query of {place!r} is not SQL: {_first_line(error)}", path=place) from None
+        raise SourceUnreadableError(
+            f"The query of {place!r} is not SQL: {_first_line(error)}", "correct the query.", path=place
+        ) from None
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         kinds = ", ".join(str(s.type).rsplit(".", 1)[-1] for s in statements) or "nothing"
         raise SourceUnreadableError(

@@ -102,7 +102,7 @@ def load_log(
         names = tuple(dict.fromkeys(s.roles["profile"] for s in sources))
         attributes = load_attributes(db, data, folder, tables, profiles, names, request)
     return DuckdbEventLog(
-        facts=_facts(db, opened, staged, events, profiles, kinds, attributes),
+        facts=_facts(db, sources, opened, staged, events, profiles, kinds, attributes),
         request=request,
         kinds=kinds,
         vocabularies=tuple(w[1] for w in words),
@@ -120,9 +120,21 @@ def load_log(
 def _nothing_left(staged: Staged, data: Data) -> NoInputDataError | NoEventDataError:
     reasons = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in staged.set_aside.items() if n)
     left = f"No events are left of {staged.read:,} rows read" + (f": {reasons}." if reasons else ".")
-    hint = "check the columns of profile and time; `propend check` shows which were taken."
+    most = max(staged.set_aside, key=lambda reason: staged.set_aside[reason])
     kind = NoEventDataError if data.attributes else NoInputDataError
-    return kind(left, hint, read=staged.read, set_aside=dict(staged.set_aside))
+    return kind(left, _REMEDIES[most], read=staged.read, set_aside=dict(staged.set_aside))
+
+
+_REMEDIES = {
+    "no_profile": "check the column of the profile's id (`columns: {profile: ...}`).",
+    "no_time": "check the column of the event's time (`columns: {at: ...}`).",
+    "unparsable_time": "check the column of the event's time (`columns: {at: ...}`); write times as 2024-04-03 17:30.",
+    "before_1970": "check the column of the event's time (`columns: {at: ...}`) and the unit of its numbers.",
+    "in_the_future": "check the column of the event's time (`columns: {at: ...}`) and the unit of its numbers.",
+    "duplicate": "check the column of the event's id (`columns: {id: ...}`).",
+    "excluded": "check what `exclude` names: it matches every event.",
+    "after_as_of": "name a later date: nothing at or after --as-of is read.",
+}
 
 
 def _code_profiles(db: Database, staged: str) -> str:
@@ -169,6 +181,7 @@ def _bounds(db: Database, profiles: str, request: EventRequest, memory_bytes: in
 
 def _facts(
     db: Database,
+    sources: Sequence[EventSource],
     opened: OpenedEvents,
     staged: Staged,
     events: str,
@@ -199,4 +212,5 @@ def _facts(
         exact_duplicates=staged.exact_duplicates,
         unparsable_values=staged.unparsable_values,
         attributes_without_time=attributes.without_time,
+        short_rows=sum(s.relation.short_rows for s in sources),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,13 @@ SAMPLE_ROWS = 2_000
 TYPING_ROWS = 100_000
 """Looked at to type the columns of a CSV."""
 MAX_DEPTH = 8
+MAX_SHORT_FIELDS = 5_000_000
+"""Fields missing at the ends of a CSV's rows that are looked at one by one; a file with more is refused."""
+NO_TYPE = '"NULL"'
+"""What the engine calls the type of a column without any value."""
 NULL_TEXTS = ("", "NULL", "null", "\\N")
+NUMBER_FILLERS = ("n/a", "#n/a", "na", "nan", "none", "nil", "-", "--", "?", ".", "unknown", "missing", "undefined")
+"""Texts that stand for a missing number in a column of numbers; so does the column's own name, a header repeated."""
 _NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 _TIME = r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}.*)?|\d{1,2}[/.]\d{1,2}[/.](\d{4}|\d{2})( \d{1,2}:\d{2}.*)?"
 
@@ -36,17 +42,27 @@ class RawColumn:
         sql: expression of it over its relation.
         native: its type in the engine.
         type: what it holds.
+        empty: whether no row has it, so that its type says nothing.
     """
 
     name: str
     sql: str
     native: str
     type: FieldType
+    empty: bool = False
 
     @cached_property
     def column(self) -> Column:
         """Its forms for conditions and fields."""
         return typed_column(self.sql, self.native, self.type)
+
+    @property
+    def id_text(self) -> str:
+        """As a text that names a profile: 17850.0, as whole numbers are exported where some are missing, is 17850."""
+        text = self.column.text
+        if self.type != "number" or self.native != "VARCHAR":
+            return text
+        return f"(CASE WHEN suffix({text}, '.0') THEN left({text}, -2) ELSE {text} END)"
 
 
 @dataclass(frozen=True)
@@ -61,6 +77,7 @@ class Relation:
         top: names of the columns at the top level, for looking at whole rows.
         columns: usable columns by name or dotted path.
         groups: the files it was made of.
+        short_rows: rows of CSV files that lack their last fields; these were read as empty.
     """
 
     name: str
@@ -70,6 +87,7 @@ class Relation:
     top: tuple[str, ...]
     columns: dict[str, RawColumn]
     groups: tuple[FileGroup, ...] = ()
+    short_rows: int = 0
 
     @property
     def types(self) -> dict[str, FieldType]:
@@ -85,13 +103,14 @@ def relation_of(db: Database, located: Located) -> Relation:
     Raises:
         SourceUnreadableError: a file breaks off or is not what it claims to be.
     """
-    name = db.new_name("source")
+    name, short = db.new_name("source"), 0
     with db.reading(located.name):
         if located.tables:
             _from_tables(db, name, located.tables)
         else:
-            _from_files(db, name, located)
-        return replace(described(db, name, located.name, located.format), groups=located.groups)
+            short = _from_files(db, name, located)
+        found = described(db, name, located.name, located.format)
+    return replace(found, groups=located.groups, short_rows=short)
 
 
 def _from_tables(db: Database, name: str, tables: tuple[pa.Table, ...]) -> None:
@@ -102,25 +121,67 @@ def _from_tables(db: Database, name: str, tables: tuple[pa.Table, ...]) -> None:
     db.run(f"CREATE TEMP VIEW {quote_name(name)} AS {' UNION ALL BY NAME '.join(parts)}")
 
 
-def _from_files(db: Database, name: str, located: Located) -> None:
+def _from_files(db: Database, name: str, located: Located) -> int:
+    """Gives the number of rows of CSV files that lack their last fields."""
     if all(g.format == "parquet" for g in located.groups):
         db.run(f"CREATE TEMP VIEW {quote_name(name)} AS {_scans(located.groups)}")
-        return
+        return 0
     try:
         with db.reading(located.name):
             db.run(f"CREATE TABLE {quote_name(name)} AS {_scans(located.groups)}")
     except SourceUnreadableError:
-        if not any(g.format == "csv" for g in located.groups):
+        short = sum(_short_rows(db, g) for g in located.groups if g.format == "csv")
+        if not short:
             raise
-        # rows that lack their last fields are common; reading them costs the parallel reader
-        db.run(f"CREATE TABLE {quote_name(name)} AS {_scans(located.groups, short_rows=True)}")
+        # reading such rows costs the parallel reader
+        padded = {"null_padding": "true", "parallel": "false"}
+        db.run(f"CREATE TABLE {quote_name(name)} AS {_scans(located.groups, padded)}")
+        return short
+    return 0
 
 
-def _scans(groups: tuple[FileGroup, ...], short_rows: bool = False) -> str:
-    return " UNION ALL BY NAME ".join(f"SELECT * FROM {_scan(g, short_rows)}" for g in groups)
+def _short_rows(db: Database, group: FileGroup) -> int:
+    """Rows of CSV files that lack their last fields; these are common, and read as empty.
+
+    Raises:
+        SourceUnreadableError: other rows are broken otherwise: too many fields, a quote that is never closed.
+    """
+    rejects, scans = db.new_name("rejects"), db.new_name("rejects")
+    options = {"ignore_errors": "true", "store_rejects": "true", "rejects_limit": str(MAX_SHORT_FIELDS)}
+    options |= {"rejects_table": quote_text(rejects), "rejects_scan": quote_text(scans)}
+    db.rows(f"SELECT count(COLUMNS(*)) FROM {_scan(group, options)}")
+    faults = db.rows(f"""
+        SELECT CAST(error_type AS VARCHAR), file_path, count(DISTINCT line), count(*), min(line),
+               arg_min(error_message, line), arg_min(csv_line, line)
+        FROM {quote_name(rejects)} JOIN {quote_name(scans)} USING (scan_id, file_id) GROUP BY 1, 2 ORDER BY 5, 2""")
+    short = [f for f in faults if f[0] == "MISSING COLUMNS"]
+    broken = [f for f in faults if f not in short or f[3] >= MAX_SHORT_FIELDS]
+    if broken:
+        kind, path, count, _, row, problem, text = broken[0]
+        rows = "1 row" if count == 1 else f"{count:,} rows"
+        what = _FAULTS.get(kind, f"cannot be taken apart: {str(problem).rstrip('.')}")
+        begin = (str(text).strip().splitlines() or [""])[0][:60]
+        raise SourceUnreadableError(
+            f"{rows} of {Path(path).name!r} cannot be read. The first, row {row:,} ({begin!r}), {what}.",
+            "mend these rows; a field that holds the delimiter or a line break must stand in quotes.",
+            path=str(path), rows=int(count), row=int(row),
+        )  # fmt: skip
+    return sum(int(f[2]) for f in short)
 
 
-def _scan(group: FileGroup, short_rows: bool) -> str:
+_FAULTS = {
+    "MISSING COLUMNS": "has fewer fields than the header",
+    "TOO MANY COLUMNS": "has more fields than the header",
+    "UNQUOTED VALUE": "has a quote that is not closed, or that something follows",
+}
+
+
+def _scans(groups: tuple[FileGroup, ...], of_csv: Mapping[str, str] | None = None) -> str:
+    return " UNION ALL BY NAME ".join(f"SELECT * FROM {_scan(g, of_csv or {})}" for g in groups)
+
+
+def _scan(group: FileGroup, of_csv: Mapping[str, str]) -> str:
+    """A group's rows; ``of_csv`` are further options of CSV files."""
     options: dict[str, str] = {}
     if group.format == "json":
         # formats that match nothing: texts of times stay texts, since reading them as times loses their zone
@@ -128,10 +189,11 @@ def _scan(group: FileGroup, short_rows: bool) -> str:
         options |= {"dateformat": "'x%Y'", "timestampformat": "'x%Y'"}
     if group.format == "csv":
         columns = ", ".join(f"{quote_text(c)}: 'VARCHAR'" for c in group.columns)
-        options |= {"auto_detect": "false", "header": "true", "columns": f"{{{columns}}}", "nullstr": _list(NULL_TEXTS)}
+        nulls = [t for t in NULL_TEXTS if group.escape not in t]  # the engine takes no escape in them
+        options |= {"auto_detect": "false", "header": "true", "columns": f"{{{columns}}}", "nullstr": _list(nulls)}
         options |= {"delim": quote_text(group.delimiter), "quote": quote_text(group.quote)}
-        options |= {"escape": quote_text(group.escape), "skip": str(group.skip)}
-        options |= {"null_padding": "true", "parallel": "false"} if short_rows else {}
+        options |= {"escape": quote_text(group.escape)}
+        options |= of_csv
     else:
         options["union_by_name"] = "true"
     if group.format != "parquet":
@@ -153,9 +215,9 @@ def described(db: Database, name: str, place: str, shape: str) -> Relation:
     held = _held_by_texts(db, table, rows, [leaf for leaf in leaves if leaf[2] == "VARCHAR"]) if "csv" in shape else {}
     columns: dict[str, RawColumn] = {}
     for column, sql, native in leaves:
-        kind = held.get(column) or field_type(native)
+        kind, empty = held.get(column, (field_type(native), native == NO_TYPE))
         if kind and column not in columns:
-            columns[column] = RawColumn(column, sql, native, kind)
+            columns[column] = RawColumn(column, sql, native, kind, empty)
     return Relation(place, shape, table, rows, tuple(c for c, _ in top), columns)
 
 
@@ -214,29 +276,34 @@ def field_type(native: str) -> FieldType | None:
         return "time"
     if native == "BOOLEAN":
         return "boolean"
-    return "text" if native.startswith(("VARCHAR", "ENUM", "UUID", "JSON", "BLOB", "TIME")) else None
+    known = native.startswith(("VARCHAR", "ENUM", "UUID", "JSON", "BLOB", "TIME")) or native == NO_TYPE
+    return "text" if known else None
 
 
-def _held_by_texts(db: Database, table: str, rows: int, columns: list[tuple[str, str, str]]) -> dict[str, FieldType]:
-    """What columns of texts hold, from evenly spread rows."""
+def _held_by_texts(
+    db: Database, table: str, rows: int, columns: list[tuple[str, str, str]]
+) -> dict[str, tuple[FieldType, bool]]:
+    """What columns of texts hold, and whether they are empty, from evenly spread rows."""
     if not columns:
         return {}
     step = max(1, rows // TYPING_ROWS)
-    asked = ", ".join(_typing_counts(sql) for _, sql, _ in columns)
+    asked = ", ".join(_typing_counts(name, sql) for name, sql, _ in columns)
     found = db.rows(f"SELECT {asked} FROM {table} WHERE rowid % {step} = 0")[0]
-    held: dict[str, FieldType] = {}
+    held: dict[str, tuple[FieldType, bool]] = {}
     for i, (name, _, _) in enumerate(columns):
-        given, numbers, booleans, times = found[4 * i : 4 * i + 4]
+        given, numbers, booleans, times, fillers = found[5 * i : 5 * i + 5]
+        numbers += fillers if numbers else 0
         kinds: tuple[tuple[int, FieldType], ...] = ((numbers, "number"), (booleans, "boolean"), (times, "time"))
-        held[name] = next((kind for count, kind in kinds if given and count == given), "text")
+        held[name] = next((kind for count, kind in kinds if given and count == given), "text"), not given
     return held
 
 
-def _typing_counts(sql: str) -> str:
-    """Values there are, and how many of them are numbers (but not 007 or ids of 16 digits), booleans, times."""
+def _typing_counts(name: str, sql: str) -> str:
+    """Values there are; how many are numbers (not 007, not ids of 16 digits), booleans, times, or stand for nothing."""
     number = f"regexp_full_match({sql}, '{_NUMBER}') AND NOT regexp_full_match({sql}, '0\\d+|\\d{{16,}}')"
     boolean, time = f"lower({sql}) IN ('true', 'false')", f"regexp_full_match({sql}, '{_TIME}')"
-    return ", ".join([f"count({sql})", *(f"count(*) FILTER ({test})" for test in (number, boolean, time))])
+    filler = f"lower(trim({sql})) IN ({', '.join(map(quote_text, (*NUMBER_FILLERS, name.lower())))})"
+    return ", ".join([f"count({sql})", *(f"count(*) FILTER ({test})" for test in (number, boolean, time, filler))])
 
 
 def typed_column(sql: str, native: str, kind: FieldType) -> Column:

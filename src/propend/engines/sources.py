@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from propend.columns import NEEDED, ROLES, Guess, folded, guess_columns, listed, nearest_column
+from propend.columns import NEEDED, ROLES, Guess, guess_columns, is_value, listed, might_be, nearest_column
 from propend.connectors import Origin, locate
 from propend.connectors.origins import Located
 from propend.engines.coding import short_text, trimmed
@@ -60,7 +60,7 @@ class EventSource:
 
     @property
     def profile_sql(self) -> str:
-        text = self.relation.columns[self.roles["profile"]].column.text
+        text = self.relation.columns[self.roles["profile"]].id_text
         return f"(CASE WHEN {trimmed(text)} <> '' THEN {text} END)"
 
     @property
@@ -186,8 +186,12 @@ _MEANING = {"profile": "the profile's id", "at": "the event's time"}
 def _not_guessed(relation: Relation, role: str, named: str | None) -> ColumnNotFoundError:
     if named is not None:
         return _no_column(relation, role, named)
-    alike = [c for c in relation.columns if _might_be(role, c, relation.columns[c].type)]
+    alike = [c for c in relation.columns if might_be(role, c, relation.columns[c].type)]
     hint = f"name it under `columns: {{{role}: ...}}`"
+    if relation.format.startswith("csv") and len(relation.top) == 1:
+        hint = "the file seems to have a single column: part its columns by commas, semicolons, tabs or bars"
+    elif relation.format.startswith("csv") and any(map(is_value, relation.top)):
+        hint = f"the first line of the file seems to hold values: put the columns' names above it, or {hint}"
     return ColumnNotFoundError(
         f"Which column of {relation.name!r} is {_MEANING[role]} cannot be told with confidence; its columns are: "
         f"{listed(relation.types)}.",
@@ -196,26 +200,21 @@ def _not_guessed(relation: Relation, role: str, named: str | None) -> ColumnNotF
     )  # fmt: skip
 
 
-def _might_be(role: str, name: str, kind: FieldType) -> bool:
-    if role == "at":
-        return kind == "time" or any(w in folded(name) for w in ("date", "time"))
-    return kind in ("text", "number") and folded(name).endswith(("id", "key", "email", "number", "no", "name"))
-
-
 def _check_value(db: Database, relation: Relation, roles: Mapping[str, str]) -> None:
     """A column of values must hold a number somewhere, if it holds anything."""
     column = relation.columns[roles["value"]] if "value" in roles else None
     if column is None or column.type == "number":
         return
     forms = column.column
-    if column.type == "text":
-        with db.reading(relation.name):
-            given, numbers = db.rows(f"SELECT count({forms.text}), count({forms.number}) FROM {relation.table}")[0]
-        if numbers or not given:
-            return
+    with db.reading(relation.name):
+        counted = f"SELECT count({forms.text}), count({forms.number}), min({forms.text}) FROM {relation.table}"
+        given, numbers, example = db.rows(counted)[0]
+    if not given or (numbers and column.type == "text"):
+        return
     raise ColumnTypeError(
-        f"The column {column.name!r} of {relation.name!r} holds {column.type} values, and a value is a number.",
-        "name a column of numbers under `columns: {value: ...}`, or leave it out.",
+        f"The column {column.name!r} of {relation.name!r} holds {column.type} values, such as {str(example)[:60]!r}, "
+        "and a value is a number.",
+        "name a column of numbers under `columns: {value: ...}`, or leave it out; decimals are written with a point.",
         source=relation.name, column=column.name, type=column.type,
     )  # fmt: skip
 
@@ -224,15 +223,22 @@ def _check_value(db: Database, relation: Relation, roles: Mapping[str, str]) -> 
 
 
 def unified_fields(sources: Sequence[EventSource]) -> dict[str, Field]:
-    """Columns that conditions may name: all but those of profile, time, kind and id; texts where types differ."""
-    found: dict[str, FieldType] = {}
+    """Columns that conditions may name: all but those of profile, time, kind and id.
+
+    Where sources differ in a column's type it is text; one where it is empty has no say.
+    """
+    found: dict[str, tuple[FieldType, bool]] = {}
     for source in sources:
         roles = {name for role, name in source.roles.items() if role != "value"}
         for column in source.relation.columns.values():
-            if column.name not in roles:
-                known = found.get(column.name)
-                found[column.name] = column.type if known in (None, column.type) else "text"
-    return {name: Field(name, kind) for name, kind in found.items()}
+            kind, empty = found.get(column.name, (column.type, True))
+            if column.name in roles:
+                continue
+            if empty:
+                found[column.name] = column.type, column.empty
+            elif not column.empty and column.type != kind:
+                found[column.name] = "text", False
+    return {name: Field(name, kind) for name, (kind, _) in found.items()}
 
 
 def summarise(db: Database, sources: Sequence[EventSource]) -> OpenedEvents:

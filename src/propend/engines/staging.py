@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from propend.document import nearest
 from propend.engines.coding import short_text
 from propend.engines.database import Database
 from propend.engines.sources import EventSource, unified_fields
@@ -12,7 +13,6 @@ from propend.engines.times import DAY_US, RAW, local_time
 from propend.errors import ConfigurationError, Mistake
 from propend.events import EventRequest, Field
 from propend.goal import NamedEvent
-from propend.instance import nearest
 from propend.predicates import MISSING, Column, event_predicate, quote_name, quote_text
 from propend.timeline import day_number
 from propend.wall_clock import now_local_us

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from propend.columns import EPOCH_FROM
 from propend.engines.coding import trimmed
 from propend.engines.database import Database
 from propend.errors import ColumnTypeError
@@ -18,11 +19,13 @@ RAW = '"propend time"'
 """The name under which a column of times is selected, so that it is made ready only once per row."""
 NO_TIME = "CAST(NULL AS BIGINT)"
 
-_UNITS = ((1e11, 1_000_000, 1), (1e14, 1_000, 1), (1e17, 1, 1), (float("inf"), 1, 1_000))
-"""Numbers up to so much are seconds, milliseconds, microseconds, nanoseconds: times and divided by what."""
+_UNITS = ((float(EPOCH_FROM), 1_000_000, 1), (1e11, 1_000, 1), (1e14, 1, 1), (1e17, 1, 1_000))
+"""Numbers from so much on are seconds, milliseconds, microseconds, nanoseconds: times and divided by what."""
 _CLOCK = r"([T ]\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?)"
 _ISO = r"\d{4}[-/]\d{1,2}[-/]\d{1,2}" + _CLOCK + "?"
 _ISO_ZONED = r"\d{4}[-/]\d{1,2}[-/]\d{1,2}" + _CLOCK + r" ?([zZ]|UTC|GMT|[+-]\d{2}(:?\d{2})?)"
+_HALF_DAY = r" ?[AaPp][Mm]"
+_WORDED_ZONED = r".*\d:\d{2}(:\d{2}([.,]\d+)?)?(" + _HALF_DAY + r")? ?([zZ]|UTC|GMT|[+-]\d{2}(:?\d{2})?)"
 _OFFSET = r"([+-]\d{2}(?::?\d{2})?)$"
 _PARTED = r"(\d{1,2})([/.-])(\d{1,2})[/.-](\d{4}|\d{2})(?: .*)?"
 _DAY_FIRST = r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})"
@@ -69,8 +72,8 @@ def read_times(db: Database, table: str, name: str, sql: str, native: str) -> Ti
     if native.startswith("TIMESTAMP") or native == "DATE":
         return TimeColumn(sql, finite.format(f"epoch_us({RAW})"), NO_TIME, given)
     if is_number(native):
-        return _of_numbers(db, table, sql, native)
-    if native in ("VARCHAR", "JSON") or native.startswith("ENUM"):
+        return _of_numbers(db, table, name, sql, native)
+    if native in ("VARCHAR", "JSON", '"NULL"') or native.startswith("ENUM"):
         return _of_texts(db, table, name, trimmed(f"CAST({sql} AS VARCHAR)"))
     raise ColumnTypeError(
         f"The column {name!r} is of type {native}, which holds no times.",
@@ -112,27 +115,40 @@ def is_number(native: str) -> bool:
     return is_whole(native) or native.startswith(("DECIMAL", "FLOAT", "DOUBLE"))
 
 
-def _of_numbers(db: Database, table: str, sql: str, native: str) -> TimeColumn:
+def _of_numbers(db: Database, table: str, name: str, sql: str, native: str) -> TimeColumn:
     fractional = native.startswith(("FLOAT", "DOUBLE"))
     number = f"CAST({RAW} AS DOUBLE)"
     dates, count, middle = db.rows(f"""
-        SELECT count(*) FILTER ({number} BETWEEN 19000101 AND 21001231), count(*), approx_quantile(abs({number}), 0.5)
+        SELECT count(*) FILTER ({number} BETWEEN 19000101 AND 21001231), count(*), {_middle(number)}
         FROM (SELECT {sql} AS {RAW} FROM {table}) WHERE isfinite({number})""")[0]
     given = f"({RAW} IS NOT NULL AND NOT isnan({RAW}))" if fractional else f"({RAW} IS NOT NULL)"
-    if 2 * dates > count:
+    if dates and 2 * dates >= count:
         return TimeColumn(sql, _ymd(f"CAST(CAST({RAW} AS BIGINT) AS VARCHAR)"), NO_TIME, given)
-    return TimeColumn(sql, NO_TIME, _epoch(RAW, float(middle or 0), fractional), given)
+    found = TimeColumn(sql, NO_TIME, _epoch(RAW, float(middle or 0), fractional), given)
+    _check_readable(db, table, name, found, int(count))
+    return found
 
 
 def _ymd(text: str) -> str:
     return f"epoch_us(try_strptime({text}, '%Y%m%d'))"
 
 
+def _middle(number: str) -> str:
+    return f"approx_quantile(abs({number}), 0.5) FILTER (abs({number}) >= {EPOCH_FROM})"
+
+
 def _epoch(sql: str, middle: float, fractional: bool) -> str:
-    """Microseconds from a number in the unit that fits the column's median; 0 stands for no time at all."""
-    factor, divisor = next((f, d) for most, f, d in _UNITS if abs(middle) < most)
+    """Microseconds from a number in the unit that fits the column's median; smaller numbers are no times.
+
+    Args:
+        middle: the median of the numbers that could be instants, or 0 if none could.
+    """
+    if not middle:
+        return NO_TIME
+    least, factor, divisor = next(unit for unit in reversed(_UNITS) if middle >= unit[0])
     number = f"CAST({sql} AS DOUBLE)"
-    safe = f"isfinite({number}) AND {number} <> 0 AND abs({number}) < {9e18 / factor!r}"
+    other = f"{number} BETWEEN 0 AND {least!r}"
+    safe = f"isfinite({number}) AND NOT ({other}) AND abs({number}) < {9e18 / factor!r}"
     exact = f"(CAST({sql} AS BIGINT) * {factor}) // {divisor}"
     rounded = f"CAST(round({number} * {factor / divisor!r}) AS BIGINT)"
     return f"CASE WHEN {safe} THEN {rounded if fractional else exact} END"
@@ -163,21 +179,23 @@ def _of_texts(db: Database, table: str, name: str, text: str) -> TimeColumn:
     local, instant = [], []
     if shapes.iso:
         local.append((_full(RAW, _ISO), f"epoch_us(try_cast(replace({RAW}, ',', '.') AS TIMESTAMP))"))
+        local.append((_full(RAW, _ISO + _HALF_DAY), _by_formats(RAW, ["%Y-%m-%d", "%Y/%m/%d"])))
         instant.append((_full(RAW, _ISO_ZONED), _zoned(RAW)))
     if shapes.digits:
         number = _full(RAW, _NUMBER)
-        if 2 * shapes.dates > shapes.digits:
+        if shapes.dates and 2 * shapes.dates >= shapes.digits:
             local.append((number, _ymd(RAW)))
-        elif 2 * shapes.stamps > shapes.digits:
+        elif shapes.stamps and 2 * shapes.stamps >= shapes.digits:
             local.append((number, f"epoch_us(try_strptime({RAW}, '%Y%m%d%H%M%S'))"))
         else:
             instant.append((number, _epoch(f"try_cast({RAW} AS DOUBLE)", shapes.middle, True)))
     if shapes.parted:
         local += _parted(RAW, _order(shapes, name), shapes.years)
     if shapes.given > shapes.iso + shapes.digits + shapes.parted:
+        instant.append((_full(RAW, _WORDED_ZONED), f"{_by_formats(_naive(RAW), _WORDED)} - {_shift(RAW)}"))
         local.append(("TRUE", _by_formats(RAW, _WORDED)))
     found = TimeColumn(text, _cases(local), _cases(instant), f"(coalesce({RAW}, '') <> '')")
-    _check_readable(db, table, name, found, shapes)
+    _check_readable(db, table, name, found, shapes.given)
     return found
 
 
@@ -189,7 +207,7 @@ def _look(db: Database, table: str, text: str) -> _Shapes:
         SELECT count(*) FILTER (t <> ''), count(*) FILTER (t <> '' AND o IS NULL), count(*) FILTER (digits),
                count(*) FILTER (digits AND length(o) = 8 AND {stamp.format("%Y%m%d")}),
                count(*) FILTER (digits AND length(o) = 14 AND {stamp.format("%Y%m%d%H%M%S")}),
-               approx_quantile(abs(try_cast(o AS DOUBLE)), 0.5) FILTER (digits),
+               {_middle("CASE WHEN digits THEN try_cast(o AS DOUBLE) END")},
                count(*) FILTER (p.sign <> ''), max(try_cast(p.a AS INTEGER)) FILTER (p.sign <> '.'),
                max(try_cast(p.b AS INTEGER)) FILTER (p.sign <> '.'), count(*) FILTER (p.sign = '.'), max(length(p.y))
         FROM (SELECT t, o, {_full("o", _NUMBER)} AS digits, {part} AS p
@@ -219,16 +237,24 @@ def _cases(branches: list[tuple[str, str]]) -> str:
 
 def _zoned(text: str) -> str:
     """An ISO time with a zone as an instant; the offset is taken off by hand, since versions differ in casts."""
-    naive = f"replace(regexp_extract({text}, '^(.*?) ?(?:[zZ]|UTC|GMT|[+-][0-9:]+)$', 1), ',', '.')"
-    short = f"replace(left({text}, -1), ',', '.')"
+    naive, short = f"replace({_naive(text)}, ',', '.')", f"replace(left({text}, -1), ',', '.')"
+    return (
+        f"CASE WHEN right({text}, 1) IN ('Z', 'z') THEN epoch_us(try_cast({short} AS TIMESTAMP)) "
+        f"ELSE epoch_us(try_cast({naive} AS TIMESTAMP)) - {_shift(text)} END"
+    )
+
+
+def _naive(text: str) -> str:
+    """A time without the zone at its end."""
+    return f"regexp_extract({text}, '^(.*?) ?(?:[zZ]|UTC|GMT|[+-][0-9:]+)$', 1)"
+
+
+def _shift(text: str) -> str:
+    """Microseconds that the zone at a time's end is ahead of UTC."""
     offset = f"regexp_extract({text}, '{_OFFSET}', 1)"
     rest = f"coalesce(try_cast(right(substr({offset}, 4), 2) AS BIGINT), 0)"
     minutes = f"CAST(substr({offset}, 2, 2) AS BIGINT) * 60 + {rest}"
-    shift = f"CASE left({offset}, 1) WHEN '+' THEN {minutes} WHEN '-' THEN -({minutes}) ELSE 0 END * 60000000"
-    return (
-        f"CASE WHEN right({text}, 1) IN ('Z', 'z') THEN epoch_us(try_cast({short} AS TIMESTAMP)) "
-        f"ELSE epoch_us(try_cast({naive} AS TIMESTAMP)) - {shift} END"
-    )
+    return f"CASE left({offset}, 1) WHEN '+' THEN {minutes} WHEN '-' THEN -({minutes}) ELSE 0 END * 60000000"
 
 
 def _order(shapes: _Shapes, name: str) -> str:
@@ -256,7 +282,7 @@ def _parted(text: str, order: str, years: int) -> list[tuple[str, str]]:
     iso = f"regexp_replace({text}, '^{_DAY_FIRST}', '{turned}')"
     return [
         (_full(text, _DAY_FIRST + _CLOCK + "?"), f"epoch_us(try_cast(replace({iso}, ',', '.') AS TIMESTAMP))"),
-        (_full(text, _DAY_FIRST + _CLOCK + " ?[AaPp][Mm]"), _by_formats(iso, ["%Y-%m-%d"])),
+        (_full(text, _DAY_FIRST + _CLOCK + _HALF_DAY), _by_formats(iso, ["%Y-%m-%d"])),
     ]
 
 
@@ -265,19 +291,19 @@ def _by_formats(text: str, formats: tuple[str, ...] | list[str]) -> str:
     return f"epoch_us(try_strptime({text}, [{every}]))"
 
 
-def _check_readable(db: Database, table: str, name: str, column: TimeColumn, shapes: _Shapes) -> None:
-    """Some value at least must be readable.
+def _check_readable(db: Database, table: str, name: str, column: TimeColumn, given: int) -> None:
+    """Some value at least must be readable, if any is there.
 
     Raises:
         ColumnTypeError: none is.
     """
     source = f"FROM (SELECT {column.raw} AS {RAW} FROM {table}) WHERE {column.given}"
     readable = f"({column.local} IS NOT NULL OR {column.instant} IS NOT NULL)"
-    if not shapes.given or db.rows(f"SELECT 1 {source} AND {readable} LIMIT 1"):
+    if not given or db.rows(f"SELECT 1 {source} AND {readable} LIMIT 1"):
         return
     example = str(db.rows(f"SELECT min({RAW}) {source}")[0][0])
     raise ColumnTypeError(
-        f"None of {shapes.given:,} values in {name!r} can be read as a time, such as {example[:60]!r}.",
+        f"None of {given:,} values in {name!r} can be read as a time, such as {example[:60]!r}.",
         "name the column of the event's time under `columns: {at: ...}`, or write times as 2024-04-03 17:30.",
-        column=name, values=shapes.given,
+        column=name, values=given,
     )  # fmt: skip

@@ -1,13 +1,12 @@
 """From contributions to influential factors: what raises and what lowers a probability, in words.
 
-Contributions are exact Shapley values of the calibrated log-odds (trees path-dependent, logistic member
-linear), summed over the features that say one thing. They describe associations the model uses, not
+Contributions are exact Shapley values of the calibrated log-odds (trees path-dependent, linear members
+exactly), summed over the features that say one thing. They describe associations the model uses, not
 causes.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,17 +15,77 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propend.errors import NoInfluentialFactorsError
-from propend.explain.shap import Trees, factor_contributions, feature_importance, linear_factor_contributions
+from propend.explain.shap import Trees, factor_contributions, linear_factor_contributions
+from propend.explain.wording import Ranges, Showing, ranges_of, typical_text
+from propend.model.members import Logistic
 from propend.model.train import Model
-from propend.snapshots.plan import Factor, Feature, Op
+from propend.snapshots.plan import Factor, Feature
 
 Matrix = NDArray[np.float32]
 Float = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 HIGH_SHARE, MEDIUM_SHARE, NAMED_SHARE = 0.20, 0.08, 0.02
 """Cuts of importance, as shares of a profile's total absolute impact; below the last it is not named."""
 
 SAMPLE_ROWS = 4_000
+CHUNK_ROWS = 32_768
+"""Rows explained at a time: what the members need beside the result does not grow with the population."""
+NEGLIGIBLE = 1e-6
+"""Mean absolute impact, in log-odds, under which a feature moves nothing that anybody could see."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The members of a model, each as far as it counts towards the calibrated log-odds.
+
+    Attributes:
+        trees: all ensembles as one weighted sum; None without trees.
+        linear: the linear members.
+        linear_weights: what the margin of each is multiplied by.
+        offset: what is added to the members' margins.
+    """
+
+    trees: Trees | None
+    linear: tuple[Logistic, ...]
+    linear_weights: tuple[float, ...]
+    offset: float
+
+    @classmethod
+    def of(cls, model: Model) -> Parts:
+        """Take a model apart."""
+        slope, share, trees = model.calibration.slope, model.tree_weight, None
+        if model.trees:
+            weight = slope * share / len(model.trees)
+            trees = Trees.concat([Trees.from_booster(b) for b in model.trees], [weight] * len(model.trees))
+        return cls(trees, model.linear, tuple(slope * w for w in model.linear_weights), model.calibration.offset)
+
+    def base(self, n_features: int) -> float:
+        """Log-odds of a profile about whom nothing is known."""
+        base, nobody = self.offset, np.zeros((0, n_features), dtype=np.float32)
+        if self.trees is not None:
+            base += factor_contributions(self.trees, nobody, np.zeros(n_features, dtype=np.int64), 1)[1]
+        for member, weight in zip(self.linear, self.linear_weights, strict=True):
+            base += weight * (float(member.coefficients @ member.center) + member.intercept)
+        return base
+
+    def contributions(self, used: Matrix, group: Ints, n_groups: int) -> Matrix:
+        """float32[N, G]: contributions summed within groups.
+
+        Args:
+            used: float32[N, C], the features the model uses.
+            group: int64[C], the group of each.
+            n_groups: G.
+        """
+        out = np.zeros((len(used), n_groups), dtype=np.float32)
+        if self.trees is not None:
+            out += factor_contributions(self.trees, used, group, n_groups)[0]
+        for member, weight in zip(self.linear, self.linear_weights, strict=True):
+            out += linear_factor_contributions(
+                member.coefficients * weight, member.center, member.columns_of(used),
+                group[member.feature_of_column], n_groups,
+            )  # fmt: skip
+        return out
 
 
 @dataclass(frozen=True)
@@ -35,57 +94,48 @@ class Explainer:
 
     Attributes:
         columns: int64[C], features of the plan the model uses.
-        features: those features.
         factors: G factors, in the order of the contribution columns.
         group: int64[C], factor of each feature.
-        representative: int64[G], position in ``columns`` of the feature shown for each factor.
-        trees: all ensembles as one weighted sum, in calibrated log-odds; None without trees.
-        linear: coefficients in calibrated log-odds, their centre and the factor of each column.
+        showing: what is shown as the value of each factor.
+        parts: the members.
         base: log-odds of a profile about whom nothing is known.
+        model: what was taken apart.
     """
 
-    columns: NDArray[np.int64]
-    features: tuple[Feature, ...]
+    columns: Ints
     factors: tuple[Factor, ...]
-    group: NDArray[np.int64]
-    representative: NDArray[np.int64]
-    trees: Trees | None
-    linear: tuple[Float, Float, NDArray[np.int64]] | None
+    group: Ints
+    showing: tuple[Showing, ...]
+    parts: Parts
     base: float
     model: Model
 
-    def contributions(self, X: Matrix) -> NDArray[np.float32]:
-        """float32[N, G]; ``base`` plus a row's sum is the row's calibrated log-odds."""
-        used = np.ascontiguousarray(X[:, self.columns])
-        return _contributions(self.trees, self.linear, self.model, used, self.group, len(self.factors))
+    def contributions(self, X: Matrix) -> Matrix:
+        """float32[N, G]; ``base`` plus a row's sum is the row's calibrated log-odds.
+
+        Args:
+            X: float32[N, F], all features of the plan.
+        """
+        out = np.empty((len(X), len(self.factors)), dtype=np.float32)
+        for first in range(0, len(X), CHUNK_ROWS):
+            rows = slice(first, first + CHUNK_ROWS)
+            out[rows] = self.parts.contributions(X[rows].take(self.columns, axis=1), self.group, len(self.factors))
+        return out
 
     def shown(self, X: Matrix) -> Matrix:
-        """float32[N, G]: the value shown for each factor."""
-        return X[:, self.columns[self.representative]]
+        """float32[N, G]: the value shown for each factor, as ``showing`` says.
 
-
-def _contributions(
-    trees: Trees | None,
-    linear: tuple[Float, Float, NDArray[np.int64]] | None,
-    model: Model,
-    used: Matrix,
-    group: NDArray[np.int64],
-    n_groups: int,
-) -> NDArray[np.float32]:
-    out = np.zeros((len(used), n_groups), dtype=np.float32)
-    if trees is not None:
-        out += factor_contributions(trees, used, group, n_groups)[0]
-    if linear is not None and model.logistic is not None:
-        coefficients, center, column_group = linear
-        for first in range(0, len(used), 50_000):
-            rows = slice(first, first + 50_000)
-            Z = model.logistic.scaling(used[rows])
-            out[rows] += linear_factor_contributions(coefficients, center, Z, column_group, n_groups)
-    return out
+        Args:
+            X: float32[N, F], all features of the plan.
+        """
+        out = np.empty((len(X), len(self.factors)), dtype=np.float32)
+        for g, showing in enumerate(self.showing):
+            out[:, g] = showing.values(X)
+        return out
 
 
 def build_explainer(model: Model, features: Sequence[Feature], sample: Matrix) -> Explainer:
-    """Take a model apart and choose, per factor, the feature that carries most.
+    """Take a model apart and choose, per factor, what to show of it.
 
     Args:
         model: fitted and calibrated.
@@ -95,61 +145,31 @@ def build_explainer(model: Model, features: Sequence[Feature], sample: Matrix) -
     Raises:
         NoInfluentialFactorsError: the model gives every profile the same log-odds.
     """
-    used = tuple(features[j] for j in model.columns)
+    columns = model.columns
+    used = [features[j] for j in columns]
     factors = tuple(dict.fromkeys(f.factor for f in used))
     group = np.array([factors.index(f.factor) for f in used], dtype=np.int64)
-    slope, weight = model.calibration.slope, model.tree_weight
-    trees = None
-    if model.trees:
-        share = slope * weight / len(model.trees)
-        trees = Trees.concat([Trees.from_booster(b) for b in model.trees], [share] * len(model.trees))
-    linear = None
-    if model.logistic is not None:
-        scale = slope * (1.0 - weight)
-        column_group = group[model.logistic.scaling.feature_of_column]
-        linear = (model.logistic.coefficients * scale, model.logistic.center, column_group)
-    sample = np.ascontiguousarray(sample[:SAMPLE_ROWS, model.columns])
-    carried = _carried(trees, linear, model, sample)
-    if not np.isfinite(carried).all() or carried.max(initial=0.0) <= 0.0:
+    parts = Parts.of(model)
+    each = parts.contributions(sample[:SAMPLE_ROWS].take(columns, axis=1), np.arange(len(used)), len(used))
+    carried = np.abs(each).mean(axis=0, dtype=np.float64) if len(each) else np.zeros(len(used))
+    if carried.max(initial=0.0) < NEGLIGIBLE:
         raise NoInfluentialFactorsError(
             f"None of {len(used)} features moves the prediction: every profile gets the same probability.",
             "name further events, add data sources, or lengthen the history.",
             features=len(used),
         )
-    representative = np.array(
-        [int(np.flatnonzero(group == g)[np.argmax(carried[group == g])]) for g in range(len(factors))],
-        dtype=np.int64,
-    )
-    base = model.calibration.offset + _expected(trees, model)
-    return Explainer(model.columns, used, factors, group, representative, trees, linear, base, model)
+    showing = tuple(_showing(features, columns[group == g], carried[group == g]) for g in range(len(factors)))
+    return Explainer(columns, factors, group, showing, parts, parts.base(len(used)), model)
 
 
-def _carried(
-    trees: Trees | None, linear: tuple[Float, Float, NDArray[np.int64]] | None, model: Model, sample: Matrix
-) -> Float:
-    """float64[C]: mean absolute contribution of each feature over the sample."""
-    carried = np.zeros(sample.shape[1])
-    if trees is not None:
-        carried += feature_importance(trees, sample)
-    if linear is not None and model.logistic is not None:
-        Z = model.logistic.scaling(sample).astype(np.float64)
-        np.add.at(
-            carried,
-            model.logistic.scaling.feature_of_column,
-            np.abs((Z - linear[1]) * linear[0]).mean(axis=0),
-        )
-    return carried
-
-
-def _expected(trees: Trees | None, model: Model) -> float:
-    expected = 0.0
-    if trees is not None:
-        nothing = np.zeros((1, len(model.columns)), dtype=np.float32)
-        expected += factor_contributions(trees, nothing, np.zeros(len(model.columns), dtype=np.int64), 1)[1]
-    if model.logistic is not None:
-        at_center = float(model.logistic.coefficients @ model.logistic.center) + model.logistic.intercept
-        expected += model.calibration.slope * (1.0 - model.tree_weight) * at_center
-    return expected
+def _showing(features: Sequence[Feature], columns: Ints, carried: Float) -> Showing:
+    """The feature that carries most of a factor; of a text field, all its values together."""
+    first = int(columns[int(np.argmax(carried))])
+    feature = features[first]
+    if feature.unit != "yes":
+        return Showing(feature, (first,))
+    alike = [int(j) for j in columns if (features[j].op, features[j].field) == (feature.op, feature.field)]
+    return Showing(feature, tuple(alike), tuple(features[j].value for j in alike))
 
 
 @dataclass(frozen=True)
@@ -167,9 +187,6 @@ class NamedFactors:
     factor: NDArray[np.int64]
     impact: NDArray[np.float32]
     importance: NDArray[np.int8]
-
-    def of(self, row: int) -> slice:
-        return slice(int(self.offsets[row]), int(self.offsets[row + 1]))
 
 
 IMPORTANCES = ("low", "medium", "high")
@@ -207,63 +224,9 @@ def importance_of(share: NDArray[np.floating[Any]]) -> NDArray[np.int8]:
     return (np.asarray(share >= MEDIUM_SHARE, np.int8) + np.asarray(share >= HIGH_SHARE, np.int8)).astype(np.int8)
 
 
-# --- words ----------------------------------------------------------------------------------------------
-
-
-def value_text(feature: Feature, value: float) -> str:
-    """A feature's value as it is read: ``12 days``, ``3``, ``1,240``, ``35 %``, ``yes``, ``never``."""
-    if np.isnan(value):
-        return "never" if feature.name.startswith("days_since") else "none"
-    if feature.unit == "days":
-        shown = f"{value:,.1f}" if abs(value) < 2 and value % 1 else f"{value:,.0f}"
-        return f"{shown} day" if shown == "1" else f"{shown} days"
-    if feature.unit == "share":
-        return f"{100 * value:.0f} %"
-    if feature.unit == "yes":
-        return "yes" if value >= 0.5 else "no"
-    if feature.unit == "count":
-        return f"{value:,.0f}"
-    if feature.unit == "ratio":
-        return f"{value:,.1f} times"
-    return _three_digits(value)
-
-
-def _three_digits(value: float) -> str:
-    if value == 0 or not np.isfinite(value):
-        return "0" if value == 0 else str(value)
-    digits = max(0, 2 - int(np.floor(np.log10(abs(value)))))
-    text = f"{value:,.{digits}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-WINDOWED = frozenset({Op.COUNT, Op.SUM, Op.ACTIVE_DAYS, Op.DISTINCT, Op.SESSIONS, Op.NUMBER_SUM})
-"""Aggregates whose value means nothing without the length of its window."""
-
-
-def value_texts(feature: Feature, values: NDArray[np.float32]) -> NDArray[np.object_]:
-    """A whole column as it is read, with the window where one belongs to it: ``4 in 30 days``."""
-    distinct, place = np.unique(values, return_inverse=True)
-    window = f" in {feature.window_days} days" if feature.op in WINDOWED else ""
-    texts = np.array([f"{value_text(feature, float(v))}{window}" for v in distinct], dtype=object)
-    return texts[place.reshape(-1)]
-
-
-def typical_text(feature: Feature, values: NDArray[np.float32]) -> str:
-    """What is usual in a population: the median, or for yes-or-no the share of yes."""
-    if len(values) == 0:
-        return "none"
-    if feature.unit == "yes":
-        return f"yes for {100 * float(np.nanmean(values == 1)):.0f} %"
-    known = values[~np.isnan(values)]
-    if len(known) * 2 < len(values):
-        return value_text(feature, float("nan"))
-    return value_text(feature, float(np.median(known)))
-
-
 # --- pictures of many profiles --------------------------------------------------------------------------
 
 MAX_FACTORS_PER_BUCKET = 10
-MAX_BINS = 8
 
 
 @dataclass(frozen=True)
@@ -290,12 +253,16 @@ class Explained:
 
 
 def global_factors(explainer: Explainer, given: Explained) -> list[dict[str, Any]]:
-    """Every factor by share of total absolute impact, strongest first, with its dependence."""
+    """Every factor by share of total absolute impact, strongest first, with its dependence.
+
+    ``share`` sums to 1 over the factors. ``direction`` is ``more raises``, ``more lowers`` or ``mixed``.
+    ``dependence`` has the mean impact per range of the shown value.
+    """
     strength = np.abs(given.contributions).mean(axis=0, dtype=np.float64)
     total = float(strength.sum()) or 1.0
     out = []
     for g in np.argsort(-strength, kind="stable"):
-        feature = explainer.features[explainer.representative[g]]
+        showing = explainer.showing[g]
         values, impact = given.shown[:, g], given.contributions[:, g]
         out.append(
             {
@@ -303,71 +270,45 @@ def global_factors(explainer: Explainer, given: Explained) -> list[dict[str, Any
                 "label": explainer.factors[g].label,
                 "share": float(strength[g]) / total,
                 "mean_abs_impact": float(strength[g]),
-                "direction": _direction(values, impact),
-                "value_label": feature.sentence,
-                "typical": typical_text(feature, values),
-                "dependence": _dependence(feature, values, impact),
+                "direction": _direction(showing, values, impact),
+                "value_label": showing.label,
+                "typical": typical_text(showing, values),
+                "dependence": _dependence(ranges_of(showing, values), impact),
             }
         )
     return out
 
 
-def _direction(values: NDArray[np.float32], impact: NDArray[np.float32]) -> str:
+def _direction(showing: Showing, values: NDArray[np.float32], impact: NDArray[np.float32]) -> str:
+    """By the rank correlation of value and impact; choices have no more and no less."""
     known = ~np.isnan(values)
-    if known.sum() < 10 or np.ptp(values[known]) == 0 or np.ptp(impact[known]) == 0:
+    if showing.choices or known.sum() < 10 or np.ptp(values[known]) == 0 or np.ptp(impact[known]) == 0:
         return "mixed"
-    ranks = np.argsort(np.argsort(values[known], kind="stable"), kind="stable")
-    moved = np.argsort(np.argsort(impact[known], kind="stable"), kind="stable")
-    correlation = float(np.corrcoef(ranks, moved)[0, 1])
+    correlation = float(np.corrcoef(_ranks(values[known]), _ranks(impact[known]))[0, 1])
     return "more raises" if correlation > 0.4 else "more lowers" if correlation < -0.4 else "mixed"
 
 
-@dataclass(frozen=True)
-class _Bins:
-    edges: Float
-    labels: tuple[str, ...]
-
-    def place(self, values: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Bin of each value; the last bin is for missing ones."""
-        inner = np.searchsorted(self.edges[1:-1], values, side="right")
-        return np.where(np.isnan(values), len(self.labels) - 1, inner).astype(np.int64)
+def _ranks(values: NDArray[np.float32]) -> Float:
+    """float64[N] ranks; equal values share their middle rank, or their order in the table would count."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    middle = np.cumsum(count) - (count - 1) / 2.0
+    return np.asarray(middle[place.reshape(-1)], dtype=np.float64)
 
 
-def _bins(feature: Feature, values: NDArray[np.float32]) -> _Bins:
-    known = np.unique(values[~np.isnan(values)])
-    missing = value_text(feature, float("nan"))
-    if feature.unit == "yes":
-        return _Bins(np.array([-0.5, 0.5, 1.5]), ("no", "yes", missing))
-    if len(known) == 0:
-        return _Bins(np.array([0.0, 0.0]), ("any", missing))
-    if len(known) <= MAX_BINS:
-        edges = np.concatenate([known, [np.inf]]).astype(np.float64)
-        return _Bins(edges, (*(value_text(feature, float(v)) for v in known), missing))
-    levels = np.quantile(values[~np.isnan(values)], np.linspace(0, 1, MAX_BINS - 1))
-    edges = np.unique(levels.astype(np.float64))
-    if len(edges) < 3:
-        edges = np.array([known[0], float(np.median(known)), known[-1]])
-    texts = [value_text(feature, float(v)) for v in edges]
-    labels = [f"{_bare(low)} to {high}" for low, high in itertools.pairwise(texts)]
-    return _Bins(edges, (*labels, missing))
-
-
-def _bare(text: str) -> str:
-    return text.removesuffix(" days").removesuffix(" day").removesuffix(" %")
-
-
-def _dependence(feature: Feature, values: NDArray[np.float32], impact: NDArray[np.float32]) -> list[dict[str, Any]]:
-    bins = _bins(feature, values)
-    place = bins.place(values)
+def _dependence(ranges: Ranges, impact: NDArray[np.float32]) -> list[dict[str, Any]]:
+    counts = np.bincount(ranges.place, minlength=len(ranges.labels))
+    sums = np.bincount(ranges.place, weights=impact, minlength=len(ranges.labels))
     return [
-        {"label": label, "mean_impact": float(impact[place == b].mean()), "n": int((place == b).sum())}
-        for b, label in enumerate(bins.labels)
-        if (place == b).any()
+        {"label": ranges.labels[b], "mean_impact": float(sums[b] / counts[b]), "n": int(counts[b])}
+        for b in np.flatnonzero(counts)
     ]
 
 
 def bucket_factors(explainer: Explainer, given: Explained, inside: NDArray[np.bool_]) -> list[dict[str, Any]]:
     """The ten factors that make a bucket what it is, by absolute mean impact inside it.
+
+    ``coverage`` is the share of the bucket's profiles for whom the factor is named. ``distribution`` has, per range of
+    the shown value, the share of the profiles inside the bucket and of those outside it; each sums to 1.
 
     Args:
         inside: bool[N], rows of the bucket.
@@ -376,43 +317,37 @@ def bucket_factors(explainer: Explainer, given: Explained, inside: NDArray[np.bo
         return []
     mean = given.contributions[inside].mean(axis=0, dtype=np.float64)
     share = np.abs(mean) / (np.abs(mean).sum() or 1.0)
-    named = given.named_table
+    level, named = importance_of(share), given.named_table
     out = []
-    for g in np.argsort(-np.abs(mean), kind="stable")[:MAX_FACTORS_PER_BUCKET]:
+    for g in np.argsort(-share, kind="stable")[:MAX_FACTORS_PER_BUCKET]:
         if share[g] <= 0:
             continue
-        feature = explainer.features[explainer.representative[g]]
-        values = given.shown[:, g]
+        showing, values = explainer.showing[g], given.shown[:, g]
         out.append(
             {
                 "code": explainer.factors[g].code,
                 "label": explainer.factors[g].label,
                 "mean_impact": float(mean[g]),
-                "importance": IMPORTANCES[int(importance_of(share[g : g + 1].astype(np.float32))[0])],
+                "importance": IMPORTANCES[level[g]],
                 "coverage": float(named[inside, g].mean()),
-                "value_kind": "boolean" if feature.unit == "yes" else "numeric",
-                "value_label": feature.sentence,
-                "typical_inside": typical_text(feature, values[inside]),
-                "typical_outside": typical_text(feature, values[~inside]),
-                "distribution": _distribution(feature, values, inside),
+                "value_kind": showing.kind,
+                "value_label": showing.label,
+                "typical_inside": typical_text(showing, values[inside]),
+                "typical_outside": typical_text(showing, values[~inside]),
+                "distribution": _distribution(ranges_of(showing, values), inside),
             }
         )
     return out
 
 
-def _distribution(feature: Feature, values: NDArray[np.float32], inside: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    bins = _bins(feature, values)
-    place = bins.place(values)
-    n_in, n_out = max(int(inside.sum()), 1), max(int((~inside).sum()), 1)
-    rows = []
-    for b, label in enumerate(bins.labels):
-        here = place == b
-        if here.any():
-            rows.append(
-                {
-                    "label": label,
-                    "inside": float((here & inside).sum() / n_in),
-                    "outside": float((here & ~inside).sum() / n_out),
-                }
-            )
-    return rows
+def _distribution(ranges: Ranges, inside: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    n = len(ranges.labels)
+    within, without = (np.bincount(ranges.place[rows], minlength=n) for rows in (inside, ~inside))
+    return [
+        {
+            "label": ranges.labels[b],
+            "inside": float(within[b] / max(within.sum(), 1)),
+            "outside": float(without[b] / max(without.sum(), 1)),
+        }
+        for b in np.flatnonzero(within + without)
+    ]

@@ -66,24 +66,20 @@ class Trees:
     n_features: int
 
     @classmethod
-    def from_booster(cls, booster: xgb.Booster, rounds: int | None = None) -> Trees:
+    def from_booster(cls, booster: xgb.Booster) -> Trees:
         """Read XGBoost's own JSON form of an ensemble.
 
         Args:
             booster: fitted ``gbtree`` with one output and numerical splits.
-            rounds: how many boosting rounds to keep; all by default.
 
         Raises:
-            ValueError: another kind of booster, output, objective or split, or fewer rounds than asked for.
+            ValueError: another kind of booster, output, objective or split.
         """
         learner = json.loads(bytes(booster.save_raw("json")))["learner"]
         boosted, shape = learner["gradient_booster"], learner["learner_model_param"]
         if boosted["name"] != "gbtree" or max(int(shape["num_class"]), int(shape["num_target"])) > 1:
             raise ValueError(f"a booster of kind {boosted['name']!r} or of several outputs is not explained")
-        trees, ends = boosted["model"]["trees"], boosted["model"]["iteration_indptr"]
-        if rounds is not None and not 0 <= rounds < len(ends):
-            raise ValueError(f"{rounds} rounds asked for, the booster has {len(ends) - 1}")
-        trees = trees if rounds is None else trees[: ends[rounds]]
+        trees = boosted["model"]["trees"]
         for t, tree in enumerate(trees):
             if any(tree["split_type"]):
                 raise ValueError(f"tree {t} splits on a categorical feature, only numerical splits are explained")
@@ -393,27 +389,17 @@ def _contribute(nodes, plan, X, groups, most_nodes, out):  # type: ignore[no-unt
         _explain_block(nodes, plan, X[some], groups, most_nodes, out[some])
 
 
-@numba.njit(cache=True)
-def _descend(nodes, first, X, out):  # type: ignore[no-untyped-def]
-    """Add to each row the value of the leaf it reaches in the tree that starts at node ``first``."""
-    feature, threshold, default_left = nodes.feature[first:], nodes.threshold[first:], nodes.default_left[first:]
-    left, right, value = nodes.left[first:], nodes.right[first:], nodes.value[first:]
-    for r in range(len(X)):
-        at = np.uint32(0)
-        while left[at] >= 0:
-            x = X[r, np.uint32(feature[at])]
-            # one select, no branches: which way a row goes is hard to predict
-            goes_left = (x < threshold[at]) | (np.isnan(x) & default_left[at])
-            at = np.uint32(left[at]) if goes_left else np.uint32(right[at])
-        out[r] += value[at]
-
-
 @numba.njit(cache=True, parallel=True)
-def _margins(nodes, X, out):  # type: ignore[no-untyped-def]
-    for block in numba.prange((len(X) + BLOCK_ROWS - 1) // BLOCK_ROWS):
-        some = slice(block * BLOCK_ROWS, (block + 1) * BLOCK_ROWS)
-        for t in range(len(nodes.offsets) - 1):
-            _descend(nodes, nodes.offsets[t], X[some], out[some])
+def _weigh(coefficients, center, Z, column_group, out):  # type: ignore[no-untyped-def]
+    """Fill ``out`` with the contributions of a linear member, each row summed in the order of the columns."""
+    for block in numba.prange((len(Z) + BLOCK_ROWS - 1) // BLOCK_ROWS):
+        sums = np.empty(out.shape[1])
+        for r in range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, len(Z))):
+            sums[:] = 0.0
+            for c in range(len(coefficients)):
+                sums[column_group[c]] += coefficients[c] * (Z[r, c] - center[c])
+            for g in range(out.shape[1]):
+                out[r, g] = sums[g]
 
 
 # --- what is offered ------------------------------------------------------------------------------------
@@ -422,7 +408,12 @@ def _margins(nodes, X, out):  # type: ignore[no-untyped-def]
 def _matrix(trees: Trees, X: NDArray[Any]) -> Matrix:
     if X.ndim != 2 or X.shape[1] != trees.n_features:
         raise ValueError(f"the trees read {trees.n_features} features, the matrix is {X.shape}")
-    return np.ascontiguousarray(X, dtype=np.float32)
+    return _plain(X)
+
+
+def _plain(X: NDArray[Any]) -> Matrix:
+    # writable, too: for a read-only array the kernels would be compiled once more
+    return np.require(X, dtype=np.float32, requirements=["C_CONTIGUOUS", "WRITEABLE"])
 
 
 def _checked(groups: ArrayLike, n_features: int, n_groups: int) -> Ints:
@@ -432,27 +423,15 @@ def _checked(groups: ArrayLike, n_features: int, n_groups: int) -> Ints:
     return checked
 
 
-def margins(trees: Trees, X: NDArray[Any]) -> Float:
-    """float64[N]: the base margin and the values of the leaves a row reaches, summed.
-
-    Args:
-        X: float32[N, F]; NaN is missing.
-
-    Raises:
-        ValueError: a matrix of another width.
-    """
-    matrix = _matrix(trees, X)
-    out = np.full(len(matrix), trees.base_margin, dtype=np.float64)
-    _margins(_related(trees)[0], matrix, out)
-    return out
-
-
-def factor_contributions(trees: Trees, X: NDArray[Any], groups: ArrayLike, n_groups: int) -> tuple[Matrix, float]:
+def factor_contributions(trees: Trees, X: NDArray[Any], group: ArrayLike, n_groups: int) -> tuple[Matrix, float]:
     """Exact path-dependent Shapley values of features, summed within groups.
 
+    Beyond the result, memory is held for the tables (at most 256 MB, usually a few) and for one block of rows per
+    thread. The result does not depend on the number of threads, nor on which rows are explained together.
+
     Args:
-        X: float32[N, F]; NaN is missing.
-        groups: int[F], the group of each feature.
+        X: float32[N, C]; NaN is missing.
+        group: int[C], the group of each feature.
         n_groups: G.
 
     Returns:
@@ -461,51 +440,55 @@ def factor_contributions(trees: Trees, X: NDArray[Any], groups: ArrayLike, n_gro
     Raises:
         ValueError: a matrix or groups that do not fit the trees.
     """
-    matrix, group = _matrix(trees, X), _checked(groups, trees.n_features, n_groups)
+    matrix, groups = _matrix(trees, X), _checked(group, trees.n_features, n_groups)
     nodes, base = _related(trees)
     out = np.empty((len(matrix), n_groups), dtype=np.float32)
     most_nodes = int(np.diff(trees.offsets).max(initial=0))
-    _contribute(nodes, _planned(nodes, group, n_groups), matrix, group, most_nodes, out)
+    _contribute(nodes, _planned(nodes, groups, n_groups), matrix, groups, most_nodes, out)
     return out, base
 
 
-def feature_importance(trees: Trees, X_sample: NDArray[Any]) -> Float:
-    """float64[F]: mean absolute contribution of each feature over the rows of a sample.
+def feature_importance(trees: Trees, X: NDArray[Any]) -> Float:
+    """float64[C]: mean absolute contribution of each feature over some rows.
+
+    Args:
+        X: float32[N, C]; NaN is missing.
 
     Raises:
         ValueError: a matrix of another width, or without rows.
     """
-    if len(X_sample) == 0:
+    if len(X) == 0:
         raise ValueError("importance needs at least one row")
     total = np.zeros(trees.n_features)
-    for first in range(0, len(X_sample), CHUNK_ROWS):
-        chunk = X_sample[first : first + CHUNK_ROWS]
-        given, _ = factor_contributions(trees, chunk, np.arange(trees.n_features), trees.n_features)
-        total += np.abs(given).sum(axis=0, dtype=np.float64)
-    return total / len(X_sample)
+    for first in range(0, len(X), CHUNK_ROWS):
+        each, _ = factor_contributions(
+            trees, X[first : first + CHUNK_ROWS], np.arange(trees.n_features), trees.n_features
+        )
+        total += np.abs(each).sum(axis=0, dtype=np.float64)
+    return total / len(X)
 
 
 def linear_factor_contributions(
-    coef: Float, center: Float, Z: NDArray[np.floating[Any]], groups: ArrayLike, n_groups: int
+    coefficients: Float, center: Float, Z: NDArray[Any], column_group: ArrayLike, n_groups: int
 ) -> Matrix:
-    """float32[N, G]: ``coef * (Z - center)`` summed within groups.
+    """float32[N, G]: ``coefficients * (Z - center)`` summed within groups.
+
+    They are the Shapley values of a linear model whose columns are taken as independent, with ``center`` for their
+    means (Lundberg and Lee 2017, corollary 1).
 
     Args:
-        coef: float64[F].
-        center: float64[F], the column values that contribute nothing.
-        Z: float[N, F], finite.
-        groups: int[F], the group of each column.
+        coefficients: float64[K].
+        center: float64[K], the column values that contribute nothing.
+        Z: float32[N, K], finite.
+        column_group: int[K], the group of each column.
         n_groups: G.
 
     Raises:
         ValueError: a matrix or groups that do not fit the coefficients.
     """
-    if Z.ndim != 2 or not Z.shape[1] == len(coef) == len(center):
-        raise ValueError(f"{len(coef)} coefficients and {len(center)} centers do not fit a matrix {Z.shape}")
-    into = np.zeros((len(coef), n_groups))
-    into[np.arange(len(coef)), _checked(groups, len(coef), n_groups)] = coef
+    if Z.ndim != 2 or not Z.shape[1] == len(coefficients) == len(center):
+        raise ValueError(f"{len(coefficients)} coefficients and {len(center)} centers do not fit a matrix {Z.shape}")
+    groups = _checked(column_group, len(coefficients), n_groups)
     out = np.empty((len(Z), n_groups), dtype=np.float32)
-    for first in range(0, len(Z), CHUNK_ROWS):
-        rows = slice(first, first + CHUNK_ROWS)
-        out[rows] = (Z[rows] - center) @ into
+    _weigh(np.asarray(coefficients, np.float64), np.asarray(center, np.float64), _plain(Z), groups, out)
     return out

@@ -28,6 +28,7 @@ THREADS_PER_FIT = 1
 
 MAX_LOGISTIC_ROWS = 40_000
 STRENGTHS = (0.0003, 0.003, 0.03, 0.3)
+SIMPLE_STRENGTHS = (0.01, 1.0)
 Z_LIMIT = 6.0
 
 
@@ -123,23 +124,29 @@ class Scaling:
     """How features become the columns of the linear member.
 
     Heavy-tailed features enter as signed logarithms; missing values stand at the mean and are told by
-    an indicator column where they are neither rare nor nearly everywhere.
+    an indicator column where they are neither rare nor nearly everywhere. Values beyond those of training
+    count as the most extreme ones seen there: a line must not be extended into what nobody has observed.
 
     Attributes:
         heavy: bool[F].
         center, scale: float64[F] of the transformed feature.
+        low, high: float64[F], the range of the standardised feature in training.
         indicated: int64[M] features with an indicator column.
         missing_share: float64[M] their share of missing values.
+        squared: int64[S] features whose square enters, too.
     """
 
     heavy: NDArray[np.bool_]
     center: Float
     scale: Float
+    low: Float
+    high: Float
     indicated: NDArray[np.int64]
     missing_share: Float
+    squared: NDArray[np.int64]
 
     @classmethod
-    def fit(cls, X: Matrix, heavy: NDArray[np.bool_]) -> Scaling:
+    def fit(cls, X: Matrix, heavy: NDArray[np.bool_], squares: bool = False) -> Scaling:
         raw = _transform(X, heavy)
         missing = np.isnan(raw)
         share = missing.mean(axis=0)
@@ -147,21 +154,24 @@ class Scaling:
         known = np.maximum((~missing).sum(axis=0), 1)
         center = filled.sum(axis=0) / known
         spread = np.where(missing, 0.0, (raw - center) ** 2).sum(axis=0) / known
-        scale = np.sqrt(spread)
+        scale = np.where(spread > 1e-18, np.sqrt(spread), 1.0)
+        z = np.where(missing, 0.0, (raw - center) / scale)
+        low, high = (np.clip(edge, -Z_LIMIT, Z_LIMIT) for edge in (z.min(axis=0), z.max(axis=0)))
         indicated = np.flatnonzero((share > 0.01) & (share < 0.99)).astype(np.int64)
-        return cls(heavy, center, np.where(scale > 1e-9, scale, 1.0), indicated, share[indicated])
+        squared = np.arange(len(heavy) if squares else 0, dtype=np.int64)
+        return cls(heavy, center, scale, low, high, indicated, share[indicated], squared)
 
     def __call__(self, X: Matrix) -> Matrix:
-        """float32[N, F + M]: standardised features, then centred indicators."""
+        """float32[N, F + M + S]: standardised features, centred indicators, squares."""
         z = (_transform(X, self.heavy) - self.center) / self.scale
         missing = np.isnan(X[:, self.indicated]).astype(np.float64) - self.missing_share
-        z = np.clip(np.where(np.isnan(z), 0.0, z), -Z_LIMIT, Z_LIMIT)
-        return np.hstack([z, missing]).astype(np.float32)
+        z = np.clip(np.where(np.isnan(z), 0.0, z), self.low, self.high)
+        return np.hstack([z, missing, z[:, self.squared] ** 2]).astype(np.float32)
 
     @property
     def feature_of_column(self) -> NDArray[np.int64]:
-        """int64[F + M]: the feature each column belongs to."""
-        return np.concatenate([np.arange(len(self.heavy)), self.indicated]).astype(np.int64)
+        """int64[F + M + S]: the feature each column belongs to."""
+        return np.concatenate([np.arange(len(self.heavy)), self.indicated, self.squared]).astype(np.int64)
 
 
 def _transform(X: Matrix, heavy: NDArray[np.bool_]) -> Float:
@@ -173,16 +183,60 @@ def _transform(X: Matrix, heavy: NDArray[np.bool_]) -> Float:
 
 @dataclass(frozen=True)
 class Logistic:
-    """A fitted linear member: ``margin = Z @ coefficients + intercept``."""
+    """A fitted linear member: ``margin = Z @ coefficients + intercept``.
 
+    Attributes:
+        columns: int64[C], features it sees, of those the model uses.
+        scaling: from these features to the columns of Z.
+        coefficients, intercept: of the fit.
+        center: float64, mean of each column of Z in training.
+    """
+
+    columns: NDArray[np.int64]
     scaling: Scaling
     coefficients: Float
     intercept: float
     center: Float
 
+    def columns_of(self, X: Matrix) -> Matrix:
+        """float32[N, K]: Z. ``X`` has the features the model uses."""
+        return self.scaling(X[:, self.columns])
+
     def margin(self, X: Matrix) -> Float:
-        z = self.scaling(X).astype(np.float64)
+        z = self.columns_of(X).astype(np.float64)
         return np.asarray(z @ self.coefficients + self.intercept, dtype=np.float64)
+
+    @property
+    def feature_of_column(self) -> NDArray[np.int64]:
+        """int64[K]: the feature, of those the model uses, that each column of Z belongs to."""
+        return self.columns[self.scaling.feature_of_column]
+
+
+@dataclass(frozen=True)
+class LinearForm:
+    """Which features a linear member sees, and how.
+
+    Attributes:
+        columns: int64[C], of the features the model uses.
+        heavy: bool[C], those seen as logarithms.
+        squares: whether squares enter.
+        strengths: inverse regularisations to choose from, ascending.
+    """
+
+    columns: NDArray[np.int64]
+    heavy: NDArray[np.bool_]
+    squares: bool
+    strengths: tuple[float, ...]
+
+
+def full_form(heavy: NDArray[np.bool_]) -> LinearForm:
+    """Every feature, strongly regularised."""
+    return LinearForm(np.arange(len(heavy), dtype=np.int64), heavy, False, STRENGTHS)
+
+
+def simple_form(heavy: NDArray[np.bool_], columns: NDArray[np.int64]) -> LinearForm:
+    """A few features with their squares, hardly regularised: recency, frequency, money and age of one event."""
+    return LinearForm(columns, heavy[columns], True, SIMPLE_STRENGTHS)
 
 
 def _regression(Z: Matrix, label: Labels, strength: float) -> tuple[Float, float]:
@@ -194,26 +248,28 @@ def _thin(n: int) -> slice:
     return slice(None, None, max(1, n // MAX_LOGISTIC_ROWS))
 
 
-def fit_logistic(X: Matrix, label: Labels, heavy: NDArray[np.bool_], strength: float) -> Logistic:
-    """The linear member at one strength, on at most ``MAX_LOGISTIC_ROWS`` evenly taken rows."""
+def fit_logistic(X: Matrix, label: Labels, form: LinearForm, strength: float) -> Logistic:
+    """A linear member at one strength, on at most ``MAX_LOGISTIC_ROWS`` evenly taken rows."""
     rows = _thin(len(label))
-    scaling = Scaling.fit(X[rows], heavy)
-    Z = scaling(X[rows])
+    seen = X[rows][:, form.columns]
+    scaling = Scaling.fit(seen, form.heavy, form.squares)
+    Z = scaling(seen)
     coefficients, intercept = _regression(Z, label[rows], strength)
-    return Logistic(scaling, coefficients, intercept, Z.mean(axis=0).astype(np.float64))
+    return Logistic(form.columns, scaling, coefficients, intercept, Z.mean(axis=0).astype(np.float64))
 
 
-def cross_fit_logistic(X: Matrix, label: Labels, heavy: NDArray[np.bool_], fold: NDArray[np.int64]) -> OutOfFold:
+def cross_fit_logistic(X: Matrix, label: Labels, form: LinearForm, fold: NDArray[np.int64]) -> OutOfFold:
     """Out-of-fold margins at the strength with the least log loss over the folds."""
     folds = range(int(fold.max()) + 1)
-    margins = np.empty((len(STRENGTHS), len(label)), dtype=np.float64)
+    margins = np.empty((len(form.strengths), len(label)), dtype=np.float64)
 
     def fit(k: int) -> None:
-        inside, outside = np.flatnonzero(fold != k), fold == k
+        inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
         inside = inside[_thin(len(inside))]
-        scaling = Scaling.fit(X[inside], heavy)
-        Z, held = scaling(X[inside]), scaling(X[outside]).astype(np.float64)
-        for s, strength in enumerate(STRENGTHS):
+        seen = X[inside][:, form.columns]
+        scaling = Scaling.fit(seen, form.heavy, form.squares)
+        Z, held = scaling(seen), scaling(X[outside][:, form.columns]).astype(np.float64)
+        for s, strength in enumerate(form.strengths):
             coefficients, intercept = _regression(Z, label[inside], strength)
             margins[s, outside] = held @ coefficients + intercept
 
@@ -221,4 +277,4 @@ def cross_fit_logistic(X: Matrix, label: Labels, heavy: NDArray[np.bool_], fold:
         list(pool.map(fit, folds))
     losses = [float(np.mean(np.logaddexp(0.0, m) - label * m)) for m in margins]
     best = int(np.argmin(losses))
-    return OutOfFold(margins[best], STRENGTHS[best])
+    return OutOfFold(margins[best], form.strengths[best])

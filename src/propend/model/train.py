@@ -7,6 +7,7 @@ snapshots.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,13 +24,16 @@ from propend.model.calibrate import (
 )
 from propend.model.members import (
     Labels,
+    LinearForm,
     Logistic,
     Matrix,
     cross_fit_logistic,
     cross_fit_trees,
     fit_logistic,
     fit_trees,
+    full_form,
     matrix_for_trees,
+    simple_form,
 )
 
 Float = NDArray[np.float64]
@@ -38,8 +42,12 @@ MAX_TRAINING_ROWS = 200_000
 FEW_OUTCOMES = 100
 """Below so many outcomes of the rarer kind the linear member leads (reference/science.md, finding 2)."""
 VERY_FEW_OUTCOMES = 40
-BLEND_GRID = np.linspace(0.0, 1.0, 21)
-BLEND_SHRINKAGE_OUTCOMES = 500
+BLEND_STEPS = 20
+BLEND_SHRINKAGE_OUTCOMES = 200
+PRIORS = {"trees": 1.0, "logistic": 1.0, "simple": 3.0}
+"""Weights to start from where outcomes are few."""
+LEAST_WEIGHT = 0.04
+"""A member that gets less is left out."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +71,23 @@ class TrainingSet:
 
     @property
     def rarer(self) -> int:
-        """Outcomes of the rarer kind."""
-        positives = int(self.label.sum())
-        return min(positives, len(self.label) - positives)
+        """Profiles with an outcome of the rarer kind: rows of one profile say much the same."""
+        return min(len(np.unique(self.key[self.label == value])) for value in (0, 1))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which features of the plan a model uses, and how.
+
+    Attributes:
+        used: int64[C], features of the plan.
+        heavy: bool[C], those that linear members see as logarithms.
+        simple: int64[S], positions in ``used`` of recency, frequency, money and age of the goal's event.
+    """
+
+    used: NDArray[np.int64]
+    heavy: NDArray[np.bool_]
+    simple: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -74,16 +96,16 @@ class Choices:
 
     Attributes:
         rounds: boosting rounds; 0 without trees.
-        strength: inverse regularisation of the logistic member.
-        tree_weight: weight of the trees' log-odds in the blend.
+        strengths: inverse regularisation of each linear member: all features, the simple ones.
+        weights: of the log-odds of the trees and of each linear member; they sum to 1.
         shape: Platt's line.
         level: level errors per training cutoff, after the shape.
         losses: out-of-fold log loss of each member and of the blend.
     """
 
     rounds: int
-    strength: float
-    tree_weight: float
+    strengths: tuple[float, float]
+    weights: tuple[float, float, float]
     shape: Calibration
     level: LevelHistory
     losses: dict[str, float]
@@ -96,16 +118,18 @@ class Model:
     Attributes:
         columns: int64[C], features of the plan that are used.
         trees: one ensemble per seed; empty without trees.
-        logistic: the linear member; None when the trees stand alone.
         tree_weight: weight of the trees.
+        linear: the linear members that have a weight.
+        linear_weights: one each; with the trees' they sum to 1.
         calibration: from blended log-odds to calibrated log-odds.
         base_rate: of the training snapshots.
     """
 
     columns: NDArray[np.int64]
     trees: tuple[xgb.Booster, ...]
-    logistic: Logistic | None
     tree_weight: float
+    linear: tuple[Logistic, ...]
+    linear_weights: tuple[float, ...]
     calibration: Calibration
     base_rate: float
 
@@ -117,8 +141,8 @@ class Model:
             data = matrix_for_trees(used)
             for booster in self.trees:
                 margin += booster.predict(data, output_margin=True) * (self.tree_weight / len(self.trees))
-        if self.logistic is not None:
-            margin += self.logistic.margin(used) * (1.0 - self.tree_weight)
+        for member, weight in zip(self.linear, self.linear_weights, strict=True):
+            margin += member.margin(used) * weight
         return margin
 
     def margin(self, X: Matrix) -> Float:
@@ -135,20 +159,35 @@ class Model:
         return replace(self, calibration=moved)
 
 
-def useful_columns(X: Matrix) -> tuple[NDArray[np.int64], list[tuple[int, str]]]:
+@dataclass(frozen=True)
+class Dropped:
+    """A column that is not used.
+
+    Attributes:
+        column: its position in the plan.
+        reason: in words.
+        twin: the earlier column it is a copy of, or -1.
+    """
+
+    column: int
+    reason: str
+    twin: int = -1
+
+
+def useful_columns(X: Matrix) -> tuple[NDArray[np.int64], list[Dropped]]:
     """Columns that vary and are not exact copies of an earlier one, and the others with the reason."""
     seen: dict[bytes, int] = {}
     kept: list[int] = []
-    dropped: list[tuple[int, str]] = []
+    dropped: list[Dropped] = []
     for j in range(X.shape[1]):
         column = np.ascontiguousarray(X[:, j])
         known = column[~np.isnan(column)]
         if len(known) == 0 or (len(known) == len(column) and known.min() == known.max()):
-            dropped.append((j, "never varies"))
+            dropped.append(Dropped(j, "never varies"))
             continue
         twin = seen.setdefault(column.tobytes(), j)
         if twin != j:
-            dropped.append((j, f"same as column {twin}"))
+            dropped.append(Dropped(j, f"same as column {twin}", twin))
         else:
             kept.append(j)
     return np.array(kept, dtype=np.int64), dropped
@@ -166,41 +205,65 @@ def folds_of(key: NDArray[np.uint64], count: int) -> NDArray[np.int64]:
     return ((key >> np.uint64(3)) % np.uint64(count)).astype(np.int64)
 
 
-def choose(train: TrainingSet, columns: NDArray[np.int64], heavy: NDArray[np.bool_], seed: int) -> Choices:
-    """Rounds, strength, blend and shape, all out of fold and grouped by profile.
+def choose(train: TrainingSet, columns: Columns, seed: int) -> Choices:
+    """Rounds, strengths, weights and shape, all out of fold and grouped by profile.
 
     Args:
         train: labelled snapshots of the training cutoffs only.
         columns: features to use.
-        heavy: bool[F], features the linear member sees as logarithms.
     """
-    X = np.ascontiguousarray(train.X[:, columns])
-    fold = folds_of(train.key, fold_count(len(train), train.rarer))
-    linear = cross_fit_logistic(X, train.label, heavy[columns], fold)
-    losses = {"logistic": mean_log_loss(train.label, linear.margin)}
-    if train.rarer < VERY_FEW_OUTCOMES:
-        margin, weight, rounds = linear.margin, 0.0, 0
-    else:
-        trees = cross_fit_trees(X, train.label, fold, seed)
-        losses["trees"] = mean_log_loss(train.label, trees.margin)
-        weight, rounds = (
-            blend_weight(train.label, trees.margin, linear.margin, train.rarer),
-            int(trees.choice),
-        )
-        margin = weight * trees.margin + (1.0 - weight) * linear.margin
-    losses["blend"] = mean_log_loss(train.label, margin)
+    X, rarer = np.ascontiguousarray(train.X[:, columns.used]), train.rarer
+    fold = folds_of(train.key, fold_count(len(train), rarer))
+    found = {name: cross_fit_logistic(X, train.label, form, fold) for name, form in _linear_forms(columns).items()}
+    if rarer >= VERY_FEW_OUTCOMES:
+        found["trees"] = cross_fit_trees(X, train.label, fold, seed)
+    margins = {name: member.margin for name, member in found.items()}
+    weights = blend_weights(train.label, margins, rarer)
+    margin = np.sum([weights[name] * m for name, m in margins.items()], axis=0)
+    losses = {name: mean_log_loss(train.label, m) for name, m in (margins | {"blend": margin}).items()}
     shape = fit_shape(train.label, margin)
     level = level_history(np.unique(train.cutoff).tolist(), train.cutoff, train.label, shape(margin))
-    return Choices(rounds, linear.choice, weight, shape, level, losses)
+    rounds = int(found["trees"].choice) if weights.get("trees", 0.0) > 0 else 0
+    strengths = {name: found[name].choice if name in found else 0.0 for name in LINEAR}
+    return Choices(
+        rounds,
+        (strengths["logistic"], strengths["simple"]),
+        (weights.get("trees", 0.0), weights["logistic"], weights.get("simple", 0.0)),
+        shape,
+        level,
+        losses,
+    )
 
 
-def blend_weight(label: Labels, trees: Float, linear: Float, rarer: int) -> float:
-    """Weight of the trees with the least out-of-fold log loss, shrunk towards a half by sample size."""
-    losses = [mean_log_loss(label, w * trees + (1.0 - w) * linear) for w in BLEND_GRID]
-    best = float(BLEND_GRID[int(np.argmin(losses))])
+LINEAR = ("logistic", "simple")
+
+
+def _linear_forms(columns: Columns) -> dict[str, LinearForm]:
+    forms = {"logistic": full_form(columns.heavy)}
+    if len(columns.simple):
+        forms["simple"] = simple_form(columns.heavy, columns.simple)
+    return forms
+
+
+def blend_weights(label: Labels, margins: dict[str, Float], rarer: int) -> dict[str, float]:
+    """Weights of the members with the least out-of-fold log loss, shrunk towards a prior by sample size.
+
+    The prior is even; with few outcomes what is simple leads (reference/science.md, finding 2).
+    """
+    names = list(margins)
+    Z = np.column_stack([margins[name] for name in names])
+    best, least = np.full(len(names), 1.0 / len(names)), np.inf
+    for grid in itertools.product(range(BLEND_STEPS + 1), repeat=len(names) - 1):
+        if sum(grid) <= BLEND_STEPS:
+            w = np.array([*grid, BLEND_STEPS - sum(grid)]) / BLEND_STEPS
+            loss = mean_log_loss(label, Z @ w)
+            if loss < least - 1e-9:
+                best, least = w, loss
+    prior = np.array([PRIORS[name] if rarer < FEW_OUTCOMES else 1.0 for name in names])
     trust = rarer / (rarer + BLEND_SHRINKAGE_OUTCOMES)
-    weight = trust * best + (1.0 - trust) * 0.5
-    return min(weight, 0.25) if rarer < FEW_OUTCOMES else weight
+    weights = trust * best + (1.0 - trust) * prior / prior.sum()
+    weights[weights < LEAST_WEIGHT] = 0.0
+    return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
 
 
 def seeds_of(seed: int, rows: int) -> tuple[int, ...]:
@@ -208,10 +271,17 @@ def seeds_of(seed: int, rows: int) -> tuple[int, ...]:
     return (seed, seed + 1000, seed + 2000) if rows <= 100_000 else (seed, seed + 1000)
 
 
-def fit(train: TrainingSet, columns: NDArray[np.int64], heavy: NDArray[np.bool_], choices: Choices, seed: int) -> Model:
+def fit(train: TrainingSet, columns: Columns, choices: Choices, seed: int) -> Model:
     """The model with settled choices, on all rows given."""
-    X = np.ascontiguousarray(train.X[:, columns])
+    X = np.ascontiguousarray(train.X[:, columns.used])
     trees = fit_trees(X, train.label, choices.rounds, seeds_of(seed, len(train))) if choices.rounds else ()
-    weight = choices.tree_weight if trees else 0.0
-    logistic = fit_logistic(X, train.label, heavy[columns], choices.strength) if weight < 1.0 else None
-    return Model(columns, trees, logistic, weight, choices.shape, float(train.label.mean()))
+    linear, weights = [], []
+    for form, strength, weight in zip(
+        _linear_forms(columns).values(), choices.strengths, choices.weights[1:], strict=False
+    ):
+        if weight > 0:
+            linear.append(fit_logistic(X, train.label, form, strength))
+            weights.append(weight)
+    return Model(
+        columns.used, trees, choices.weights[0], tuple(linear), tuple(weights), choices.shape, float(train.label.mean())
+    )

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propend.events import DAY_US, AttributeRows, EventLog, Partition
-from propend.snapshots.kernel import compute_features, evaluate_lines
-from propend.snapshots.plan import NUMBER_OPS, TEXT_OPS, Channel, Op, Plan, PlanInput, Vocabulary, plural
+from propend.snapshots.kernel import compute_features, count_past, evaluate_lines
+from propend.snapshots.plan import NUMBER_OPS, TEXT_OPS, Channel, Op, Plan, PlanInput, Vocabulary, plural, with_own_keys
 from propend.snapshots.program import Program
 
 MAX_KIND_CHANNELS = 20
@@ -102,7 +103,7 @@ def survey(log: EventLog, program: Program, cutoffs: Iterable[int]) -> Survey:
     for part in log.partitions():
         out = np.zeros((part.profiles, len(days)), dtype=np.uint64)
         evaluate_lines(
-            part.offsets, part.at, part.bits, part.value, part.numbers, part.texts, instants,
+            part.offsets, part.at, part.bits, part.numbers, part.texts, instants,
             program.atoms, program.bounds, program.steps, program.line_offsets, program.sequence, out,
         )  # fmt: skip
         masks.append(out)
@@ -184,8 +185,7 @@ class _Routes:
 
 
 def _routes(plan: Plan, log: EventLog) -> _Routes:
-    sizes = [len(v) for v in log.vocabularies]
-    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    offsets = _value_offsets(log)
     kinds = {k: i for i, k in enumerate(log.kinds)}
     bits = {s.name: b for b, s in enumerate(log.request.selectors)}
     fields = {f: t for t, f in enumerate(log.request.text_fields)}
@@ -237,7 +237,7 @@ def _table(plan: Plan, log: EventLog) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Support:
-    """How many profiles show what, counted on events before one cutoff.
+    """How many profiles show what, counted on the events before one cutoff that features may look at.
 
     Attributes:
         profiles: profiles with any event.
@@ -261,38 +261,42 @@ class Support:
     bit_events: NDArray[np.int64]
 
 
-def count_support(log: EventLog, before_day: int) -> Support:
-    """Support of every kind, bit and value on events strictly before a cutoff (day number)."""
-    limit = before_day * DAY_US
-    n_kinds, sizes = len(log.kinds), [len(v) for v in log.vocabularies]
-    kinds, valued_kinds = np.zeros(n_kinds, np.int64), np.zeros(n_kinds, np.int64)
-    bits, valued_bits, bit_events = np.zeros(64, np.int64), np.zeros(64, np.int64), np.zeros(64, np.int64)
-    values = [np.zeros(s, np.int64) for s in sizes]
+def count_support(log: EventLog, before_day: int, since_day: int = 0) -> Support:
+    """Support of every kind, bit and value on events strictly before a cutoff (day numbers).
+
+    Args:
+        since_day: the first day that any feature looks at; what is older supports nothing.
+    """
+    start, limit = since_day * DAY_US, before_day * DAY_US
+    value_offsets = _value_offsets(log)
+    kinds, valued_kinds = (np.zeros(len(log.kinds), np.int64) for _ in range(2))
+    bits, bit_events, valued_bits = (np.zeros(64, np.int64) for _ in range(3))
+    values, whole = np.zeros(value_offsets[-1], np.int64), np.zeros(3, np.int64)
     attribute_values = [np.zeros(len(v), np.int64) for v in log.attribute_vocabularies]
-    profiles, events, timed = 0, 0, False
     for part in log.partitions():
-        owner = np.repeat(np.arange(part.profiles), np.diff(part.offsets))
-        past = part.at < limit
-        has_value = past & ~np.isnan(part.value)
-        profiles += len(np.unique(owner[past]))
-        events += int(past.sum())
-        timed = timed or bool(np.any(part.at[past] % DAY_US))
-        kinds += _profiles_per_code(owner[past], part.kind[past], n_kinds)
-        valued_kinds += np.bincount(part.kind[has_value], minlength=n_kinds)
-        for b in range(len(log.request.selectors)):
-            on = (part.bits >> np.uint64(b)) & np.uint64(1) == np.uint64(1)
-            bits[b] += len(np.unique(owner[past & on]))
-            bit_events[b] += int(np.sum(past & on))
-            valued_bits[b] += int(np.sum(has_value & on))
-        for t, size in enumerate(sizes):
-            known = past & (part.texts[t] >= 0)
-            values[t] += _profiles_per_code(owner[known], part.texts[t][known], size)
+        count_past(
+            part.offsets, part.at, part.kind, part.bits, part.value, part.texts, start, limit, value_offsets,
+            kinds, bits, values, bit_events, valued_kinds, valued_bits, whole,
+        )  # fmt: skip
         if part.attributes is not None:
             _count_attributes(part.attributes, limit, attribute_values)
     return Support(
-        profiles, kinds, bits, tuple(values), valued_kinds, valued_bits, tuple(attribute_values),
-        timed, events, bit_events,
-    )  # fmt: skip
+        profiles=int(whole[0]),
+        kinds=kinds,
+        bits=bits,
+        values=tuple(values[a:b] for a, b in itertools.pairwise(value_offsets)),
+        valued_kinds=valued_kinds,
+        valued_bits=valued_bits,
+        attribute_values=tuple(attribute_values),
+        timed=bool(whole[2]),
+        events=int(whole[1]),
+        bit_events=bit_events,
+    )
+
+
+def _value_offsets(log: EventLog) -> NDArray[np.int64]:
+    """int64[T + 1]: where the values of each text field begin when all are laid end to end."""
+    return np.concatenate([[0], np.cumsum([len(v) for v in log.vocabularies])]).astype(np.int64)
 
 
 def _profiles_per_code(owner: NDArray[np.int64], codes: NDArray[np.int32], size: int) -> NDArray[np.int64]:
@@ -329,7 +333,7 @@ def plan_input(
         )
     )
     return PlanInput(
-        channels=(*_event_channels(log, support), *_value_channels(texts)),
+        channels=with_own_keys([*_event_channels(log, support), *_value_channels(texts)]),
         windows=windows,
         value_name=value_name,
         numbers=tuple(n for n in request.number_fields if n in feature_numbers),
@@ -344,8 +348,7 @@ def _event_channels(log: EventLog, support: Support) -> list[Channel]:
     named = _named_channels(log, support)
     valued = bool(support.valued_kinds.sum())
     everything = Channel("any", "", "", "any", "event", "events", valued=valued, speaks_for=_main_voice(log, support))
-    kinds = _kind_channels(log, support, {c.key for c in named})
-    return [everything, *named, *kinds]
+    return [everything, *named, *_kind_channels(log, support)]
 
 
 def _main_voice(log: EventLog, support: Support) -> tuple[str, str, str] | None:
@@ -366,19 +369,20 @@ def _named_channels(log: EventLog, support: Support) -> list[Channel]:
     return channels
 
 
-def _kind_channels(log: EventLog, support: Support, names: set[str]) -> list[Channel]:
-    """The best supported kinds that are not simply named already."""
-    if len(log.kinds) == 1:
+def _kind_channels(log: EventLog, support: Support) -> list[Channel]:
+    """The best supported kinds that are not simply named already; none where there is only one."""
+    order = sorted(np.flatnonzero(support.kinds), key=lambda k: (-support.kinds[k], log.kinds[k]))
+    if len(order) == 1:
         return []
     named = [s.event for s in log.request.selectors]
     taken = {e.kinds[0] for e in named if len(e.kinds) == 1 and not e.where}
-    order = sorted(range(len(log.kinds)), key=lambda k: (-support.kinds[k], log.kinds[k]))
-    free = [k for k in order if support.kinds[k] > 0 and log.kinds[k] not in taken]
+    names = {s.name for s in log.request.selectors}
     channels = []
-    for k in free[:MAX_KIND_CHANNELS]:
-        noun, has_value = log.kinds[k].replace("_", " "), bool(support.valued_kinds[k])
-        key = log.kinds[k] if log.kinds[k] not in names else f"kind_{log.kinds[k]}"
-        channels.append(Channel("kind", log.kinds[k], "", key, noun, plural(noun), valued=has_value))
+    for k in [k for k in order if log.kinds[k] not in taken][:MAX_KIND_CHANNELS]:
+        kind, has_value = log.kinds[k], bool(support.valued_kinds[k])
+        noun = kind.replace("_", " ")
+        key = kind if kind not in names else f"kind_{kind}"
+        channels.append(Channel("kind", kind, "", key, noun, plural(noun), valued=has_value))
     return channels
 
 

@@ -12,22 +12,24 @@ import numpy as np
 
 DAY_US = 86_400_000_000
 SESSION_GAP_US = 30 * 60 * 1_000_000
-_MAX_DEPTH = 256
+SUM_SLACK = 1e-9
+"""Sums and means of a goal are compared up to this share of what was added: ten payments of 0.10 do reach 1."""
+LARGEST = 1e30
+"""What a larger feature is given as: trees refuse infinite ones, and sums of many must fit into a float32."""
 
 
 @numba.njit(cache=True, inline="never")
-def _meets(code, low, high, x):  # type: ignore[no-untyped-def]
+def _meets(code, threshold, x, slack):  # type: ignore[no-untyped-def]
+    """Whether ``x`` lies within a bound; what differs by no more than ``slack`` is equal."""
     if code == 0:
-        return x >= low
+        return x >= threshold - slack
     if code == 1:
-        return x <= low
+        return x <= threshold + slack
     if code == 2:
-        return x > low
+        return x > threshold + slack
     if code == 3:
-        return x < low
-    if code == 4:
-        return x == low
-    return low <= x <= high
+        return x < threshold - slack
+    return abs(x - threshold) <= slack
 
 
 @numba.njit(cache=True)
@@ -61,47 +63,63 @@ def _follows(at, bits, first, end, sequence):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _atom(atom, bound, at, bits, value, numbers, texts, first, end, sequence):  # type: ignore[no-untyped-def]
+def _happened(bits, first, end, bit, low, high):  # type: ignore[no-untyped-def]
+    """Whether events first..end have ``bit`` (-1 is any event) between low and high times."""
+    if bit < 0:
+        return low <= end - first <= high
+    n = 0
+    for e in range(first, end):
+        if (bits[e] >> np.uint64(bit)) & np.uint64(1):
+            n += 1
+            if n > high:
+                return False
+            if n >= low and high == np.inf:
+                return True
+    return n >= low
+
+
+@numba.njit(cache=True)
+def _atom(atom, bound, at, bits, numbers, texts, first, end, sequence):  # type: ignore[no-untyped-def]
     """Whether one atom holds over the events first..end of a profile."""
     aggregate, bit, field = atom[0], atom[1], atom[4]
+    if aggregate == 0:
+        return _happened(bits, first, end, bit, bound[1], bound[2])
     if aggregate == 6:
         return _follows(at, bits, first, end, sequence[atom[5] : atom[6]])
     if aggregate == 5:
-        return _meets(bound[0], bound[1], bound[2], float(_distinct(texts[field], first, end, bits, bit)))
-    n, total, highest, lowest = 0, 0.0, -np.inf, np.inf
+        return _meets(bound[0], bound[1], float(_distinct(texts[field], first, end, bits, bit)), 0.0)
+    n, total, size, highest, lowest = 0, 0.0, 0.0, -np.inf, np.inf
     for e in range(first, end):
         if bit >= 0 and not (bits[e] >> np.uint64(bit)) & np.uint64(1):
             continue
-        if aggregate == 0:
-            n += 1
-            continue
-        x = value[e] if field < 0 else numbers[field, e]
+        x = numbers[field, e]
         if np.isnan(x):
             continue
         n += 1
         total += x
+        size += abs(x)
         highest = max(highest, x)
         lowest = min(lowest, x)
-    if aggregate == 0:
-        return _meets(bound[0], bound[1], bound[2], float(n))
+    slack = SUM_SLACK * size
     if aggregate == 1:
-        return _meets(bound[0], bound[1], bound[2], total)
+        return _meets(bound[0], bound[1], total, slack)
     if n == 0:
         return False
-    x = total / n if aggregate == 2 else highest if aggregate == 3 else lowest
-    return _meets(bound[0], bound[1], bound[2], x)
+    if aggregate == 2:
+        return _meets(bound[0], bound[1], total / n, slack / n)
+    return _meets(bound[0], bound[1], highest if aggregate == 3 else lowest, 0.0)
 
 
 @numba.njit(cache=True, parallel=True)
 def evaluate_lines(  # type: ignore[no-untyped-def]
-    offsets, at, bits, value, numbers, texts, cutoffs, atoms, bounds, steps, line_offsets, sequence, out
+    offsets, at, bits, numbers, texts, cutoffs, atoms, bounds, steps, line_offsets, sequence, out
 ):
     """Fill ``out[P, K]`` (uint64): bit ``j`` says whether line ``j`` holds for profile p at cutoff k.
 
     ``cutoffs`` are local microseconds. An atom's window is ``[cutoff + start, cutoff + end)``.
     """
     for p in numba.prange(len(offsets) - 1):
-        stack = np.empty(_MAX_DEPTH, dtype=np.bool_)
+        stack = np.empty(len(steps) + 1, dtype=np.bool_)
         times = at[offsets[p] : offsets[p + 1]]
         for k in range(len(cutoffs)):
             mask = np.uint64(0)
@@ -115,16 +133,7 @@ def evaluate_lines(  # type: ignore[no-untyped-def]
                         first = offsets[p] + np.searchsorted(times, start)
                         last = offsets[p] + np.searchsorted(times, end)
                         stack[top] = _atom(
-                            atoms[argument],
-                            bounds[argument],
-                            at,
-                            bits,
-                            value,
-                            numbers,
-                            texts,
-                            first,
-                            last,
-                            sequence,
+                            atoms[argument], bounds[argument], at, bits, numbers, texts, first, last, sequence
                         )
                         top += 1
                         continue
@@ -144,6 +153,57 @@ def evaluate_lines(  # type: ignore[no-untyped-def]
                 if stack[top - 1]:
                     mask |= np.uint64(1) << np.uint64(line)
             out[p, k] = mask
+
+
+@numba.njit(cache=True)
+def count_past(  # type: ignore[no-untyped-def]
+    offsets, at, kind, bits, value, texts, start, limit, value_offsets,
+    kind_profiles, bit_profiles, value_profiles, bit_events, valued_kinds, valued_bits, whole,
+):  # fmt: skip
+    """Add to the counts what a partition's events from ``start`` and before ``limit`` (local microseconds) hold.
+
+    Args:
+        value_offsets: int64[T + 1], where each text field's values begin in ``value_profiles``.
+        kind_profiles, bit_profiles, value_profiles: int64, profiles with an event of each kind, bit and value.
+        bit_events: int64[64], events of each bit.
+        valued_kinds, valued_bits: int64, events of each kind and bit that have a value.
+        whole: int64[3]: profiles, events, events that have a time of day.
+    """
+    seen_kind = np.full(len(kind_profiles), -1, dtype=np.int64)
+    seen_bit = np.full(64, -1, dtype=np.int64)
+    seen_value = np.full(len(value_profiles), -1, dtype=np.int64)
+    zero, one = np.uint64(0), np.uint64(1)
+    for p in range(len(offsets) - 1):
+        times = at[offsets[p] : offsets[p + 1]]
+        first = offsets[p] + np.searchsorted(times, start)
+        end = offsets[p] + np.searchsorted(times, limit)
+        whole[0] += end > first
+        whole[1] += end - first
+        for e in range(first, end):
+            k = kind[e]
+            has_value = not np.isnan(value[e])
+            whole[2] += at[e] % DAY_US != 0
+            valued_kinds[k] += has_value
+            if seen_kind[k] != p:
+                seen_kind[k] = p
+                kind_profiles[k] += 1
+            rest = bits[e]
+            b = 0
+            while rest != zero:
+                if rest & one != zero:
+                    bit_events[b] += 1
+                    valued_bits[b] += has_value
+                    if seen_bit[b] != p:
+                        seen_bit[b] = p
+                        bit_profiles[b] += 1
+                rest = rest >> one
+                b += 1
+            for t in range(texts.shape[0]):
+                if texts[t, e] >= 0:
+                    place = value_offsets[t] + texts[t, e]
+                    if seen_value[place] != p:
+                        seen_value[place] = p
+                        value_profiles[place] += 1
 
 
 @numba.njit(cache=True, parallel=True)
@@ -183,7 +243,7 @@ def compute_features(  # type: ignore[no-untyped-def]
         total = np.zeros((n_channels, n_bands), dtype=np.float64)
         highest = np.empty((n_channels, n_bands), dtype=np.float64)
         days = np.zeros((n_channels, n_bands), dtype=np.int64)
-        valued = np.zeros(n_channels, dtype=np.int64)
+        valued = np.zeros((n_channels, n_bands), dtype=np.int64)
         latest = np.empty(n_channels, dtype=np.float64)
         newest = np.empty(n_channels, dtype=np.int64)
         oldest = np.empty(n_channels, dtype=np.int64)
@@ -277,9 +337,9 @@ def compute_features(  # type: ignore[no-untyped-def]
                     oldest_day[c] = age
                     count[c, b] += 1
                     if not np.isnan(x):
-                        if valued[c] == 0:
+                        if np.isnan(latest[c]):
                             latest[c] = x
-                        valued[c] += 1
+                        valued[c, b] += 1
                         total[c, b] += x
                         highest[c, b] = max(highest[c, b], x)
                 for j in range(n_numbers):
@@ -298,6 +358,7 @@ def compute_features(  # type: ignore[no-untyped-def]
             for b in range(1, n_bands):
                 for c in range(n_channels):
                     count[c, b] += count[c, b - 1]
+                    valued[c, b] += valued[c, b - 1]
                     total[c, b] += total[c, b - 1]
                     highest[c, b] = max(highest[c, b], highest[c, b - 1])
                     days[c, b] += days[c, b - 1]
@@ -342,8 +403,8 @@ def compute_features(  # type: ignore[no-untyped-def]
                     if count[c, argument] > 0:
                         result = count[c, w] / count[c, argument]
                 elif op == 10:
-                    if valued[c] > 0:
-                        result = total[c, n_bands - 1] / valued[c]
+                    if valued[c, w] > 0:
+                        result = total[c, w] / valued[c, w]
                 elif op == 11:
                     result = latest[c]
                 elif op == 12:
@@ -378,4 +439,8 @@ def compute_features(  # type: ignore[no-untyped-def]
                 elif op == 23:
                     if newest_day[c] >= 0:
                         result = float(oldest_day[c] - newest_day[c])
+                if result > LARGEST:
+                    result = LARGEST
+                elif result < -LARGEST:
+                    result = -LARGEST
                 out[row, f] = result

@@ -8,13 +8,15 @@ an aggregate is one op there and one line in the slow oracle of the tests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 
 class Op(IntEnum):
-    """Aggregates the kernel knows. All look at ``[cutoff - window, cutoff)``."""
+    """Aggregates the kernel knows. All look at ``[cutoff - window, cutoff)``; for those of ``WHOLE_OPS`` the window
+    is the whole look-back."""
 
     COUNT = 0  # events of the channel
     SUM = 1  # of their values
@@ -44,6 +46,10 @@ class Op(IntEnum):
 
 TEXT_OPS = frozenset({Op.DISTINCT, Op.TEXT_LAST_IS})
 NUMBER_OPS = frozenset({Op.NUMBER_MEAN, Op.NUMBER_LAST, Op.NUMBER_SUM})
+WINDOW_OPS = frozenset(
+    {Op.COUNT, Op.SUM, Op.MAX, Op.ACTIVE_DAYS, Op.TREND, Op.VALUE_MEAN, Op.SHARE, Op.DISTINCT, Op.SESSIONS}
+)
+WHOLE_OPS = frozenset(Op) - WINDOW_OPS
 
 
 @dataclass(frozen=True)
@@ -180,16 +186,35 @@ def family(function: Family) -> Family:
 
 
 def make_plan(given: PlanInput) -> Plan:
-    """Every family's features, each named once."""
+    """Every family's features, each under a name of its own.
+
+    Raises:
+        ValueError: a feature asks for a window that its aggregate cannot have.
+    """
     found: dict[str, Feature] = {}
-    for name, make in FAMILIES.items():
+    for made_by, make in FAMILIES.items():
         for feature in make(given):
-            found.setdefault(feature.name, _of_family(feature, name))
+            if feature.op in WHOLE_OPS and feature.window_days != given.lookback:
+                raise ValueError(
+                    f"{feature.name}: {feature.op.name} looks at the whole look-back of {given.lookback} days"
+                )
+            name = _free(feature.name, found)
+            found[name] = replace(feature, name=name, family=made_by)
     return Plan(given.channels, given.windows, tuple(found.values()))
 
 
-def _of_family(feature: Feature, name: str) -> Feature:
-    return Feature(**{**feature.__dict__, "family": name})
+def _free(name: str, taken: Container[str]) -> str:
+    """The name, numbered if it is taken: columns and values may be called so that two names are alike."""
+    return next(n for i in itertools.count(1) if (n := name if i == 1 else f"{name}__{i}") not in taken)
+
+
+def with_own_keys(channels: Iterable[Channel]) -> tuple[Channel, ...]:
+    """The channels, those numbered whose key is another's: features and factors are named after keys."""
+    found: dict[str, Channel] = {}
+    for channel in channels:
+        key = _free(channel.key, found)
+        found[key] = replace(channel, key=key)
+    return tuple(found.values())
 
 
 def plural(noun: str) -> str:

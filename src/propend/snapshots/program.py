@@ -6,13 +6,14 @@ aggregate of the events of one bit in one window; a *line* is a small postfix pr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from propend.events import EventRequest, Selector
+from propend.errors import ConfigurationError, Mistake
+from propend.events import MAX_SELECTORS, EventRequest, Selector
 from propend.goal import (
     ANYTHING,
     DEFAULT_ACTIVE_DAYS,
@@ -29,6 +30,9 @@ from propend.sentence import write_item_phrase
 
 EVER_DAYS = 200_000
 """Longer than any history: what `ever` means in days."""
+
+MAX_LINES = 64
+"""One bit each in a snapshot's mask."""
 
 AGGREGATE_CODES = {"count": 0, "sum": 1, "avg": 2, "max": 3, "min": 4, "count_distinct": 5, "then": 6}
 BOUND_CODES = {"gte": 0, "lte": 1, "gt": 2, "lt": 3, "eq": 4, "between": 5}
@@ -98,10 +102,33 @@ def lines_of(instance: Instance) -> tuple[Line, ...]:
     for name in instance.exits:
         stays = Did(did=name, at_most=0)
         lines.append(Line(f"no {name} before the outcome is known", "instance", stays, "exit_within"))
-    if goal.lead_days and not goal.negative and instance.options.remove_met_in_gap:
+    if goal.lead_days and instance.options.remove_met_in_gap and not _holds_of_nothing(goal.group):
         text = f"has not met the goal already in the {goal.lead_days} days before the outcome window"
         lines.append(Line(text, "default", goal.group, "gap"))
     return (*lines, Line("met the goal", "instance", goal.group, "goal"))
+
+
+def _holds_of_nothing(item: Group | Did | Measure | Then) -> bool:
+    """Whether an item holds where nothing happens at all; a gap without events does not meet such a goal early."""
+    if isinstance(item, Group):
+        held = [_holds_of_nothing(i) for i in item.items]
+        some = any(held) if item.combinator in ("any_of", "none_of") else all(held)
+        return some if item.combinator in ("all_of", "any_of") else not some
+    if isinstance(item, Did):
+        return item.low == 0
+    if isinstance(item, Measure) and item.aggregate in ("sum", "count_distinct"):
+        return _OF_ZERO[item.bound](item.threshold)
+    return False
+
+
+_OF_ZERO: dict[str, Callable[[float], bool]] = {
+    "gte": lambda threshold: threshold <= 0,
+    "lte": lambda threshold: threshold >= 0,
+    "gt": lambda threshold: threshold < 0,
+    "lt": lambda threshold: threshold > 0,
+    "eq": lambda threshold: threshold == 0,
+}
+"""Whether 0 lies within a bound."""
 
 
 def _was_doing(goal: Goal, eligible: Eligibility | None) -> list[Line]:
@@ -144,11 +171,26 @@ def selectors_of(instance: Instance, lines: Sequence[Line]) -> tuple[Selector, .
     """Every event the lines name, then every other named event: one bit each.
 
     A name that is not among the named events is a raw kind.
+
+    Raises:
+        ConfigurationError: more than 64 different events.
     """
     names = [n for line in lines for a in _atoms(line.item) for n in a.events if n != ANYTHING]
     names += [n for n in instance.events if n not in instance.exclude]
     unique = dict.fromkeys(names)
-    return tuple(Selector(n, instance.events.get(n) or NamedEvent(kinds=(n,))) for n in unique)
+    if len(unique) > MAX_SELECTORS:
+        raise ConfigurationError([Mistake("events", f"{len(unique)} different events; at most {MAX_SELECTORS} fit")])
+    return tuple(Selector(n, _event(instance, n)) for n in unique)
+
+
+def excluded_events(instance: Instance) -> tuple[NamedEvent, ...]:
+    """The events that are ignored altogether."""
+    return tuple(_event(instance, name) for name in instance.exclude)
+
+
+def _event(instance: Instance, name: str) -> NamedEvent:
+    """A named event, or the raw kind of that name."""
+    return instance.events.get(name) or NamedEvent(kinds=(name,))
 
 
 def measured_fields(lines: Sequence[Line]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -214,7 +256,14 @@ class _Compiler:
 
 
 def compile_program(lines: Sequence[Line], goal: Goal, request: EventRequest) -> Program:
-    """The lines as tables; selectors and fields are looked up in the request."""
+    """The lines as tables; selectors and fields are looked up in the request.
+
+    Raises:
+        ConfigurationError: more than 64 lines.
+    """
+    if len(lines) > MAX_LINES:
+        problem = f"{len(lines)} lines with exits and goal; at most {MAX_LINES} fit: put several into one all_of"
+        raise ConfigurationError([Mistake("eligible", problem)])
     compiler, offsets = _Compiler(request, goal), [0]
     for line in lines:
         compiler.add(line.item, line.role)

@@ -11,7 +11,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from propend.model.train import Model
 from propend.snapshots.plan import Channel, Factor, Feature, Op, Plan
 
 MODEL_FORMAT = 1
+LINEAR_ARRAYS = ("columns", "coefficients", "center")
 RUN_FILES = ("scores.parquet", "report.html", "evaluation.json", "run.json", "insights.json")
 WORK_FOLDER = ".propend"
 
@@ -91,11 +92,13 @@ def new_run(destination: Path) -> Iterator[Path]:
         WriteFailedError: the disk is full or the folder cannot be written.
     """
     destination = destination.absolute()
-    _refuse_foreign(destination)
+    missing = [p for p in destination.parents if not os.path.exists(p)]  # noqa: PTH110  false where it may not be asked
     try:
+        _refuse_foreign(destination)
         destination.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{destination.name}-", suffix=".tmp", dir=destination.parent))
     except OSError as error:
+        _remove_empty(missing)
         raise _write_failed(destination, error) from None
     try:
         fresh.chmod(0o755)
@@ -105,6 +108,16 @@ def new_run(destination: Path) -> Iterator[Path]:
         raise _write_failed(destination, error) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+        _remove_empty(missing)
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Take back folders made on the way to one that was not written after all, innermost first."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:  # never made, or holds something
+            return
 
 
 def _refuse_foreign(destination: Path) -> None:
@@ -150,7 +163,7 @@ def _write_failed(destination: Path, error: BaseException) -> WriteFailedError:
 
 
 def _existing(path: Path) -> Path:
-    while not path.exists():
+    while not os.path.exists(path):  # noqa: PTH110  false, not an error, for a name that is too long
         path = path.parent
     return path
 
@@ -320,15 +333,18 @@ def _read_channel(document: dict[str, Any]) -> Channel:
 def _model_document(name: str, model: Model, folder: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     arrays[f"{name}_columns"] = model.columns
     for i, booster in enumerate(model.trees):
-        booster.save_model(str(folder / f"{name}-trees-{i}.json"))
-    if model.logistic is not None:
-        arrays[f"{name}_coefficients"] = model.logistic.coefficients
-        arrays[f"{name}_center"] = model.logistic.center
-        arrays |= {f"{name}_scaling_{k}": v for k, v in model.logistic.scaling.__dict__.items()}
+        # written from here, not by the library, so that a full disk is told as such
+        (folder / f"{name}-trees-{i}.json").write_bytes(booster.save_raw(raw_format="json"))
+    for i, member in enumerate(model.linear):
+        prefix = f"{name}_linear{i}_"
+        arrays |= {f"{prefix}{k}": getattr(member, k) for k in LINEAR_ARRAYS}
+        arrays |= {f"{prefix}scaling_{k}": v for k, v in member.scaling.__dict__.items()}
     return {
         "ensembles": len(model.trees),
-        "intercept": model.logistic.intercept if model.logistic else None,
         "tree_weight": model.tree_weight,
+        "linear": [
+            {"weight": w, "intercept": m.intercept} for m, w in zip(model.linear, model.linear_weights, strict=True)
+        ],
         "base_rate": model.base_rate,
         "calibration": asdict(model.calibration),
     }
@@ -341,18 +357,21 @@ def _read_model(name: str, document: dict[str, Any], folder: Path, arrays: dict[
         booster.load_model(str(folder / f"{name}-trees-{i}.json"))
         booster.set_param({"nthread": 1})
         trees.append(booster)
-    logistic = None
-    if document["intercept"] is not None:
-        prefix = f"{name}_scaling_"
-        scaling = Scaling(**{k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)})
-        logistic = Logistic(
-            scaling, arrays[f"{name}_coefficients"], float(document["intercept"]), arrays[f"{name}_center"]
-        )
+    linear = tuple(
+        _read_linear(f"{name}_linear{i}_", float(m["intercept"]), arrays) for i, m in enumerate(document["linear"])
+    )
     return Model(
         columns=arrays[f"{name}_columns"],
         trees=tuple(trees),
-        logistic=logistic,
         tree_weight=float(document["tree_weight"]),
+        linear=linear,
+        linear_weights=tuple(float(m["weight"]) for m in document["linear"]),
         calibration=Calibration(**document["calibration"]),
         base_rate=float(document["base_rate"]),
     )
+
+
+def _read_linear(prefix: str, intercept: float, arrays: dict[str, np.ndarray]) -> Logistic:
+    inner = f"{prefix}scaling_"
+    scaling = Scaling(**{k.removeprefix(inner): v for k, v in arrays.items() if k.startswith(inner)})
+    return Logistic(scaling=scaling, intercept=intercept, **{k: arrays[f"{prefix}{k}"] for k in LINEAR_ARRAYS})

@@ -1,0 +1,499 @@
+"""Every picture: tidy rows in, a Vega-Lite description out; and the same rows as a table.
+
+A chart is one function under ``@chart``. It gets its rows, each with its place and with the text of every
+column, and draws them; it computes no figures and knows nothing of where they come from, so
+that reports, pages and notebooks can share it.
+
+Long names stand above their bars, not beside them, so that a picture reads the same on a phone and on a
+wall. Colours never speak alone: every colour has a word beside it. They stay apart under the common colour
+blindnesses, simulated after Machado, Oliveira and Fernandes (2009).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+
+from propend.phrasing import NEUTRAL, Words, capital, shown
+
+Rows = list[dict[str, Any]]
+"""The rows of one picture, its own to add to."""
+ROWS = "rows"
+"""Their name in the Vega-Lite document: layers share them."""
+Drawing = Any
+"""An Altair chart."""
+
+INK, MUTED, GRID, TRACK, PALE = "#22303a", "#5b6870", "#e5e3dc", "#f1efe8", "#b9c4cc"
+BLUE, PLUM, GREY = "#2f5d8a", "#8a5a83", "#8b979e"
+TONES = {"good": "#0b7a75", "medium": "#e5b000", "bad": "#a3341f"}
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+HEIGHT = 280
+ROW_STEP, BAR = 46, 12
+PERCENT_LABELS = "format(datum.value * 100, '.1~f') + '\u00a0%'"
+CONFIG = {
+    "font": FONT,
+    "background": "white",
+    "padding": {"left": 1, "right": 2, "top": 5, "bottom": 2},
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": MUTED, "titleColor": MUTED, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 400,
+        "gridColor": GRID, "domain": False, "ticks": False, "labelPadding": 6, "titlePadding": 10,
+    },
+    "legend": {
+        "orient": "top", "direction": "horizontal", "title": None, "labelColor": INK, "labelFontSize": 12,
+        "labelLimit": 260, "symbolType": "square", "symbolSize": 110, "offset": 8, "padding": 0, "columnPadding": 14,
+    },
+    "text": {"fontSize": 13, "color": INK},
+}  # fmt: skip
+
+
+# --- what a chart is ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a chart's table.
+
+    Attributes:
+        field: key of the row.
+        heading: may have ``{do}`` and ``{did}``, as the titles may.
+        form: a name in ``phrasing.FORMS``.
+    """
+
+    field: str
+    heading: str
+    form: str = "text"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A registered picture.
+
+    Attributes:
+        name: of the function that draws it.
+        title: what it shows.
+        reading: one sentence on how to read it.
+        columns: of its table; all its rows must have these fields.
+        draw: from rows and words to an Altair chart.
+    """
+
+    name: str
+    title: str
+    reading: str
+    columns: tuple[Column, ...]
+    draw: Callable[[Rows, Words], Drawing]
+
+    def spec(self, rows: Sequence[Mapping[str, Any]], words: Words = NEUTRAL, description: str = "") -> dict[str, Any]:
+        """The Vega-Lite document; checked against its schema by Altair. Wide as its container.
+
+        Args:
+            rows: one mapping per mark, with at least the fields of the columns.
+            words: how meeting the goal is called.
+            description: the picture in words, for those who cannot see it.
+        """
+        texts = {c.field: c.form for c in self.columns}
+        full = [
+            {**row, "place": i, **{f"{field}_text": shown(row[field], form) for field, form in texts.items()}}
+            for i, row in enumerate(rows)
+        ]
+        said = description or self.title.format(**vars(words))
+        spec: dict[str, Any] = self.draw(full, words).to_dict(validate=False)
+        return spec | {"description": said, "config": CONFIG, "datasets": {**spec.get("datasets", {}), ROWS: full}}
+
+    def frame(self, rows: Sequence[Mapping[str, Any]], words: Words = NEUTRAL) -> list[dict[str, str]]:
+        """The table: one mapping of headings to texts per row."""
+        heads = [(c, capital(c.heading.format(**vars(words)))) for c in self.columns]
+        return [{head: shown(row[c.field], c.form) for c, head in heads} for row in rows]
+
+
+CHARTS: dict[str, Chart] = {}
+Draw = Callable[[Rows, Words], Drawing]
+
+
+def chart(title: str, reading: str, columns: Sequence[tuple[str, ...]]) -> Callable[[Draw], Draw]:
+    """Register a drawing function under its name.
+
+    Args:
+        title, reading, columns: as in ``Chart``; a column is (field, heading) or (field, heading, form).
+    """
+
+    def register(draw: Draw) -> Draw:
+        CHARTS[draw.__name__] = Chart(draw.__name__, title, reading, tuple(Column(*c) for c in columns), draw)
+        return draw
+
+    return register
+
+
+def _base(height: int = HEIGHT) -> Drawing:
+    return alt.Chart(alt.NamedData(ROWS), width="container", height=height)
+
+
+def _tips(name: str) -> list[Drawing]:
+    """Tooltips with the columns of a chart's table; headings are neutral, the table has the words."""
+    neutral = vars(NEUTRAL)
+    return [alt.Tooltip(f"{c.field}_text:N", title=capital(c.heading.format(**neutral))) for c in CHARTS[name].columns]
+
+
+def _percent_axis(title: str | None, **more: Any) -> Drawing:
+    return alt.Axis(title=title, labelExpr=PERCENT_LABELS, tickCount=5, **more)
+
+
+def _in_tones(rows: Rows, field: str = "bucket") -> Drawing:
+    """A colour per value of a field, by the tone of the rows that have it."""
+    tones = {row[field]: row["tone"] for row in rows}
+    scale = alt.Scale(domain=list(tones), range=[TONES[t] for t in tones.values()])
+    return alt.Color(f"{field}:N", scale=scale)
+
+
+def _word(rows: Rows, name: str, names: Mapping[str, str]) -> Drawing:
+    """The colour of a layer that needs a legend entry of its own: a constant that its rows get."""
+    for row in rows:
+        row[name] = name
+    return alt.Color(f"{name}:N", scale=alt.Scale(domain=list(names), range=list(names.values())), title=None)
+
+
+# --- names above bars -----------------------------------------------------------------------------------
+
+
+def _texts(base: Drawing, label: str, text: str, room: int) -> list[Drawing]:
+    """Above each bar: its name at the left, its figure at the right."""
+    name = base.mark_text(align="left", baseline="bottom", dy=-1, limit=alt.ExprRef(f"width - {room}"))
+    figure = base.mark_text(align="right", baseline="bottom", dy=-1, fontWeight=600)
+    return [
+        name.encode(y=_place(), x=alt.XValue(0), text=alt.Text(f"{label}:N")),
+        figure.encode(y=_place(), x=alt.XValue("width"), text=alt.Text(f"{text}:N")),
+    ]
+
+
+def _place() -> Drawing:
+    return alt.Y("place:O", axis=None)
+
+
+def _bars(base: Drawing, **mark: Any) -> Drawing:
+    return base.mark_bar(size=BAR, yOffset=BAR / 2 + 3, opacity=1, **mark)
+
+
+def _ticks(base: Drawing, **mark: Any) -> Drawing:
+    return base.mark_tick(size=BAR + 8, yOffset=BAR / 2 + 3, opacity=1, **mark)
+
+
+def _track(base: Drawing) -> Drawing:
+    return _bars(base, color=TRACK).encode(y=_place(), x=alt.XValue(0), x2=alt.X2Value("width"))
+
+
+def _bar_list(
+    name: str, rows: Rows, label: str, value: str, text: str, most: float | None = None, mark: str = ""
+) -> Drawing:
+    """One bar per row from zero; the longest fills the width unless ``most`` says otherwise.
+
+    Args:
+        name: of the chart, for its tooltips.
+        label, value, text: fields of the name, the bar's length and the figure at the right.
+        mark: field of a thin mark across the bar, if any.
+    """
+    base = _base(ROW_STEP * max(len(rows), 1))
+    top = most if most is not None else max((row[value] or 0.0 for row in rows), default=0.0) or 1.0
+    scale = alt.Scale(domain=[0, top], nice=False)
+    x = alt.X(f"{value}:Q", scale=scale, axis=None)
+    layers = [_track(base), _bars(base, color=BLUE).encode(y=_place(), x=x, tooltip=_tips(name))]
+    if mark:
+        layers.append(
+            _ticks(base, color=INK, thickness=2).encode(y=_place(), x=alt.X(f"{mark}:Q", scale=scale, axis=None))
+        )
+    return alt.layer(*layers, *_texts(base, label, text, 90))
+
+
+def _two_way(name: str, rows: Rows, label: str, value: str, text: str) -> Drawing:
+    """Bars to the right of a zero line for what raises, to the left for what lowers.
+
+    Rows may have a ``reach``, at which the longest bar would end, so that several pictures share a scale.
+    """
+    base, values = _base(ROW_STEP * max(len(rows), 1)), [row[value] for row in rows]
+    reach = max([abs(v) for v in values] + [row.get("reach", 0.0) for row in rows], default=0.0) or 1.0
+    names = {"lowers": PLUM, "raises": BLUE}
+    color = alt.Color("direction:N", scale=alt.Scale(domain=list(names), range=list(names.values())))
+    x = alt.X(f"{value}:Q", scale=alt.Scale(domain=[-reach, reach], nice=False), axis=None)
+    bars = _bars(base).encode(y=_place(), x=x, color=color, tooltip=_tips(name))
+    zero = _ticks(base, color=INK, thickness=1.5).encode(y=_place(), x=alt.XDatum(0))
+    return alt.layer(_track(base), bars, zero, *_texts(base, label, text, 90))
+
+
+# --- for whom -------------------------------------------------------------------------------------------
+
+
+@chart(
+    "Who is left after each line",
+    "Each line keeps the profiles that pass it and all lines above it; the bar shows how many are left.",
+    [
+        ("line", "Line"), ("origin", "From"), ("profiles", "Profiles left", "count"),
+        ("snapshots", "Profiles × cutoffs", "count"),
+    ],
+)  # fmt: skip
+def funnel(rows: Rows, _words: Words) -> Drawing:
+    return _bar_list("funnel", rows, "line", "profiles", "profiles_text")
+
+
+@chart(
+    "Share who {did} at each cutoff",
+    "Each point is one past date: the share of the population then who {did} in the window after it.",
+    [
+        ("cutoff_on", "Cutoff"), ("role", "Used for"), ("snapshots", "Profiles", "count"),
+        ("positives", "{did}", "count"), ("base_rate", "Share", "percent"),
+    ],
+)  # fmt: skip
+def base_rates(rows: Rows, words: Words) -> Drawing:
+    axis = alt.Axis(title=None, grid=False, format="%-d %b %Y", labelOverlap=True, tickCount=6)
+    x = alt.X("cutoff_on:T", scale=alt.Scale(type="utc"), axis=axis)
+    y = alt.Y("base_rate:Q", scale=alt.Scale(zero=True), axis=_percent_axis(f"share who {words.did}"))
+    base = _base(200)
+    names = {"learnt from": PALE, "test": BLUE}
+    color = alt.Color("role:N", scale=alt.Scale(domain=list(names), range=list(names.values())))
+    points = base.mark_point(filled=True, size=90, opacity=1).encode(
+        x=x, y=y, color=color, shape=alt.Shape("role:N", scale=alt.Scale(domain=list(names))),
+        tooltip=_tips("base_rates"),
+    )  # fmt: skip
+    return alt.layer(base.mark_line(color=PALE, strokeWidth=1.5).encode(x=x, y=y), points)
+
+
+# --- how good -------------------------------------------------------------------------------------------
+
+
+@chart(
+    "How often the right one of two is ranked first",
+    "Of one profile who {did} and one who did not, how often the first had the higher score. Half is chance, "
+    "all is perfect; the line is the 95 % interval.",
+    [("name", "Ranked by"), ("value", "Right one first", "percent"), ("low", "From", "percent"),
+     ("high", "To", "percent")],
+)  # fmt: skip
+def ranking(rows: Rows, _words: Words) -> Drawing:
+    base = _base(ROW_STEP * max(len(rows), 1))
+    y = _place()
+    lowest = min((row["low"] for row in rows if row["low"] is not None), default=0.5)
+    scale = alt.Scale(domain=[min(0.5, math.floor(lowest * 10) / 10), 1.0], nice=False)
+    color = alt.Color("ours:N", scale=alt.Scale(domain=[True, False], range=[BLUE, GREY]), legend=None)
+    span = base.mark_rule(strokeWidth=3, yOffset=10, opacity=0.45).encode(
+        y=y, x=alt.X("low:Q", scale=scale, axis=_percent_axis(None)), x2=alt.X2("high:Q"), color=color
+    )
+    points = base.mark_point(filled=True, size=110, opacity=1, yOffset=10).encode(
+        y=y, x=alt.X("value:Q", scale=scale, axis=_percent_axis(None)), color=color, tooltip=_tips("ranking")
+    )
+    return alt.layer(span, points, *_texts(base, "name", "value_text", 80))
+
+
+@chart(
+    "Expected and what happened",
+    "Profiles of the test in ten groups by their probability. On the diagonal as many {did} as expected; above "
+    "it more, below it fewer. The lines are 95 % intervals.",
+    [
+        ("bin", "Group"), ("n", "Profiles", "count"), ("expected", "Expected", "percent"),
+        ("realised", "{did}", "percent"), ("low", "From", "percent"), ("high", "To", "percent"),
+    ],
+)  # fmt: skip
+def calibration(rows: Rows, words: Words) -> Drawing:
+    top = max((max(row["expected"], row["high"]) for row in rows), default=1.0)
+    scale = alt.Scale(domain=[0, min(1.0, top * 1.03)], nice=False)
+    x = alt.X("expected:Q", scale=scale, axis=_percent_axis("expected"))
+    axis = _percent_axis(f"{words.did} in the test")
+    base = _base(320)
+    ends = alt.Data(values=[{"at": 0.0}, {"at": top}] if rows else [])
+    diagonal = alt.Chart(ends, width="container").mark_line(color=PALE, strokeDash=[5, 4], strokeWidth=1.5)
+    diagonal = diagonal.encode(x=alt.X("at:Q", scale=scale), y=alt.Y("at:Q", scale=scale))
+    span = base.mark_rule(color=BLUE, strokeWidth=2, opacity=0.4).encode(
+        x=x, y=alt.Y("low:Q", scale=scale, axis=axis), y2=alt.Y2("high:Q")
+    )
+    points = base.mark_point(filled=True, color=BLUE, size=90, opacity=1).encode(
+        x=x, y=alt.Y("realised:Q", scale=scale, axis=axis), tooltip=_tips("calibration")
+    )
+    return alt.layer(diagonal, span, points)
+
+
+# --- scores and buckets ---------------------------------------------------------------------------------
+
+
+@chart(
+    "How scores are distributed",
+    "Each bar counts the profiles with a score in its range; 50 is average. The colour is the bucket.",
+    [("score_from", "Score from", "count"), ("score_to", "to under", "count"), ("bucket", "Bucket"),
+     ("n", "Profiles", "count")],
+)  # fmt: skip
+def score_histogram(rows: Rows, _words: Words) -> Drawing:
+    axis = alt.Axis(title="score", values=[0, 25, 50, 75, 100], grid=False)
+    return _base().mark_bar(stroke="white", strokeWidth=1).encode(
+        x=alt.X("score_from:Q", bin="binned", scale=alt.Scale(domain=[0, 100]), axis=axis),
+        x2=alt.X2("score_to:Q"),
+        y=alt.Y("n:Q", axis=alt.Axis(title="profiles", format=",d", tickCount=5, tickMinStep=1)),
+        color=_in_tones(rows),
+        tooltip=_tips("score_histogram"),
+    )  # fmt: skip
+
+
+@chart(
+    "What each bucket holds",
+    "Above, how all profiles are divided; below, how those who are expected to {do} are.",
+    [
+        ("bucket", "Bucket"), ("n", "Profiles", "count"), ("share", "Share of profiles", "percent"),
+        ("expected_rate", "Expected to {do}", "percent"), ("expected_positives", "That is", "count"),
+        ("expected_share", "Share of all expected", "percent"),
+    ],
+)  # fmt: skip
+def bucket_shares(rows: Rows, words: Words) -> Drawing:
+    base = _base(132)
+    tips, order = _tips("bucket_shares"), alt.Order("place:Q")
+    domain = ["All profiles", f"Expected to {words.do}"]
+    y_scale = alt.Scale(domain=domain, paddingInner=0.0)
+    layers = []
+    for name, field in zip(domain, ("share", "expected_share"), strict=True):
+        x = alt.X(f"{field}:Q", stack="zero", scale=alt.Scale(domain=[0, 1]), axis=_percent_axis(None, grid=False))
+        y = alt.YDatum(name, type="nominal", scale=y_scale, axis=None)
+        bars = base.mark_bar(size=22, stroke="white", yOffset=9)
+        layers.append(bars.encode(x=x, y=y, color=_in_tones(rows), order=order, tooltip=tips))
+        label = alt.Chart(alt.Data(values=[{"name": name}]), width="container")
+        label = label.mark_text(align="left", baseline="bottom", dy=-6)
+        layers.append(
+            label.encode(y=alt.Y("name:N", scale=y_scale, axis=None), x=alt.XValue(0), text=alt.Text("name:N"))
+        )
+    return alt.layer(*layers)
+
+
+# --- what drives the scores -----------------------------------------------------------------------------
+
+
+@chart(
+    "What makes this bucket",
+    "To the right, what raises the chances of its profiles on average, to the left what lowers them. The figure "
+    "is what the odds are multiplied by.",
+    [
+        ("label", "Factor"), ("direction", "Effect"), ("mean_impact", "Odds", "odds"), ("importance", "Importance"),
+        ("coverage", "Named for", "percent"), ("typical_inside", "Typical here"),
+        ("typical_outside", "Typical elsewhere"),
+    ],
+)  # fmt: skip
+def bucket_factors(rows: Rows, _words: Words) -> Drawing:
+    return _two_way("bucket_factors", rows, "label", "mean_impact", "mean_impact_text")
+
+
+@chart(
+    "Values in this bucket and outside it",
+    "The bar is the share of this bucket's profiles with that value, the dark mark that of all others; the figures say "
+    "both.",
+    [("label", "Value"), ("inside", "In this bucket", "percent"), ("outside", "Outside it", "percent")],
+)
+def value_distribution(rows: Rows, _words: Words) -> Drawing:
+    top = max((max(row["inside"], row["outside"]) for row in rows), default=0.0) or 1.0
+    for row in rows:
+        row["both"] = f"{row['inside_text']} · {row['outside_text']}"
+    names = {"in this bucket": BLUE, "outside it": INK}
+    base = _base(ROW_STEP * max(len(rows), 1))
+    scale, y = alt.Scale(domain=[0, top], nice=False), _place()
+    bars = _bars(base).encode(
+        y=y, x=alt.X("inside:Q", scale=scale, axis=None), color=_word(rows, "in this bucket", names),
+        tooltip=_tips("value_distribution"),
+    )  # fmt: skip
+    marks = _ticks(base, thickness=3).encode(
+        y=y, x=alt.X("outside:Q", scale=scale, axis=None), color=_word(rows, "outside it", names)
+    )
+    return alt.layer(_track(base), bars, marks, *_texts(base, "label", "both", 130))
+
+
+@chart(
+    "What moves scores most, overall",
+    "How much of all movement of the probabilities, up and down, comes from each factor.",
+    [("label", "Factor"), ("share", "Share of all influence", "percent"), ("direction", "Direction"),
+     ("typical", "Typical value")],
+)  # fmt: skip
+def factor_shares(rows: Rows, _words: Words) -> Drawing:
+    return _bar_list("factor_shares", rows, "label", "share", "share_text")
+
+
+@chart(
+    "How its value moves the chances",
+    "To the right, values that raise the chances, to the left those that lower them; the figure is what the odds "
+    "are multiplied by.",
+    [("label", "Value"), ("n", "Profiles", "count"), ("direction", "Effect"), ("mean_impact", "Odds", "odds")],
+)
+def dependence(rows: Rows, _words: Words) -> Drawing:
+    return _two_way("dependence", rows, "label", "mean_impact", "mean_impact_text")
+
+
+# --- how many to take -----------------------------------------------------------------------------------
+
+
+@chart(
+    "If you take only the top",
+    "The full bar is everybody taken; the filled part {did}, the rest did not. The thin mark is what taking people "
+    "at random gives.",
+    [
+        ("taken", "Take"), ("n", "Profiles", "count"), ("caught", "{did}", "count"), ("wasted", "Did not", "count"),
+        ("precision", "Of those taken", "percent"), ("share_caught", "Of all who {did}", "percent"),
+    ],
+)  # fmt: skip
+def top_n(rows: Rows, _words: Words) -> Drawing:
+    for row in rows:
+        row["words"] = f"{row['caught_text']} of {row['n_text']}"
+    return _bar_list("top_n", rows, "taken", "precision", "words", most=1.0, mark="base_rate")
+
+
+@chart(
+    "How many you reach by taking the highest scores first",
+    "The steeper the blue line rises above the straight one, the more you reach with fewer contacts. The band is "
+    "the 95 % interval.",
+    [
+        ("share_targeted", "Taken", "share"), ("share_caught", "Of all who {did}", "percent"),
+        ("low", "From", "percent"), ("high", "To", "percent"), ("random", "At random", "share"),
+        ("perfect", "Perfect order", "percent"),
+    ],
+)  # fmt: skip
+def gains(rows: Rows, words: Words) -> Drawing:
+    names = {"this model": BLUE, "at random": GREY, "perfect order": PALE}
+    base, scale = _base(), alt.Scale(domain=[0, 1])
+    x = alt.X("share_targeted:Q", scale=scale, axis=_percent_axis("share of profiles taken, highest scores first"))
+    axis = _percent_axis(f"share of all who {words.did}")
+    band = base.mark_area(color=BLUE, opacity=0.15).encode(
+        x=x, y=alt.Y("low:Q", scale=scale, axis=axis), y2=alt.Y2("high:Q")
+    )
+    layers = [band]
+    for name, field, dash in (("perfect order", "perfect", [2, 3]), ("at random", "random", [6, 4])):
+        line = base.mark_line(strokeDash=dash, strokeWidth=2)
+        layers.append(line.encode(x=x, y=alt.Y(f"{field}:Q", scale=scale, axis=axis), color=_word(rows, name, names)))
+    ours = base.mark_line(strokeWidth=2.5, point={"filled": True, "size": 34})
+    y = alt.Y("share_caught:Q", scale=scale, axis=axis)
+    return alt.layer(*layers, ours.encode(x=x, y=y, color=_word(rows, "this model", names), tooltip=_tips("gains")))
+
+
+@chart(
+    "Lift by tenth",
+    "Profiles in ten groups of equal size, highest scores first: how many times the average share {did} in each. Bars "
+    "fall from left to right; the line is average.",
+    [
+        ("decile", "Tenth"), ("n", "Profiles", "count"), ("positives", "{did}", "count"), ("rate", "Share", "percent"),
+        ("lift", "Times the average", "times"), ("cumulative_share", "Of all so far", "percent"),
+    ],
+)  # fmt: skip
+def lift(rows: Rows, _words: Words) -> Drawing:
+    base = _base()
+    x = alt.X("decile:O", axis=alt.Axis(title="tenth of profiles, highest scores first", labelAngle=0, grid=False))
+    y = alt.Y("lift:Q", axis=alt.Axis(title="times the average", tickCount=5))
+    bars = base.mark_bar(color=BLUE).encode(x=x, y=y, tooltip=_tips("lift"))
+    short = alt.Text("lift:Q", format=".1f")
+    text = base.mark_text(dy=-8, fontSize=12).encode(x=x, y=y, text=short)
+    average = base.mark_rule(color=INK, strokeDash=[6, 4], opacity=0.6).encode(y=alt.YDatum(1))
+    return alt.layer(bars, text, average)
+
+
+# --- the data -------------------------------------------------------------------------------------------
+
+
+@chart(
+    "Events per month",
+    "How many events were read in each month; sudden drops may be gaps in tracking.",
+    [("month", "Month"), ("events", "Events", "count")],
+)
+def events_per_month(rows: Rows, _words: Words) -> Drawing:
+    axis = alt.Axis(title=None, grid=False, format="%b %Y", labelOverlap=True, labelAngle=0)
+    x = alt.X("month:T", timeUnit="utcyearmonth", scale=alt.Scale(type="utc"), axis=axis)
+    y = alt.Y("events:Q", axis=alt.Axis(title="events", labelExpr="format(datum.value, '~s')", tickCount=4))
+    return _base(180).mark_bar(color=PALE).encode(x=x, y=y, tooltip=_tips("events_per_month"))

@@ -1,0 +1,259 @@
+"""Values of factors as people read them: of one profile, of a population, and in ranges for pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propend.snapshots.plan import Feature, Op
+
+Matrix = NDArray[np.float32]
+Float = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+ANOTHER = "another"
+"""A value of a text field that no feature stands for."""
+
+
+@dataclass(frozen=True)
+class Showing:
+    """What is shown as the value of a factor.
+
+    Most factors show the feature that carries most of them. A factor about which value a text field has (the latest
+    category, a region) shows that value, whichever feature stands for it.
+
+    Attributes:
+        feature: the feature that carries most of the factor.
+        columns: positions in the plan of what is read: of the feature, or of one feature per choice.
+        choices: the values of the text field; empty for a factor with a number.
+    """
+
+    feature: Feature
+    columns: tuple[int, ...]
+    choices: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What the value is, in words."""
+        if not self.choices:
+            return self.feature.sentence
+        return f"latest {self.feature.field}" if self.feature.op == Op.TEXT_LAST_IS else self.feature.field
+
+    @property
+    def kind(self) -> str:
+        """``category`` or ``numeric``."""
+        return "category" if self.choices else "numeric"
+
+    def values(self, X: Matrix) -> Matrix:
+        """float32[N]: the feature, or the position in ``choices``, after the last one for another value.
+
+        Args:
+            X: float32[N, F], all features of the plan.
+        """
+        if not self.choices:
+            return X[:, self.columns[0]]
+        is_it = X[:, self.columns]
+        place = np.where((is_it == 1).any(axis=1), (is_it == 1).argmax(axis=1), len(self.choices)).astype(np.float32)
+        place[np.isnan(is_it).all(axis=1)] = np.nan
+        return place
+
+
+# --- one value ------------------------------------------------------------------------------------------
+
+PARTS_OF_DAY = ("at night", "in the morning", "in the afternoon", "in the evening")
+
+PHRASES = {
+    Op.COUNT: "{value} in {window}",
+    Op.SUM: "{value} in {window}",
+    Op.NUMBER_SUM: "{value} in {window}",
+    Op.ACTIVE_DAYS: "on {value} of {window}",
+    Op.DISTINCT: "{value} different in {window}",
+    Op.SESSIONS: "{value} sessions in {window}",
+    Op.MAX: "largest {value}",
+    Op.VALUE_MEAN: "{value} on average",
+    Op.NUMBER_MEAN: "{value} on average",
+    Op.VALUE_LAST: "latest {value}",
+    Op.NUMBER_LAST: "latest {value}",
+    Op.GAP_MEAN: "usually {value} apart",
+    Op.GAP_DEVIATION: "gaps vary by {value}",
+    Op.OVERDUE: "{value} the usual gap",
+    Op.REPEAT_SPAN: "{value} from first to last",
+    Op.TREND: "{value} of those in {whole} came in the last {window}",
+    Op.SHARE: "{value} of all in {window}",
+    Op.WEEKEND: "{value} at weekends",
+    Op.PART_OF_DAY: "{value} {part}",
+}
+"""How a value reads beside nothing but the label of its factor. The others read as they are."""
+
+TOO_FEW = frozenset({Op.GAP_MEAN, Op.GAP_DEVIATION, Op.OVERDUE})
+ATTRIBUTES = frozenset({Op.ATTRIBUTE_NUMBER, Op.ATTRIBUTE_TEXT_IS})
+
+
+def value_text(feature: Feature, value: float) -> str:
+    """A feature's value beside the feature's sentence: ``12 days``, ``3``, ``1,240``, ``35 %``, ``1.5 times``."""
+    if np.isnan(value):
+        return missing_text(feature)
+    number = _number(feature, float(_rounded(feature, np.array([value]))[0]))
+    return number + _unit(feature, number)
+
+
+def missing_text(feature: Feature) -> str:
+    """Why there is no value: ``none in 365 days``, ``too few to tell``, ``not known``."""
+    if feature.op in TOO_FEW:
+        return "too few to tell"
+    if feature.op in ATTRIBUTES:
+        return "not known"
+    return f"none in {_days(feature.argument if feature.op == Op.TREND else feature.window_days)}"
+
+
+def factor_text(feature: Feature, value: float) -> str:
+    """A feature's value beside the label of its factor: ``4 in 30 days``, ``largest 80``, ``35 % at weekends``."""
+    text = value_text(feature, value)
+    if np.isnan(value):
+        return text
+    phrase = PHRASES.get(feature.op, "{value}")
+    if feature.op == Op.SESSIONS and text == "1":
+        phrase = phrase.replace("sessions", "session")
+    return phrase.format(
+        value=text,
+        window=_days(feature.window_days),
+        whole=_days(feature.argument),
+        part=PARTS_OF_DAY[feature.argument] if feature.op == Op.PART_OF_DAY else "",
+    )
+
+
+def _days(n: int) -> str:
+    return "1 day" if n == 1 else f"{n} days"
+
+
+def _rounded(feature: Feature, values: NDArray[np.floating]) -> Float:
+    """Values as exact as they are shown, so that what reads the same is the same."""
+    exact = np.asarray(values, dtype=np.float64)
+    if feature.unit == "days":
+        rounded = np.where(np.abs(exact) < 1.95, np.round(exact, 1), np.rint(exact))
+    elif feature.unit == "share":
+        rounded = np.rint(100.0 * exact) / 100.0
+    elif feature.unit == "count":
+        rounded = np.rint(exact)
+    elif feature.unit == "ratio":
+        rounded = np.where(np.abs(exact) < 9.95, np.round(exact, 1), np.rint(exact))
+    else:
+        scale = 10.0 ** _digits(exact)
+        rounded = np.rint(exact * scale) / scale
+    return rounded + 0.0  # no minus before a zero
+
+
+def _digits(values: Float) -> Float:
+    """Decimals that leave three significant digits, and every digit before the point."""
+    sizes = np.abs(np.where(np.isfinite(values) & (values != 0), values, 1.0))
+    return np.clip(2.0 - np.floor(np.log10(sizes)), 0.0, 12.0)
+
+
+def _number(feature: Feature, rounded: float) -> str:
+    if feature.unit == "share":
+        return f"{100 * rounded:.0f}"
+    if feature.unit == "ratio":
+        return f"{rounded:.1f}" if abs(rounded) < 10 else f"{rounded:,.0f}"
+    digits = 1 if feature.unit == "days" else int(_digits(np.array([rounded]))[0])
+    text = f"{rounded:,.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _unit(feature: Feature, number: str) -> str:
+    if feature.unit == "days":
+        return " day" if number == "1" else " days"
+    return {"share": " %", "ratio": " times"}.get(feature.unit, "")
+
+
+# --- many values ----------------------------------------------------------------------------------------
+
+
+def factor_texts(showing: Showing, values: Matrix) -> NDArray[np.object_]:
+    """A column of shown values as each reads beside the label of the factor."""
+    if showing.choices:
+        words = np.array([*showing.choices, ANOTHER, missing_text(showing.feature)], dtype=object)
+        return words[_choice(showing, values)]
+    distinct, place = np.unique(_rounded(showing.feature, values), return_inverse=True)
+    texts = np.array([factor_text(showing.feature, float(v)) for v in distinct], dtype=object)
+    return texts[place.reshape(-1)]
+
+
+def typical_text(showing: Showing, values: Matrix) -> str:
+    """What is usual in a population: the median, if most have a value; the most frequent choice with its share."""
+    if len(values) == 0:
+        return "nobody"
+    if showing.choices:
+        words = (*showing.choices, ANOTHER, missing_text(showing.feature))
+        counts = np.bincount(_choice(showing, values), minlength=len(words))
+        return f"{words[int(counts.argmax())]} for {100 * counts.max() / len(values):.0f} %"
+    known = values[~np.isnan(values)]
+    if len(known) * 2 < len(values):
+        return missing_text(showing.feature)
+    # a median that somebody has: half a purchase is nobody's
+    return factor_text(showing.feature, float(np.quantile(known, 0.5, method="lower")))
+
+
+def _choice(showing: Showing, values: Matrix) -> Ints:
+    """Position of each value among the choices, another, and not known."""
+    return np.where(np.isnan(values), len(showing.choices) + 1, values).astype(np.int64)
+
+
+# --- ranges ---------------------------------------------------------------------------------------------
+
+MAX_RANGES = 7
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """A partition of the shown values of a factor.
+
+    Attributes:
+        labels: of each part, as it is read; the last is for missing values.
+        place: int64[N], the part of each value.
+    """
+
+    labels: tuple[str, ...]
+    place: Ints
+
+
+def ranges_of(showing: Showing, values: Matrix) -> Ranges:
+    """At most seven ranges of about equally many rows, the value most have alone, and the missing ones."""
+    if showing.choices:
+        return _choice_ranges(showing, values)
+    feature, missing = showing.feature, np.isnan(values)
+    rounded = _rounded(feature, values)
+    known = np.sort(rounded[~missing])
+    starts = _starts(known)
+    place = np.searchsorted(starts[1:], rounded, side="right")
+    ends = [*np.searchsorted(known, starts[1:]), len(known)]
+    labels = [_range_text(feature, low, known[end - 1]) for low, end in zip(starts, ends, strict=False)]
+    return Ranges((*labels, missing_text(feature)), np.where(missing, len(labels), place).astype(np.int64))
+
+
+def _range_text(feature: Feature, low: float, high: float) -> str:
+    return value_text(feature, high) if low == high else f"{_number(feature, low)} to {value_text(feature, high)}"
+
+
+def _choice_ranges(showing: Showing, values: Matrix) -> Ranges:
+    """The choices most have; the rarer ones join the others."""
+    n, place = len(showing.choices), _choice(showing, values)
+    counts = np.bincount(place, minlength=n + 2)[:n]
+    kept = np.sort(np.argsort(-counts, kind="stable")[:MAX_RANGES])
+    part = np.full(n + 2, len(kept), dtype=np.int64)
+    part[kept], part[n + 1] = np.arange(len(kept)), len(kept) + 1
+    labels = (*(showing.choices[c] for c in kept), ANOTHER, missing_text(showing.feature))
+    return Ranges(labels, part[place])
+
+
+def _starts(known: Float) -> Float:
+    """The least value of each range of sorted values."""
+    distinct = np.unique(known)
+    if len(distinct) <= MAX_RANGES:
+        return distinct
+    # a value that many have, most often 0, would hide the rest of its range
+    alone = distinct[: int(np.searchsorted(known, distinct[0], side="right") * MAX_RANGES >= len(known))]
+    rest = known[known > distinct[0]] if len(alone) else known
+    parts = MAX_RANGES - len(alone)
+    return np.unique(np.concatenate([alone, rest[np.arange(parts) * len(rest) // parts]]))

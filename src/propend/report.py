@@ -1,0 +1,165 @@
+"""A run as a report that is read from top to bottom: plain data first, then one offline HTML file.
+
+``to_dict`` says what the report says; ``to_html`` gives it a form. Pictures are named charts with their rows
+(``charts.py``); the page embeds Vega, Vega-Lite and Vega-Embed (``static/``) and loads nothing: its content
+security policy allows its own scripts, by their hashes, and no other source of any kind.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from propend.charts import CHARTS
+from propend.errors import WriteFailedError
+from propend.narrative import Given, compose
+from propend.phrasing import NOTHING, Words, capital, shown
+
+Plain = dict[str, Any]
+Table = list[dict[str, str]]
+
+ROOM = Path(__file__).parent
+SCRIPTS = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js", "draw.js")
+
+
+@dataclass(frozen=True)
+class Report:
+    """The report of one finished run.
+
+    Attributes:
+        evaluation: ``evaluation.json``, the proof.
+        insights: ``insights.json``: scores, buckets, factors, examples.
+        run: ``run.json``: the question, counts, data, warnings, how it was made.
+    """
+
+    evaluation: Plain
+    insights: Plain
+    run: Plain
+
+    def to_dict(self) -> Plain:
+        """All that the report says, as plain data: texts, tables, and pictures as named charts with rows."""
+        return compose(self._given)
+
+    def to_html(self) -> str:
+        """The report as one HTML file that opens offline."""
+        content, words = self.to_dict(), self._given.words
+        specs = {p["id"]: _spec(p, words) for p in pictures_in(content)}
+        scripts = [_script(name) for name in SCRIPTS]
+        hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
+        return (
+            _environment()
+            .get_template("report.html.j2")
+            .render(
+                report=content,
+                words=words,
+                style=(ROOM / "templates" / "report.css").read_text(encoding="utf-8"),
+                policy=" ".join(f"'sha256-{h}'" for h in hashes),
+                scripts=scripts,
+                specs=_embedded_json(specs),
+                licences=(ROOM / "static" / "LICENSES.txt").read_text(encoding="utf-8"),
+            )
+        )
+
+    @property
+    def _given(self) -> Given:
+        return Given(self.evaluation, self.insights, self.run)
+
+    def save(self, path: str | Path) -> None:
+        """Write the HTML file; it is there whole or not at all.
+
+        Raises:
+            WriteFailedError: the folder cannot be written, or the disk is full.
+        """
+        target, text = Path(path), self.to_html()
+        unfinished: Path | None = None
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=f".{target.name}-", suffix=".tmp", dir=target.parent)
+            unfinished = Path(name)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            unfinished.chmod(0o644)
+            unfinished.replace(target)
+        except OSError as error:
+            if unfinished is not None:
+                unfinished.unlink(missing_ok=True)
+            raise WriteFailedError(
+                f"The report could not be written to {target.name!r}: {error.strerror or error}.",
+                "free some space, or name another file with --to; nothing half-written was left.",
+                path=str(target),
+            ) from error
+
+
+# --- the page ---------------------------------------------------------------------------------------------
+
+
+def pictures_in(content: Any) -> list[Plain]:
+    """Every picture with rows, wherever it stands in the report's data."""
+    if isinstance(content, list):
+        return [p for item in content for p in pictures_in(item)]
+    if not isinstance(content, dict):
+        return []
+    if "chart" in content:
+        return [content] if content["rows"] else []
+    return pictures_in(list(content.values()))
+
+
+def _spec(picture: Plain, words: Words) -> Plain:
+    """Without the address of its schema: the page says itself that it draws Vega-Lite."""
+    spec = CHARTS[picture["chart"]].spec(picture["rows"], words, picture["alt"])
+    return {key: value for key, value in spec.items() if key != "$schema"}
+
+
+def _script(name: str) -> str:
+    """A script without the pointer to its source map, which a browser's tools would try to load."""
+    text = (ROOM / "static" / name).read_text(encoding="utf-8")
+    return re.sub(r"//# sourceMappingURL=\S*", "", text).strip()
+
+
+def _embedded_json(value: Any) -> str:
+    """JSON that can stand inside a script element, whatever texts it has."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
+
+
+NUMBER = r"(×\s|[+−])?[\d,.]+(\s[%×])?"
+"""A number as ``phrasing`` writes it; a cell may have its interval after it."""
+
+
+def _kind(cells: list[str]) -> str:
+    if all(re.fullmatch(r"\d{4}-\d\d-\d\d", cell) for cell in cells):
+        return "date"
+    number = rf"{NUMBER}( \({NUMBER} to {NUMBER}\))?|{NOTHING}"
+    return "number" if all(re.fullmatch(number, cell) for cell in cells) else "words"
+
+
+def _columns(rows: Table) -> list[tuple[str, str]]:
+    """Headings of a table, with the class of their column: numbers stand right, dates do not break."""
+    return [(heading, _kind([row[heading] for row in rows])) for heading in rows[0]]
+
+
+def _with_code(text: str) -> Markup:
+    """What stands between backticks, as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(ROOM / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"shown": shown, "columns": _columns, "capital": capital, "with_code": _with_code}
+    environment.globals |= {"charts": CHARTS}
+    return environment

@@ -1,0 +1,43 @@
+// Draws each picture when it can be seen: a closed <details> has no width, so its pictures wait until it opens.
+(function () {
+  "use strict";
+  const specs = JSON.parse(document.getElementById("pictures").textContent);
+  const options = {
+    mode: "vega-lite",
+    renderer: "svg",
+    ast: true, // expressions are interpreted, not compiled: the page needs no unsafe-eval
+    defaultStyle: "/* the page's own */",
+    actions: { export: { svg: true, png: true }, source: false, compiled: false, editor: false },
+    i18n: { CLICK_TO_VIEW_ACTIONS: "Save this picture", SVG_ACTION: "Save as SVG", PNG_ACTION: "Save as PNG" },
+    scaleFactor: { png: 2, svg: 1 },
+  };
+
+  function draw(box) {
+    const name = box.dataset.picture;
+    box.dataset.state = "drawing";
+    vegaEmbed(box, specs[name], { ...options, downloadFileName: name }).then(
+      () => { box.dataset.state = "drawn"; },
+      (error) => {
+        box.dataset.state = "failed";
+        box.textContent = "This picture could not be drawn. Its table says the same.";
+        console.error(name, error);
+      }
+    );
+  }
+
+  function drawVisible() {
+    for (const box of document.querySelectorAll("[data-picture]:not([data-state])")) {
+      if (!box.closest("details:not([open])")) draw(box);
+    }
+  }
+
+  function setAll(open) {
+    for (const part of document.querySelectorAll("main details")) part.open = open;
+  }
+
+  document.addEventListener("toggle", drawVisible, true);
+  document.getElementById("open-all").addEventListener("click", () => setAll(true));
+  document.getElementById("close-all").addEventListener("click", () => setAll(false));
+  document.documentElement.classList.add("drawing");
+  drawVisible();
+})();

@@ -1,0 +1,197 @@
+"""Documents of a run for the tests of the report, made by the code that makes them in a run.
+
+The proof comes from ``proof_document``, the insights from a fitted model of real features over simulated
+habits; only ``run.json`` is written by hand here, in the shape of ``pipeline._run_document``.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propend.explain.factors import build_explainer
+from propend.model.baselines import BaselineInputs, baseline_probabilities
+from propend.model.evaluate import proof_document
+from propend.model.train import Columns, TrainingSet, choose, fit, useful_columns
+from propend.scoring import ScoringContext, insights, score_rows
+from propend.snapshots.plan import Channel, Op, Plan, PlanInput, Vocabulary, make_plan
+from propend.store.runs import plain
+
+Documents = dict[str, dict[str, Any]]
+PROFILES = 1500
+
+CHANNELS = (
+    Channel("any", "", "", "any", "event", "events"),
+    Channel("bit", "buy", "", "buy", "buy", "buys", valued=True),
+    Channel("kind", "page_view", "", "page_view", "page view", "page views", rich=False),
+)
+SENTENCE = "Of profiles who did buy at least once in the last 365 days, who will do {} in the next 30 days?"
+INSTANCE = {
+    "name": "Purchase within 30 days",
+    "type": "conversion",
+    "data": {"events": "orders.parquet", "columns": {"profile": "customer_id", "at": "ordered_at"}},
+    "events": {"buy": {"is": "purchase"}},
+    "goal": {"all_of": ["buy"], "within": "30d"},
+    "eligible": {"all_of": [{"did": "buy", "at_least": 1, "within": "365d"}]},
+    "options": {"time_zone": "Europe/London"},
+}
+
+
+def matrix(plan: Plan, n: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Values that go together as habits do, and the log-odds they plant."""
+    rng = np.random.default_rng(seed)
+    habit, silence = rng.gamma(1.2, 1.0, n), rng.gamma(1.0, 70.0, n)
+    X = np.empty((n, len(plan.features)), dtype=np.float32)
+    for j, feature in enumerate(plan.features):
+        noise = rng.gamma(2.0, 0.5, n)
+        if feature.unit == "days":
+            X[:, j] = np.floor(silence * (1.0 if feature.op is Op.DAYS_SINCE_LAST else 2.0) * noise**0.3)
+            X[rng.random(n) < 0.1, j] = np.nan
+        elif feature.unit == "yes":
+            X[:, j] = rng.random(n) < 0.4
+        elif feature.unit == "share":
+            X[:, j] = rng.random(n)
+        else:
+            scale = feature.window_days / 90.0 * (90.0 if feature.unit == "money" else 1.0)
+            X[:, j] = np.floor(habit * noise * scale)
+    return X, 0.7 * np.log1p(habit) - 0.02 * silence - 0.4
+
+
+@cache
+def _fitted(propensity_type: str) -> Documents:
+    plan = make_plan(PlanInput(CHANNELS, (30, 90, 365), "amount", texts=(Vocabulary("category", ("tea", "toys")),)))
+    rng = np.random.default_rng(3)
+    X, margin = matrix(plan, 3 * PROFILES, 1)
+    sign = 1.0 if propensity_type == "conversion" else -1.0
+    label = (rng.random(len(X)) < 1 / (1 + np.exp(-sign * margin))).astype(np.uint8)
+    key = rng.integers(0, 2**63, len(X)).astype(np.uint64)
+    train = TrainingSet(X[PROFILES:], label[PROFILES:], key[PROFILES:], np.repeat([100, 130], PROFILES))
+    used = useful_columns(train.X)[0]
+    columns = Columns(used, np.array([f.heavy for f in plan.features])[used], np.arange(3))
+    model = fit(train, columns, choose(train, columns, 1), 1)
+    place = {f.name: j for j, f in enumerate(plan.features)}
+    simple = [place[n] for n in ("days_since_last__buy", "count__buy__365d", "sum__buy__365d")]
+    rules = [BaselineInputs(*(X[rows][:, j].astype(float) for j in simple), label=label[rows])
+             for rows in (slice(PROFILES, None), slice(PROFILES))]  # fmt: skip
+    evaluation = proof_document(
+        label[:PROFILES], model.probability(X[:PROFILES]), baseline_probabilities(*rules),
+        proof="out-of-time", cutoff_at="2011-07-31T23:00:00Z", outcome_ends_at="2011-08-30T23:00:00Z", replicates=50,
+    )  # fmt: skip
+    context = ScoringContext(
+        propensity_type, datetime(2011, 8, 31, tzinfo=UTC), datetime(2011, 9, 30, tzinfo=UTC), "run", "instance"
+    )
+    now = matrix(plan, PROFILES, 2)[0]
+    explainer = build_explainer(model, plan.features, now)
+    ids = np.array([f"{12_000 + i}" for i in range(PROFILES)], dtype=object)
+    found = insights(score_rows(ids, now, explainer, context), explainer, context) | {"score_stability": 0.04}
+    return {"evaluation": evaluation, "insights": plain(found), "run": run_document(propensity_type, found, label)}
+
+
+def run_document(propensity_type: str, found: dict[str, Any], label: NDArray[np.uint8]) -> dict[str, Any]:
+    """``run.json`` of a run that trained."""
+    days = ("2011-04-02", "2011-05-02", "2011-06-01", "2011-07-01", "2011-07-31")
+    positives = int(label.sum()) // len(days)
+    cutoffs: list[dict[str, Any]] = [
+        {
+            "cutoff_at": f"{day}T23:00:00Z",
+            "role": "proof" if day == days[-1] else "training",
+            "snapshots": PROFILES - 40 * i,
+            "positives": positives - 30 * (i % 2),
+            "base_rate": (positives - 30 * (i % 2)) / (PROFILES - 40 * i),
+        }
+        for i, day in enumerate(days)
+    ]
+    now = {"cutoff_at": "2011-08-31T23:00:00Z", "role": "scoring", "snapshots": PROFILES}
+    conversion = propensity_type == "conversion"
+    return {
+        "run_id": "20260101T120000-abc123",
+        "status": "succeeded",
+        "propend_version": "0.1.0",
+        "name": "Purchase within 30 days" if conversion else "No purchase within 30 days",
+        "propensity_type": propensity_type,
+        "sentence": SENTENCE.format("buy" if conversion else "none of buy"),
+        "instance": INSTANCE | {"type": propensity_type},
+        "instance_hash": "0123456789ab",
+        "engine": "duckdb",
+        "scored_at": "2011-08-31T23:00:00Z",
+        "expires_at": "2011-09-30T23:00:00Z",
+        "data": {
+            "sources": [{"path": "data/orders.parquet", "format": "parquet", "rows": 33_541}],
+            "columns": {"profile": "customer_id", "at": "ordered_at", "event": "kind", "value": "amount"},
+            "guessed": ["event"],
+            "first_event_at": "2009-12-01T07:45:00Z",
+            "last_event_at": "2011-08-31T16:01:00Z",
+            "observed_until": "2011-08-31T23:00:00Z",
+            "profiles": 5_201,
+            "kinds": [
+                {"kind": "purchase", "events": 28_011, "profiles": 5_100},
+                {"kind": "page_view", "events": 5_530, "profiles": 1_902},
+            ],
+            "events_per_month": [{"month": f"2011-{m:02d}", "events": 2_000 + 311 * (m % 5)} for m in range(1, 9)],
+            "gaps": [{"from": "2011-01-01", "to": "2011-01-04", "days": 3}],
+        },
+        "counts": {
+            "events_read": 33_541,
+            "events_used": 33_512,
+            "set_aside": {"no_profile": 20, "duplicate": 9, "in_the_future": 0},
+            "profiles": 5_201,
+            "snapshots": sum(c["snapshots"] for c in cutoffs),
+            "positives": sum(c["positives"] for c in cutoffs),
+            "population": found["population"],
+        },
+        "timeline": {
+            "now": "2011-08-31T23:00:00Z",
+            "proof_kind": "out-of-time",
+            "outcome_days": 30,
+            "lead_days": 0,
+            "settle_days": 0,
+            "lookback_days": 365,
+            "history_days": 638,
+            "history_needed_days": 395,
+            "cutoffs": [*cutoffs, now | {"positives": None, "base_rate": None}],
+            "dropped": [{"cutoff_at": "2011-03-03T00:00:00Z", "reason": "only 3 outcomes of the rarer kind"}],
+        },
+        "funnel": [
+            {"line": "seen before the cutoff", "origin": "default", "role": "eligible", "profiles": 5_201,
+             "snapshots": 21_080},
+            {"line": "did buy at least once in the last 365 days", "origin": "instance", "role": "eligible",
+             "profiles": 4_370, "snapshots": 18_311},
+        ],
+        "model": {
+            "members": [
+                {"name": "boosted trees", "weight": 0.55, "rounds": 120},
+                {"name": "logistic regression", "weight": 0.45, "strength": 0.1},
+            ],
+            "features": 55,
+            "training_snapshots": 7_000,
+            "trained_at": "2026-01-01T12:00:00Z",
+            "calibration": {"slope": 1.02, "intercept": -0.01, "level_shift": 0.08, "level_method": "season",
+                            "level_error": 0.11},
+            "features_dropped": [{"feature": "span__buy", "reason": "never varies"}],
+        },
+        "leaks": [
+            {"feature": "attribute__plan", "sentence": "plan is gone", "auc": 0.997, "action": "dropped",
+             "reason": "alone tells the outcome"},
+        ],
+        "warnings": [
+            {"code": "PROPEND-303", "symbol": "TRACKING_GAP",
+             "message": "3 days have no events at all where there usually are many: 2011-01-01 to 2011-01-04.",
+             "hint": "if tracking failed then, past behaviour looks rarer than it was."},
+        ],
+        "started_at": "2026-01-01T12:00:00Z",
+        "finished_at": "2026-01-01T12:00:09Z",
+        "seconds": 9.2,
+        "peak_memory_bytes": 412_000_000,
+        "stages": [{"name": "read", "seconds": 1.2}, {"name": "fit", "seconds": 4.1}],
+        "versions": {"propend": "0.1.0", "python": "3.11.2", "numpy": "2.3.0"},
+    }  # fmt: skip
+
+
+def documents(propensity_type: str = "conversion") -> Documents:
+    """Evaluation, insights and run, free to be changed."""
+    return deepcopy(_fitted(propensity_type))
