@@ -140,6 +140,11 @@ class Raw:
     id: str | None = None
     fields: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What conditions and fields may name; the value is in a column ``amount``."""
+        return self.fields | {"amount": self.value}
+
 
 def canonical(
     rows: Sequence[Raw], request: EventRequest, now: datetime
@@ -193,7 +198,7 @@ def _local(row: Raw, request: EventRequest) -> int | None:
 def _is(event: NamedEvent, row: Raw) -> bool:
     kind = row.kind or "(none)"
     of_kind = not event.kinds or kind in event.kinds
-    return of_kind and all(matches(c, row.fields | {"amount": row.value}) for c in event.where)
+    return of_kind and all(matches(c, row.columns) for c in event.where)
 
 
 def _bits(row: Raw, request: EventRequest) -> int:
@@ -202,8 +207,8 @@ def _bits(row: Raw, request: EventRequest) -> int:
 
 def _order(row: Raw, request: EventRequest, empty_texts_first: bool = False) -> tuple[Any, ...]:
     empty = (0, "") if empty_texts_first else (2, "")
-    texts = [(1, row.fields[t]) if row.fields.get(t) else empty for t in request.text_fields]
-    numbers = [_empty_last(row.fields.get(n)) for n in request.number_fields]
+    texts = [(1, row.columns[t]) if row.columns.get(t) else empty for t in request.text_fields]
+    numbers = [_empty_last(row.columns.get(n)) for n in request.number_fields]
     kind, value = row.kind or "(none)", _empty_last(row.value)
     return _local(row, request), row.profile, kind, value, _bits(row, request), numbers, texts
 
@@ -213,8 +218,8 @@ def _empty_last(value: Any) -> tuple[bool, Any]:
 
 
 def _as_delivered(row: Raw, request: EventRequest) -> tuple[Any, ...]:
-    numbers = tuple(row.fields.get(n) for n in request.number_fields)
-    texts = tuple(row.fields.get(t) or None for t in request.text_fields)
+    numbers = tuple(row.columns.get(n) for n in request.number_fields)
+    texts = tuple(row.columns.get(t) or None for t in request.text_fields)
     kind = row.kind or "(none)"
     return row.profile, _local(row, request), kind, _bits(row, request), row.value, numbers, texts
 

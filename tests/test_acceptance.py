@@ -76,7 +76,7 @@ def test_t5_one_day_short(events: pa.Table, tmp_path: Path) -> None:
 
 
 def test_t6_499_met_the_goal(tmp_path: Path) -> None:
-    with pytest.raises(errors.NotEnoughObjectiveError, match="499 profiles met the goal.*at least 500 are needed"):
+    with pytest.raises(errors.NotEnoughObjectiveError, match=r"499 profiles met the goal.*at least 500 are needed"):
         propend.run(with_options(minimum=500), data=regulars(499, 600), out=tmp_path / "out")
     enough = propend.check(with_options(minimum=500), data=regulars(500, 600)).document
     assert (enough["refusals"], enough["outcomes"]["met"]) == ([], 500)
@@ -97,7 +97,7 @@ def _alternating(profiles: int) -> pa.Table:
 
 def test_t7_499_eligible(tmp_path: Path) -> None:
     document = with_options(minimum=500)
-    with pytest.raises(errors.NotEnoughPopulationError, match="499 profiles were eligible.*at least 500 are needed"):
+    with pytest.raises(errors.NotEnoughPopulationError, match=r"499 profiles were eligible.*at least 500 are needed"):
         propend.run(document, data=_alternating(499), out=tmp_path / "out")
     outcomes = propend.check(document, data=_alternating(500)).document["outcomes"]
     assert (outcomes["eligible"], outcomes["met"], outcomes["unmet"], outcomes["minimum"]) == (500, 500, 500, 500)
@@ -135,7 +135,7 @@ def test_mo_08_the_bar_itself_passes(auc: float, passes: bool) -> None:
     if passes:
         assert gate_quality(evaluation, 0.65) is None
     else:
-        with pytest.raises(errors.BadModelError, match="at least 0.65 is asked for"):
+        with pytest.raises(errors.BadModelError, match=r"at least 0.65 is asked for"):
             gate_quality(evaluation, 0.65)
 
 

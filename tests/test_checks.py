@@ -25,6 +25,7 @@ from propend.model.checks import (
     gate_quality,
     gate_scores,
     population_stability,
+    score_drift_notices,
     single_auc,
 )
 from propend.snapshots.plan import Factor, Feature, Op
@@ -106,6 +107,13 @@ def test_scores_of_another_world_are_refused() -> None:
     assert gate_scores(reference, rng.beta(2, 8, 5000)) < 0.05
     with pytest.raises(IneligibleScoresError):
         gate_scores(reference, np.full(5000, 0.97))
+
+
+def test_scores_that_moved_are_said() -> None:
+    assert score_drift_notices(0.5) == []
+    (notice,) = score_drift_notices(2.2)
+    assert (notice.code, notice.symbol) == ("PROPEND-309", "SCORE_DRIFT")
+    assert "population stability index 2.20" in notice.message
 
 
 def test_stability_of_equal_shares_is_zero() -> None:

@@ -240,6 +240,7 @@ IDS: dict[str, tuple[Any, list[str | None]]] = {
     "half floats": (pa.array([1.0, 2.5], pa.float16()), ["1", "2.5"]),
     "decimals": (pa.array([Decimal("17850.00"), Decimal("0.50")]), ["17850", "0.50"]),
     "booleans": (pa.array([True, False, None]), ["true", "false", None]),
+    "bytes that are texts": (pa.array([b"ann", "é".encode(), b"", None]), ["ann", "é", None, None]),
     "bytes": (pa.array([b"a\xff", b"", None]), ["61ff", None, None]),
     "times": (pa.array([date(2024, 1, 1)]), ["2024-01-01"]),
     "universal ids": (pa.array([UUID(int=1).bytes], pa.uuid()) if hasattr(pa, "uuid") else pa.array([str(UUID(int=1))]),

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oracle_events import Raw, canonical, key_of, load, local_us, look, named, rows_of, simple_rows, utc
+from propend.conditions import Condition
 from propend.engines import connect
 from propend.errors import (
     ColumnNotFoundError,
@@ -25,6 +26,7 @@ from propend.errors import (
     SourceUnreadableError,
 )
 from propend.events import EventLog, EventRequest, Selector
+from propend.goal import NamedEvent
 from propend.instance import Data
 from shops import shop, shuffled
 
@@ -39,11 +41,13 @@ SELECTORS = (
 EXCLUDE = (named("colour = 'grey'"), named(kinds=["test"]))
 
 
-# --- against the oracle ------------------------------------------------------------------------------------------
+# --- against the oracle -------------------------------------------------------------------------------------
 
-TIMES = ["2024-01-01", "2024-03-31T00:59:59Z", "2024-03-31T01:00:00Z", "2024-10-27 02:30:00", "2024-10-27T00:30:00+00:00",
-         "2024-10-27T01:30:00+00:00", "2024-02-29 23:59:59.999999", "2024-01-01T00:30:00+14:00", "1970-01-01",
-         "1969-12-31 23:59:59", "1970-01-01T00:00:00+01:00", "2999-01-01", "soon", "2024-02-30", "", "  ", None]  # fmt: skip
+TIMES = [
+    "2024-01-01", "2024-03-31T00:59:59Z", "2024-03-31T01:00:00Z", "2024-10-27 02:30:00", "2024-10-27T00:30:00+00:00",
+    "2024-10-27T01:30:00+00:00", "2024-02-29 23:59:59.999999", "2024-01-01T00:30:00+14:00", "1970-01-01",
+    "1969-12-31 23:59:59", "1970-01-01T00:00:00+01:00", "2999-01-01", "soon", "2024-02-30", "", "  ", None,
+]  # fmt: skip
 raw_rows = st.builds(
     Raw,
     profile=st.sampled_from(["ann", "ben", "ann ", "é", "007", "7", "x" * 300, "", " ", None]),
@@ -86,7 +90,7 @@ SOME = Raw("dot", "2023-01-01", "visit", None, None, {"colour": "blue", "size": 
 """A row that is always used, so that there is always something to deliver."""
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(raw_rows, max_size=25), requests, st.randoms(use_true_random=False))
 def test_events_are_those_of_the_oracle_in_any_order_of_rows(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Raw], request: EventRequest, random: Any
@@ -102,7 +106,7 @@ def test_events_are_those_of_the_oracle_in_any_order_of_rows(
     assert (facts.read, facts.used) == (len(rows), len(expected))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(raw_rows, min_size=5, max_size=40), st.integers(1, 10))
 def test_partitions_of_any_size_hold_the_same_events(rows: list[Raw], most: int) -> None:
     request = EventRequest(SELECTORS, number_fields=("size",), text_fields=("colour",))
@@ -115,13 +119,12 @@ def test_partitions_of_any_size_hold_the_same_events(rows: list[Raw], most: int)
         assert rows_of(log) == whole
     keys = [int(k) for part in parts for k in part.keys]
     assert keys == sorted(keys)
-    assert all(len(part.at) <= most or part.profiles == 1 or len(part.at) < 2 * most + 40 for part in parts)
-    assert max(1, len(whole) // (most + 40)) <= len(parts) <= len(keys)
+    full = [len(part.at) - int(part.offsets[-1] - part.offsets[-2]) for part in parts]
+    assert max(full) < most, "a partition ends with the profile that fills it"
 
 
 def test_a_small_memory_makes_several_partitions_with_the_same_events() -> None:
-    events = shop(4000, 300, seed=3)
-    big = pa.concat_tables([events] * 12)
+    big = pa.concat_tables([shop(4000, 300, seed=3)] * 8)
     data = Data(columns={"profile": "profile_id", "at": "at", "event": "event", "value": "amount"})
 
     def summed(memory: str) -> tuple[int, list[Any]]:
@@ -132,7 +135,7 @@ def test_a_small_memory_makes_several_partitions_with_the_same_events() -> None:
         return len(parts), [np.concatenate([getattr(p, name) for p in parts]).tolist() for name in columns]
 
     (one, whole), (several, parted) = summed("4GB"), summed("100MB")
-    assert (one, several > 3) == (1, True)
+    assert (one, several > 1) == (1, True)
     assert str(parted) == str(whole)
 
 
@@ -161,7 +164,7 @@ def test_shuffled_rows_give_the_same_bytes() -> None:
     assert delivered(events) == delivered(shuffled(events))
 
 
-# --- rows set aside --------------------------------------------------------------------------------------------------
+# --- rows set aside -----------------------------------------------------------------------------------------
 
 REASONS: dict[str, list[tuple[Any, ...]]] = {
     "no_profile": [(None, "2024-01-01"), ("", "2024-01-01"), (" \t", "2024-01-01")],
@@ -188,7 +191,7 @@ def test_every_reason_is_counted() -> None:
     ]
 
 
-@pytest.mark.parametrize("reason", [*REASONS][:5] + ["after_as_of"])
+@pytest.mark.parametrize("reason", [*[*REASONS][:5], "after_as_of"])
 def test_nothing_left_says_why_and_what_to_look_at(reason: str) -> None:
     rows = REASONS[reason]
     table = pa.table({"who": pa.array([r[0] for r in rows], pa.string()), "when": [r[1] for r in rows]})
@@ -234,7 +237,7 @@ def test_values_that_are_not_finite_are_empty() -> None:
     assert str(found) == str([(None, None)] * 3 + [(1e300, 1e300), (0.0, 0.0), (5e-324, 5e-324)])
 
 
-# --- facts -----------------------------------------------------------------------------------------------------------
+# --- facts --------------------------------------------------------------------------------------------------
 
 
 def test_the_facts_of_a_log() -> None:
@@ -264,7 +267,7 @@ def test_profiles_are_in_the_order_of_their_keys() -> None:
     assert part.keys.tolist() == sorted(map(key_of, names))
 
 
-# --- sources that differ -----------------------------------------------------------------------------------------------
+# --- sources that differ ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -313,8 +316,10 @@ def test_files_of_one_source_are_put_together_by_name(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("paths", "lacking"),
     [
-        (["orders.csv", "logins.csv"], "1 of the 2 files of 'orders.csv, logins.csv' have no column 'who', which is the "
-                                       "profile's id: logins.csv."),
+        (
+            ["orders.csv", "logins.csv"],
+            "1 of the 2 files of 'orders.csv, logins.csv' have no column 'who', which is the profile's id: logins.csv.",
+        ),
         (["a.parquet", "b.parquet", "c.parquet"], "have no column 'when', which is the event's time: c.parquet."),
     ],
 )  # fmt: skip
@@ -325,9 +330,9 @@ def test_a_file_that_lacks_what_every_event_needs_is_named(folder: Path, paths: 
 
 
 def test_a_named_column_that_only_some_sources_have(folder: Path) -> None:
-    with pytest.raises(ColumnNotFoundError, match="'logins.csv' has no column 'who' for the role 'profile'"):
+    with pytest.raises(ColumnNotFoundError, match=r"'logins\.csv' has no column 'who' for the role 'profile'"):
         look({"events": ["orders.csv", "logins.csv"], "columns": WHO}, folder)
-    with pytest.raises(ColumnNotFoundError, match="'orders.csv' has no column 'total' for the role 'value'"):
+    with pytest.raises(ColumnNotFoundError, match=r"'orders\.csv' has no column 'total' for the role 'value'"):
         look({"events": ["orders.csv", "old.csv"], "columns": WHO | {"value": "total"}}, folder)
 
 
@@ -337,19 +342,20 @@ def test_no_source_at_all() -> None:
 
 
 def test_a_field_that_no_source_has(folder: Path) -> None:
-    with pytest.raises(ConfigurationError, match="there is no column 'color'.*Did you mean 'colour'"):
-        load({"events": "orders.csv"}, folder, text_fields=("color",))
+    with pytest.raises(ConfigurationError, match=r"there is no column 'color'.*Did you mean 'colour'"):
+        load({"events": "orders.csv", "columns": WHO}, folder, text_fields=("color",))
 
 
-def test_a_pattern_that_the_engine_refuses(folder: Path) -> None:
-    selector = Selector(
-        "odd", named([{"field": "colour", "operator": "matches", "value": "(?P<a>x)(?P<a>y)|" * 0 + "a{1000}b"}])
-    )
-    log = load({"events": "orders.csv"}, folder, selectors=(selector,))
-    assert [row[3] for row in rows_of(log)] == [0, 0]
+def test_a_pattern_that_only_the_engine_refuses(folder: Path) -> None:
+    condition = Condition.model_construct(field="colour", operator="matches", value="(red")
+    selector = Selector("odd", NamedEvent.model_construct(kinds=(), where=(condition,)))
+    with pytest.raises(
+        ConfigurationError, match=r"events\.odd\.where: the pattern '\(red' is not valid in RE2's syntax"
+    ):
+        load({"events": "orders.csv", "columns": WHO}, folder, selectors=(selector,))
 
 
-# --- queries ---------------------------------------------------------------------------------------------------------
+# --- queries ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -410,7 +416,7 @@ def test_a_query_means_the_data_folder_not_the_current_one(
         look({"events": {"query": "FROM 'orders.csv'"}}, folder)
 
 
-# --- attributes ---------------------------------------------------------------------------------------------------------
+# --- attributes ---------------------------------------------------------------------------------------------
 
 EVENTS = pa.table({"who": ["ann", "ben", "cem"], "when": ["2024-01-01"] * 3})
 
@@ -522,7 +528,7 @@ def test_attributes_whose_profile_cannot_be_told(people: Path) -> None:
         _attributes(people, {"path": "odd.csv", "constant": True})
 
 
-# --- strange texts -----------------------------------------------------------------------------------------------------
+# --- strange texts ------------------------------------------------------------------------------------------
 
 
 def test_kinds_and_categories_of_strange_texts() -> None:

@@ -114,22 +114,26 @@ def demo(
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="The workspace to make.")],
-    data: Annotated[Path | None, typer.Option("--data", help="Your events: a file, glob or folder.")] = None,
+    data: Annotated[str | None, typer.Option("--data", help="Your events: a file, glob or folder.")] = None,
 ) -> None:
     """A workspace, with a first instance proposed from a look at your data."""
-    from propend.proposal import propose, write_workspace  # noqa: PLC0415
+    from propend.proposal import propose  # noqa: PLC0415
+    from propend.screen import after_init, proposal_text  # noqa: PLC0415
+    from propend.workspace import write_workspace  # noqa: PLC0415
 
     try:
-        proposal = propose(data, folder) if data is not None else None
-        written = write_workspace(folder, proposal)
+        with _progress(False) as progress:
+            if progress:
+                progress("looking at the data")
+            proposal = propose(data, folder) if data is not None else None
+            written = write_workspace(folder, proposal)
     except PropendError as error:
         _fail(error, False)
-    for note in proposal.notes if proposal else ():
-        _say(f"  {note}")
+    if proposal:
+        _say(proposal_text(proposal))
     for path in written:
         _say(f"wrote {path}")
-    if proposal:
-        _say(f"next: propend check {written[-1]}")
+    _say(after_init(folder, proposal, written))
 
 
 @app.command()
@@ -300,7 +304,7 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        if os.environ.get("PROPEND_DEBUG"):
+        if os.environ.get("PROPEND_DEBUG", "0") not in ("", "0"):
             raise
         _show_error(UnexpectedError.of(error), "--json" in sys.argv)
         sys.exit(UnexpectedError.exit_status)

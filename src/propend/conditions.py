@@ -348,7 +348,7 @@ def parse_conditions(text: str) -> tuple[dict[str, Any], ...]:
         ended = isinstance(error, UnexpectedToken) and error.token.type == "$END"
         position = len(text.rstrip()) if ended else error.pos_in_stream or 0
         near = text[max(0, position - 15) : position + 15]
-        where = f"at character {position + 1}, near {near!r}"
+        where = f"at character {position + 1}, near '{near}'"
         raise ValueError(f"the condition cannot be read {where}; {_hint(text[position:])}") from None
 
 

@@ -264,7 +264,8 @@ def score_stage(
         psi = checks.gate_scores(saved.reference, scored.probability)
         found = insights(scored, explainer, context) | {"score_stability": psi}
         used = tuple(saved.plan.features[j] for j in saved.model.columns)
-        notices = checks.drift_notices(saved.reference, X[:, saved.model.columns], used)
+        notices = checks.score_drift_notices(psi)
+        notices += checks.drift_notices(saved.reference, X[:, saved.model.columns], used)
     return scored, found, notices
 
 

@@ -205,35 +205,40 @@ def prepare(inputs: Inputs, stages: Stages, saved: SavedModel | None = None) -> 
             if mistakes:
                 raise ConfigurationError(_in_lines(mistakes, inputs.lines), instance.name)
             check_behaviour(instance, opened)
-            lines = lines_of(instance)
-            request = _request(inputs, opened, saved)
-            log = session.load(instance.data, inputs.folder, request, inputs.tables)
+            log = session.load(instance.data, inputs.folder, _request(inputs, opened, saved), inputs.tables)
         with stages("survey"):
-            program = compile_program(lines, instance.goal, request)
-            observation = observe(
-                log.facts.days,
-                log.facts.last_time_of_day,
-                inputs.as_of,
-                log.facts.set_aside.get("after_as_of", 0) > 0,
-            )
-            goal, options = instance.goal, instance.options
-            windows = Windows(
-                outcome_days=goal.within_days,
-                reach_days=goal.reach_days,
-                lead_days=goal.lead_days,
-                settle_days=options.settle,
-                eligibility_days=eligibility_days(lines),
-            )
-            if saved is None:
-                timeline = plan_timeline(windows, observation, options.lookback)
-                cutoffs = [*timeline.matured, timeline.now]
-            else:
-                timeline = Timeline(
-                    windows, observation, (), observation.now_day, "out-of-time", saved.plan.lookback_days
-                )
-                cutoffs = [timeline.now]
-            surveyed = survey(log, program, cutoffs)
-        yield Prepared(inputs, opened, log, program, timeline, surveyed)
+            surveyed = survey_log(inputs, opened, log, saved)
+        yield surveyed
+
+
+def survey_log(inputs: Inputs, opened: OpenedEvents, log: EventLog, saved: SavedModel | None = None) -> Prepared:
+    """Every line of the instance, evaluated at every cutoff that the log's days allow.
+
+    Args:
+        saved: score with this model: only the scoring cutoff is surveyed.
+
+    Raises:
+        NotEnoughHistoryError: the log covers too few days.
+    """
+    lines, goal, options = lines_of(inputs.instance), inputs.instance.goal, inputs.instance.options
+    program = compile_program(lines, goal, log.request)
+    cut_by_as_of = log.facts.set_aside.get("after_as_of", 0) > 0
+    observation = observe(log.facts.days, log.facts.last_time_of_day, inputs.as_of, cut_by_as_of)
+    windows = Windows(
+        outcome_days=goal.within_days,
+        reach_days=goal.reach_days,
+        lead_days=goal.lead_days,
+        settle_days=options.settle,
+        eligibility_days=eligibility_days(lines),
+    )
+    if saved is None:
+        timeline = plan_timeline(windows, observation, options.lookback)
+        cutoffs = [*timeline.matured, timeline.now]
+    else:
+        lookback = saved.plan.lookback_days
+        timeline = Timeline(windows, observation, (), observation.now_day, "out-of-time", lookback)
+        cutoffs = [timeline.now]
+    return Prepared(inputs, opened, log, program, timeline, survey(log, program, cutoffs))
 
 
 def _request(inputs: Inputs, opened: OpenedEvents, saved: SavedModel | None) -> EventRequest:

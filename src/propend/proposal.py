@@ -1,25 +1,73 @@
-"""A first instance for data never seen before: columns guessed and announced, a goal proposed."""
+"""A first instance for data never seen before: columns guessed, a goal and windows chosen, each with its reason.
+
+Windows are not guessed but tried: each candidate is surveyed as ``propend check`` would, and the first that
+has enough history and enough of both outcomes is proposed.
+"""
 
 from __future__ import annotations
 
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from propend.columns import ROLES, words
 from propend.engines import connect
-from propend.errors import OutputExistsError, WriteFailedError
-from propend.events import OpenedEvents
-from propend.goal import Did, Eligibility, Goal, Group, NamedEvent
-from propend.instance import Columns, Data, Instance, Options, Source
+from propend.errors import PropendError
+from propend.events import DAY_US, EventFacts, EventLog, EventRequest, OpenedEvents, Selector
+from propend.goal import ANYTHING, Did, Eligibility, Goal, Group, NamedEvent
+from propend.instance import Columns, Data, Instance, Source
+from propend.predicates import quote_name, quote_text
+from propend.preparation import Inputs, Prepared, survey_log
+from propend.record import REASONS
+from propend.timeline import day_date
+from propend.training import outcome_counts, sides
 
 GOAL_WORDS = (
     "purchase", "order", "buy", "bought", "transaction", "sale", "checkout", "payment", "subscribe",
     "subscription", "renew", "booking", "reservation", "stay", "donation", "signup", "commit",
 )  # fmt: skip
-"""Kinds of event a business usually wants more of, the likeliest first."""
-WINDOW_DAYS = 30
-LOOKBACK_DAYS = 90
-INSTANCE_FILE = "first.yaml"
-WORKSPACE_FILE = "propend.toml"
+"""How kinds of event begin that a business usually wants more of, the likeliest first."""
+UNWANTED = ("cancel", "fail", "return", "refund", "abandon", "view", "start", "begin", "error", "declin", "un", "page")
+"""How words begin that say that it did not happen, or not yet."""
+KIND_OF_COLUMNS = (
+    ("purchase", ("purchase", "order", "invoice", "basket", "transaction", "bought", "sale", "receipt", "payment")),
+    ("stay", ("checkin", "check_in", "stay", "booking", "booked", "reservation")),
+    ("donation", ("donat",)),
+    ("review", ("review",)),
+    ("visit", ("visit",)),
+)
+"""What rows are called that no column calls anything, by the names of the columns there are."""
+WINDOWS_DAYS = (7, 14, 30, 60, 90, 180)
+LOOKBACKS_DAYS = (30, 60, 90, 180, 365)
+USUAL_WINDOW_DAYS = 30
+MOST_SURVEYS = 12
+MOST_GOALS = 3
+"""Kinds of event tried as the goal."""
+COMFORTABLE_PROFILES = 100
+RATES = (0.02, 0.80)
+"""Between these shares of profiles that meet a goal, a window is a natural one."""
+MOST_KINDS_SHOWN = 20
+TAIL_DAYS = 14
+TAIL_EVENTS = 100
+TAIL_SHARE = 0.01
+"""At least so many last days on which so many events were due, and not this share of them came: an end of tracking."""
+
+Section = Literal["data", "events", "goal", "eligible"]
+
+
+@dataclass(frozen=True)
+class Note:
+    """What was seen or chosen, and why, in a sentence; and the section of the document that it explains."""
+
+    section: Section
+    text: str
 
 
 @dataclass(frozen=True)
@@ -29,98 +77,382 @@ class Proposal:
     Attributes:
         instance: to be read, corrected and run.
         opened: the kinds and columns that were recognised.
-        notes: sentences to be shown: what was guessed and why.
+        facts: how many events and profiles there are, and when.
+        notes: what was guessed and why, in the order of the document.
+        as_of: where the last events are mere stragglers: the day to stand at instead of the last one.
+        refusal: what a run would be refused for, if no windows were found that fit.
     """
 
     instance: Instance
     opened: OpenedEvents
-    notes: tuple[str, ...]
+    facts: EventFacts
+    notes: tuple[Note, ...]
+    as_of: date | None = None
+    refusal: PropendError | None = None
 
 
-def propose(data: str | Path, home: Path) -> Proposal:
-    """Look at a file, glob or folder and propose an instance for it.
+@dataclass(frozen=True)
+class Question:
+    """What could be asked: whether an event will happen, or will not, and why this one."""
+
+    event: str
+    churn: bool
+    usual_days: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A question with windows, and how it fared.
+
+    Attributes:
+        rank: the higher the better, first place first.
+        natural: whether the goal is met neither by hardly anyone nor by nearly everyone.
+        words: its last window in numbers; empty where history is too short for one.
+    """
+
+    instance: Instance
+    question: Question
+    rank: tuple[int, ...]
+    natural: bool = False
+    words: str = ""
+    refusal: PropendError | None = None
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing is left to wish for."""
+        return min(self.rank) > 0 and self.refusal is None
+
+
+def propose(data: Any, home: str | Path = ".") -> Proposal:
+    """Look at events and propose an instance for them.
 
     Args:
-        data: where the events are.
-        home: the folder the document will stand in; the path is written relative to it where possible.
+        data: a file, glob or folder, or a table (pandas, polars, Arrow).
+        home: the folder that the document's paths will be relative to.
 
     Raises:
         SourceNotFoundError, SourceUnreadableError, ColumnNotFoundError: as when reading.
+        NoInputDataError: no event is usable.
     """
-    path = Path(data).absolute()
-    source = Source(path=_relative(path, home.absolute()))
+    folder = Path(home).absolute()
+    is_path = isinstance(data, str | Path)
+    source = Data(events=(Source(path=relative_path(Path(data), folder)),)) if is_path else Data()
+    tables = None if is_path else {"events": data}
     with connect() as session:
-        opened = session.open(Data(events=(source,)), home.absolute())
-    facts = opened.sources[0]
-    roles = {role: column for role, column in facts.columns.items() if role in Columns.model_fields}
-    goal_kind = _goal_kind(opened)
-    events = {goal_kind: NamedEvent(kinds=(goal_kind,))}
-    instance = Instance(
-        name=f"{goal_kind.replace('_', ' ').capitalize()} within {WINDOW_DAYS} days",
-        type="conversion",
-        data=Data(events=(source,), columns=Columns(**roles)),
-        events=events,
-        goal=Goal(group=Group(combinator="any_of", items=(Did(did=goal_kind),)), within_days=WINDOW_DAYS),
-        eligible=Eligibility(group=Group(combinator="all_of", items=(Did(did="anything", within_days=LOOKBACK_DAYS),))),
-        options=Options(),
+        opened = session.open(source, folder, tables)
+        section, named = _described(source, opened)
+        matched = {n: e if section.kind is None else NamedEvent() for n, e in named.items()}
+        request = EventRequest(selectors=tuple(Selector(n, e) for n, e in matched.items()))
+        log: EventLog = session.load(source, folder, request, tables)
+        as_of = end_of_tracking(log.facts)
+        if as_of is not None:
+            log = session.load(source, folder, EventRequest(request.selectors, as_of=as_of), tables)
+        chosen = _choose(section, named, opened, log, as_of)
+    instance = chosen.instance.model_copy(update={"events": _mentioned(named, chosen.question)})
+    notes = (*_data_notes(opened, section, log.facts, as_of), *_kind_notes(opened, named), *_choice_notes(chosen))
+    return Proposal(instance, opened, log.facts, notes, as_of, chosen.refusal)
+
+
+def relative_path(path: Path, folder: Path) -> str:
+    """A path as a document in or beside a folder should name it: relative where both may move together."""
+    absolute = Path(os.path.normpath(path.absolute()))
+    if absolute.is_relative_to(folder.parent):
+        return Path(os.path.relpath(absolute, folder)).as_posix()
+    return str(absolute)
+
+
+# --- what the events are -----------------------------------------------------------------------------------
+
+
+def _described(source: Data, opened: OpenedEvents) -> tuple[Data, dict[str, NamedEvent]]:
+    """The data section with every column named, and the events worth a name."""
+    roles = opened.sources[0].columns
+    columns = Columns(**{role: roles[role] for role in ROLES if role in roles})
+    section = source.model_copy(update={"columns": columns})
+    if "event" in roles:
+        return section, {kind: NamedEvent(kinds=(kind,)) for kind in _likely_kinds(opened)}
+    counters = _counters(opened)
+    if counters:
+        return section, counters
+    kind = _kind_of_columns(opened)
+    return section.model_copy(update={"kind": kind}), {kind: NamedEvent(kinds=(kind,))}
+
+
+def _likely_kinds(opened: OpenedEvents) -> tuple[str, ...]:
+    """The kinds a business may want more of, the likeliest first; the only one if there is one."""
+    return tuple(opened.kinds) if len(opened.kinds) == 1 else wanted_kinds(tuple(opened.kinds))[:MOST_GOALS]
+
+
+def wanted_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
+    """Those of some kinds whose name has a word for what a business wants to happen, the likeliest first."""
+    parts = {kind: words(kind).split("_") for kind in kinds}
+    able = {kind: ps for kind, ps in parts.items() if not any(p.startswith(UNWANTED) for p in ps)}
+    return tuple(
+        dict.fromkeys(k for word in GOAL_WORDS for k, ps in able.items() if any(p.startswith(word) for p in ps))
     )
-    notes = [
-        f"{role}: column {column!r}" + (" (guessed)" if role in facts.guessed else "") for role, column in roles.items()
-    ]
-    total = sum(opened.kinds.values())
-    kinds = ", ".join(f"{k} ({n:,})" for k, n in list(opened.kinds.items())[:12])
-    notes.append(f"{len(opened.kinds)} kinds among {total:,} events: {kinds}")
-    notes.append(f"goal proposed: {goal_kind!r} within {WINDOW_DAYS} days; change it to what matters to you")
-    return Proposal(instance, opened, tuple(notes))
 
 
-def _relative(path: Path, home: Path) -> str:
-    try:
-        return str(path.relative_to(home))
-    except ValueError:
-        return str(path)
+def _counters(opened: OpenedEvents) -> dict[str, NamedEvent]:
+    """Named events of a log whose kinds are columns that count (``commerce.purchases.value``), as XDM has them."""
+    found: dict[str, NamedEvent] = {}
+    for facts in opened.field_facts:
+        parts = facts.field.name.split(".")
+        if facts.field.type == "number" and len(parts) >= 3 and parts[-1] == "value" and 0 < facts.filled < 1:
+            found[parts[-2]] = NamedEvent.model_validate({"where": {facts.field.name: {"gt": 0}}})
+    return dict(sorted(found.items(), key=lambda pair: wanted_kinds([pair[0]]) == ()))
 
 
-def _goal_kind(opened: OpenedEvents) -> str:
-    for word in GOAL_WORDS:
-        for kind in opened.kinds:
-            if word in kind.lower():
-                return kind
-    return next(iter(opened.kinds), "event")
+def _kind_of_columns(opened: OpenedEvents) -> str:
+    roles = opened.sources[0].columns
+    names = [words(n) for n in (roles["at"], roles.get("value", ""), *opened.fields)]
+    for kind, parts in KIND_OF_COLUMNS:
+        if any(part in name for name in names for part in parts):
+            return kind
+    return "event"
 
 
-def write_workspace(home: Path, proposal: Proposal | None) -> list[Path]:
-    """Make a workspace folder, with a first instance if one was proposed; gives the files written.
+def end_of_tracking(facts: EventFacts) -> date | None:
+    """The first of fourteen or more last days that hold next to none of the events that were due.
 
-    Raises:
-        OutputExistsError: the instance file is there already.
-        WriteFailedError: the folder cannot be written.
+    What was due is judged by the sixty days before. None if there are no such days.
     """
-    target = home / "instances" / INSTANCE_FILE
-    if target.exists():
-        raise OutputExistsError(
-            f"{target.name!r} is already in {target.parent.name!r}.",
-            "name another folder, or edit that file.",
-        )
-    written = []
+    first, last = int(facts.days[0]), int(facts.days[-1])
+    daily = np.zeros(last - first + 1)
+    daily[facts.days - first] = facts.events_per_day
+    summed = np.concatenate([[0.0], np.cumsum(daily)])
+    for start in range(60, len(daily) - TAIL_DAYS + 1):
+        due = (summed[start] - summed[start - 60]) / 60 * (len(daily) - start)
+        if due >= TAIL_EVENTS and summed[-1] - summed[start] < TAIL_SHARE * due:
+            return day_date(first + start)
+    return None
+
+
+def usual_gap_days(log: EventLog, event: str) -> float | None:
+    """The days within which three of four profiles usually do an event again; None if nobody did it on two days.
+
+    A profile's usual gap is the median between the days on which it did it.
+    """
+    names = [s.name for s in log.request.selectors]
+    bit = np.uint64(1 << names.index(event)) if event in names else None
+    medians: list[NDArray[np.float64]] = []
+    for part in log.partitions():
+        profile = np.repeat(np.arange(part.profiles), np.diff(part.offsets))
+        did = np.ones(len(part.at), dtype=bool) if bit is None else (part.bits & bit) != 0
+        medians.append(_median_gaps(profile[did], part.at[did] // DAY_US))
+    gaps = np.concatenate(medians)
+    return float(np.quantile(gaps, 0.75)) if len(gaps) else None
+
+
+def _median_gaps(profile: NDArray[np.int64], day: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The lower median gap between different days, of each profile that has two; both sorted."""
+    gap, same = np.diff(day), profile[1:] == profile[:-1]
+    of, gap = profile[1:][same & (gap > 0)], gap[same & (gap > 0)]
+    order = np.lexsort((gap, of))
+    _, start, count = np.unique(of[order], return_index=True, return_counts=True)
+    found: NDArray[np.float64] = gap[order][start + (count - 1) // 2].astype(np.float64)
+    return found
+
+
+# --- what to ask, and over which windows ----------------------------------------------------------------------
+
+
+def _choose(
+    section: Data, named: Mapping[str, NamedEvent], opened: OpenedEvents, log: EventLog, as_of: date | None
+) -> Candidate:
+    """The first question that can be answered well, over the most natural windows that allow it; else the best."""
+    tried: list[Candidate] = []
+    for question in _questions(named, opened, log):
+        tried.append(_best_windows(section, named, question, opened, log, as_of))
+        if tried[-1].natural and tried[-1].refusal is None:
+            return tried[-1]
+    return max(tried, key=lambda c: c.rank)
+
+
+def _questions(named: Mapping[str, NamedEvent], opened: OpenedEvents, log: EventLog) -> Iterator[Question]:
+    """What could be asked, the likeliest first; the last can always be."""
+    only = next(iter(named)) if len(opened.kinds) == 1 and not any(e.where for e in named.values()) else None
+    wanted = wanted_kinds(tuple(named))[:MOST_GOALS] if only is None else ()
+    for event in wanted:
+        sounds = f"{event!r} sounds most like what a business wants to happen"
+        yield Question(event, False, USUAL_WINDOW_DAYS, sounds)
+    gap = usual_gap_days(log, only or ANYTHING)
+    why = f"{only!r} is the only kind of event" if only else "no kind has a name that says what a business wants"
+    if wanted:
+        why = f"windows that suit {wanted[0]!r} were not found"
+    rhythm = f"; three of four profiles who came back usually did so within {gap:,.0f} days" if gap else ""
+    yield Question(only or ANYTHING, True, _nearest_window(gap), f"{why}, so silence is what can be predicted{rhythm}")
+
+
+def _nearest_window(days: float | None) -> int:
+    return USUAL_WINDOW_DAYS if not days else min(WINDOWS_DAYS, key=lambda w: abs(math.log(w / days)))
+
+
+def _best_windows(
+    section: Data,
+    named: Mapping[str, NamedEvent],
+    question: Question,
+    opened: OpenedEvents,
+    log: EventLog,
+    as_of: date | None,
+) -> Candidate:
+    """The best of the windows tried; those nearest to the usual ones are tried first."""
+    tried: list[Candidate] = []
+    for within, lookback in _windows(question):
+        instance = _instance(section, named, question, within, lookback)
+        tried.append(_try(Inputs(instance, {}, Path(), as_of=as_of), question, opened, log))
+        if tried[-1].good or sum(bool(c.words) for c in tried) >= MOST_SURVEYS:
+            break
+    return max(tried, key=lambda c: c.rank)
+
+
+def _windows(question: Question) -> Iterator[tuple[int, int]]:
+    """Outcome windows and look-backs, the most natural first."""
+    multiple = 2 if question.churn else 3
+    for within in sorted(WINDOWS_DAYS, key=lambda w: abs(math.log(w / question.usual_days))):
+        most = min((d for d in LOOKBACKS_DAYS if d >= multiple * within), default=LOOKBACKS_DAYS[-1])
+        yield from ((within, d) for d in reversed(LOOKBACKS_DAYS) if within <= d <= most or d == LOOKBACKS_DAYS[0])
+
+
+def _instance(
+    section: Data, named: Mapping[str, NamedEvent], question: Question, within: int, lookback: int
+) -> Instance:
+    shown = question.event if question.event == ANYTHING else _title(question.event)
+    name = f"No {shown} within {within} days" if question.churn else f"{shown} within {within} days"
+    if question.event == ANYTHING:
+        name = f"Silent for {within} days"
+    seen = Did(did=question.event if question.churn else ANYTHING, within_days=lookback)
+    combinator: Literal["none_of", "all_of"] = "none_of" if question.churn else "all_of"
+    return Instance(
+        name=name[:1].upper() + name[1:],
+        type="churn" if question.churn else "conversion",
+        data=section,
+        events=_mentioned(named, question),
+        goal=Goal(group=Group(combinator=combinator, items=(Did(did=question.event),)), within_days=within),
+        eligible=Eligibility(group=Group(combinator="all_of", items=(seen,))),
+    )
+
+
+def _title(event: str) -> str:
+    return event if " " in event else words(event).replace("_", " ")
+
+
+def _mentioned(named: Mapping[str, NamedEvent], question: Question) -> dict[str, NamedEvent]:
+    """The event of the goal; all that are columns of their own, for no kind stands for them."""
+    return {n: e for n, e in named.items() if n == question.event or e.where}
+
+
+def _try(inputs: Inputs, question: Question, opened: OpenedEvents, log: EventLog) -> Candidate:
+    """How a question over some windows fares: what ``propend check`` would refuse, and what one may wish for."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        settings = home / WORKSPACE_FILE
-        if not settings.exists():
-            settings.write_text("# A propend workspace: instances/*.yaml, runs under .propend/\n", encoding="utf-8")
-            written.append(settings)
-        if proposal is not None:
-            target.write_text(_document_text(proposal), encoding="utf-8")
-            written.append(target)
-    except OSError as error:
-        raise WriteFailedError(
-            f"The workspace {home.name!r} cannot be written: {error.strerror}.", "name another folder."
-        ) from None
-    return written
+        prepared = survey_log(inputs, opened, log)
+    except PropendError as refusal:
+        return Candidate(inputs.instance, question, (0, 0, 0, 0, 0), refusal=refusal)
+    timeline, counts = prepared.timeline, outcome_counts(prepared)
+    met, all_ = _last_window(prepared)
+    natural = RATES[0] <= met / max(all_, 1) <= RATES[1]
+    later = (timeline.proof_kind == "out-of-time") + (len(timeline.training) >= 3)
+    wishes = (int(later == 2), int(min(counts.met, counts.unmet) >= COMFORTABLE_PROFILES), int(natural), later)
+    shown = f"{met:,} of {all_:,} profiles met it in the last window known, from {day_date(timeline.proof)} on"
+    try:
+        sides(prepared)
+    except PropendError as refusal:
+        return Candidate(inputs.instance, question, (1, *wishes), natural, shown, refusal)
+    return Candidate(inputs.instance, question, (2, *wishes), natural, shown)
 
 
-def _document_text(proposal: Proposal) -> str:
-    comments = "\n".join(f"# {note}" for note in proposal.notes)
-    instance = proposal.instance
-    data = instance.data.model_copy(update={"folder": ".."})
-    return f"{comments}\n{instance.model_copy(update={'data': data}).to_yaml()}"
+def _last_window(prepared: Prepared) -> tuple[int, int]:
+    column = prepared.survey.cutoffs.index(prepared.timeline.proof)
+    labelled = prepared.survey.labelled[:, column]
+    return int((labelled & prepared.survey.met[:, column]).sum()), int(labelled.sum())
+
+
+# --- saying it -------------------------------------------------------------------------------------------------
+
+
+def _data_notes(opened: OpenedEvents, section: Data, facts: EventFacts, as_of: date | None) -> Iterator[Note]:
+    first, last = day_date(int(facts.days[0])), day_date(int(facts.days[-1]))
+    yield Note("data", f"{facts.used:,} events of {facts.profiles:,} profiles, {first} to {last}")
+    source = opened.sources[0]
+    for role in ROLES:
+        if role in source.columns:
+            why = source.reasons.get(role, "named by you")
+            yield Note("data", f"{role:<8} {source.columns[role]!r}: {why}")
+    if "event" not in source.columns and section.kind is not None:
+        yield Note("data", f"event    no column says what happened: every row is taken for one {section.kind!r}")
+    if "value" not in source.columns:
+        yield Note("data", "value    no column of amounts was recognised; name one if there is (value: ...)")
+    for name, n in facts.set_aside.items():
+        if n and name in REASONS:
+            yield Note("data", f"set aside: {n:,} row{'' if n == 1 else 's'} {REASONS[name]}")
+    if as_of is not None:
+        late = facts.set_aside.get("after_as_of", 0)
+        yield Note(
+            "data", f"from {as_of} on there are next to no events ({late:,}): stand at that day (--as-of {as_of})"
+        )
+    yield from _order_notes(opened, section)
+
+
+_PARTS_OF = ("order", "invoice", "basket", "receipt", "transaction", "purchase", "booking", "ticket")
+_NUMBERS = ("id", "no", "nr", "number", "key", "code")
+_READERS = {"parquet": "read_parquet", "csv": "read_csv", "json": "read_json"}
+
+
+def _order_notes(opened: OpenedEvents, section: Data) -> Iterator[Note]:
+    """Rows that look like lines of one order, and the query that makes one event of them."""
+    source, columns = opened.sources[0], section.columns
+    reader = next((r for f, r in _READERS.items() if source.format.startswith(f)), None)
+    for found in opened.field_facts:
+        parts = words(found.field.name).split("_")
+        few = 0 < found.distinct < 0.7 * found.rows * found.filled
+        if len(parts) != 2 or parts[0] not in _PARTS_OF or parts[1] not in _NUMBERS or not few or columns.event:
+            continue
+        order = found.field.name
+        yield Note(
+            "data", f"{found.distinct:,} different {order!r} in {found.rows:,} rows: rows seem to be lines of orders"
+        )
+        if reader is not None and section.events and isinstance(section.events[0].path, str):
+            yield Note("data", "to count orders in place of lines, read this query in place of the path:")
+            query = _orders_query(columns, quote_name(order), f"{reader}({quote_text(section.events[0].path)})")
+            yield from (Note("data", f"  {line}") for line in ("events:", "  query: |", *(f"    {q}" for q in query)))
+        return
+
+
+def _orders_query(columns: Columns, order: str, source: str) -> tuple[str, ...]:
+    profile, at = quote_name(columns.profile or ""), quote_name(columns.at or "")
+    value = f", sum({quote_name(columns.value)}) as {quote_name(columns.value)}" if columns.value else ""
+    return (
+        f"select {profile}, min({at}) as {at}{value}, count(*) as lines",
+        f"from {source}",
+        f"group by {profile}, {order}",
+    )
+
+
+def _kind_notes(opened: OpenedEvents, named: Mapping[str, NamedEvent]) -> Iterator[Note]:
+    total = sum(opened.kinds.values())
+    counted = {e.where[0].field: n for n, e in named.items() if e.where}
+    if counted:
+        yield Note("events", "kinds of event, each a column that counts:")
+        rows = {counted[f.field.name]: round(f.filled * total) for f in opened.field_facts if f.field.name in counted}
+    elif len(opened.kinds) == 1:
+        rows = {next(iter(named)): total}
+    else:
+        yield Note("events", f"kinds of event: {len(opened.kinds):,}")
+        rows = dict(opened.kinds)
+    width = max(map(len, list(rows)[:MOST_KINDS_SHOWN]))
+    for kind, n in list(rows.items())[:MOST_KINDS_SHOWN]:
+        yield Note("events", f"  {kind:<{width}} {n:>12,} {100 * n / total:6.1f} %")
+    if len(rows) > MOST_KINDS_SHOWN:
+        yield Note("events", f"  and {len(rows) - MOST_KINDS_SHOWN:,} more")
+
+
+def _choice_notes(chosen: Candidate) -> Iterator[Note]:
+    goal, eligible = chosen.instance.goal, chosen.instance.eligible
+    yield Note("goal", chosen.question.reason)
+    if chosen.words:
+        yield Note("goal", f"{goal.within_days} days: {chosen.words}")
+    if chosen.refusal is not None:
+        yield Note("goal", f"no windows tried pass every check; with these: {chosen.refusal.message}")
+    days = eligible.longest_lookback_days if eligible else 0
+    what = "whoever did it" if chosen.question.churn else "whoever did anything"
+    yield Note("eligible", f"{what} in the last {days} days; who has been away longer is not asked about")

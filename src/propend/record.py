@@ -5,13 +5,12 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from importlib import metadata
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from numpy.typing import NDArray
 
 from propend.events import EventFacts
 from propend.model.calibrate import LevelHistory
@@ -172,24 +171,32 @@ def _per_month(facts: EventFacts) -> list[dict[str, Any]]:
 
 
 def tracking_gaps(facts: EventFacts) -> list[dict[str, Any]]:
-    """Runs of days without any event where the same weekday usually has many."""
+    """Runs of days without any event on which there usually are many; days that are usually silent do not part them.
+
+    Returns:
+        ``from`` and ``to`` (the first day after) of each, and how many of its days usually have many events.
+    """
     first, last = int(facts.days[0]), int(facts.days[-1])
     counts = np.zeros(last - first + 1, dtype=np.int64)
     counts[facts.days - first] = facts.events_per_day
     weekday = (np.arange(first, last + 1) + 3) % 7
     usual = np.array([np.median(counts[weekday == d]) if (weekday == d).any() else 0 for d in range(7)])
-    silent = (counts == 0) & (usual[weekday] >= GAP_MIN_EVENTS)
-    gaps: list[dict[str, Any]] = []
-    for offset in np.flatnonzero(silent).tolist():
-        day = first + offset
-        if gaps and gaps[-1]["_end"] == day:
-            gaps[-1]["_end"] = day + 1
-        else:
-            gaps.append({"_start": day, "_end": day + 1})
-    return [
-        {"from": f"{day_date(g['_start'])}", "to": f"{day_date(g['_end'])}", "days": g["_end"] - g["_start"]}
-        for g in gaps
-    ]
+    missed = np.flatnonzero((counts == 0) & (usual[weekday] >= GAP_MIN_EVENTS))
+    if not len(missed):
+        return []
+    active = np.cumsum(counts > 0)  # two missed days belong together where no day between them has events
+    runs = np.split(missed, np.flatnonzero(np.diff(active[missed])) + 1)
+    return [{"from": f"{day_date(first + r[0])}", "to": f"{day_date(first + r[-1] + 1)}", "days": len(r)} for r in runs]
+
+
+def gaps_text(gaps: Sequence[dict[str, Any]], most: int = 3) -> str:
+    """The longest gaps by their first and last days, and how many more there are."""
+    shown = []
+    for gap in sorted(gaps, key=lambda g: -g["days"])[:most]:
+        last = date.fromisoformat(gap["to"]) - timedelta(days=1)
+        shown.append(gap["from"] if gap["days"] == 1 else f"{gap['from']} to {last}")
+    more = len(gaps) - most
+    return "; ".join(shown) + (f"; and {more} more" if more > 0 else "")
 
 
 def data_notices(prepared: Prepared) -> list[Notice]:
@@ -204,9 +211,11 @@ def data_notices(prepared: Prepared) -> list[Notice]:
     gaps = tracking_gaps(facts)
     if gaps:
         days = sum(g["days"] for g in gaps)
-        shown = "; ".join(f"{g['from']} to {g['to']}" for g in gaps[:3])
-        message = f"{days} days have no events at all where there usually are many: {shown}."
-        hint = "if tracking failed then, past behaviour looks rarer than it was."
+        have = "day has" if days == 1 else "days have"
+        message = f"{days} {have} no events at all where there usually are many: {gaps_text(gaps)}."
+        hint = (
+            "if tracking failed then, past behaviour looks rarer than it was; days on which you were closed do no harm."
+        )
         notices.append(Notice("PROPEND-303", "TRACKING_GAP", message, hint))
     if facts.attributes_without_time:
         names = ", ".join(facts.attributes_without_time)

@@ -9,6 +9,8 @@ from typing import Any
 from propend.errors import PropendError
 from propend.instance import Instance
 from propend.pipeline import Run
+from propend.proposal import Proposal
+from propend.sentence import write_sentence
 from propend.store.runs import list_runs
 
 METRIC_WORDS = (
@@ -239,6 +241,28 @@ def list_text(found: dict[str, Any]) -> str:
         rows5 += [(r["folder"], r["status"], f"{r['population']:,}", r["name"]) for r in found["runs"]]
         lines += ["", columns_text(rows5, 0)]
     return "\n".join(lines).strip("\n")
+
+
+# --- init ----------------------------------------------------------------------------------------------
+
+
+def proposal_text(proposal: Proposal) -> str:
+    """What a look at the data found, under the sections of the document."""
+    lines = [proposal.instance.name, write_sentence(proposal.instance.goal, proposal.instance.eligible)]
+    section = ""
+    for note in proposal.notes:
+        lines += [] if note.section == section else ["", f"  {note.section}"]
+        section = note.section
+        lines.append(f"    {note.text}")
+    return "\n".join([*lines, ""])
+
+
+def after_init(folder: Path, proposal: Proposal | None, written: Sequence[Path]) -> str:
+    """The next command."""
+    if proposal is None:
+        return f"next: propend init {folder} --data PATH     your events: a file, glob or folder"
+    as_of = f" --as-of {proposal.as_of}" if proposal.as_of else ""
+    return f"next: propend check {written[-1]}{as_of}"
 
 
 # --- demo ----------------------------------------------------------------------------------------------

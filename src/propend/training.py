@@ -144,8 +144,12 @@ def _value_name(opened: OpenedEvents) -> str:
     return names.pop().replace("_", " ") if len(names) == 1 else "value"
 
 
-def gather(prepared: Prepared, plan: Plan) -> Learning:
-    """Labelled snapshots and their features; very large data are sampled by profile."""
+def sides(prepared: Prepared) -> tuple[Rows, Rows]:
+    """Labelled snapshots of the training cutoffs and of the proof; very large data are sampled by profile.
+
+    Raises:
+        PropendError: codes 400, 401, 409, 410, 413: one side has too few of either outcome.
+    """
     timeline, given = prepared.timeline, prepared.survey
     train_rows = _at_most(prepared, timeline.training, MAX_TRAINING_ROWS)
     proof_rows = _at_most(prepared, (timeline.proof,), MAX_PROOF_ROWS)
@@ -155,6 +159,13 @@ def gather(prepared: Prepared, plan: Plan) -> Learning:
     minimum = prepared.instance.options.minimum
     _gate_side(train_rows, minimum, "in the periods learnt from")
     _gate_side(proof_rows, min(minimum, LEAST_PROOF_OUTCOMES), "in the test period")
+    return train_rows, proof_rows
+
+
+def gather(prepared: Prepared, plan: Plan) -> Learning:
+    """The two sides with their features."""
+    given = prepared.survey
+    train_rows, proof_rows = sides(prepared)
 
     def described(rows: Rows) -> TrainingSet:
         X = feature_matrix(prepared.log, plan, rows)

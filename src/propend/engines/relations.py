@@ -213,8 +213,9 @@ def described(db: Database, name: str, place: str, shape: str) -> Relation:
     rows = int(db.rows(f"SELECT count(*) FROM {table}")[0][0])
     leaves = [leaf for column, native in top for leaf in _leaves(column, quote_name(column), native, 0)]
     held = _held_by_texts(db, table, rows, [leaf for leaf in leaves if leaf[2] == "VARCHAR"]) if "csv" in shape else {}
+    decoded = _decoded(db, table, [leaf for leaf in leaves if leaf[2] == "BLOB"])
     columns: dict[str, RawColumn] = {}
-    for column, sql, native in leaves:
+    for column, sql, native in (decoded.get(leaf[0], leaf) for leaf in leaves):
         kind, empty = held.get(column, (field_type(native), native == NO_TYPE))
         if kind and column not in columns:
             columns[column] = RawColumn(column, sql, native, kind, empty)
@@ -278,6 +279,19 @@ def field_type(native: str) -> FieldType | None:
         return "boolean"
     known = native.startswith(("VARCHAR", "ENUM", "UUID", "JSON", "BLOB", "TIME")) or native == NO_TYPE
     return "text" if known else None
+
+
+def _decoded(db: Database, table: str, columns: list[tuple[str, str, str]]) -> dict[str, tuple[str, str, str]]:
+    """Columns of bytes that are all UTF-8: texts of writers that do not mark them as such."""
+    if not columns:
+        return {}
+    asked = ", ".join(f"bool_and({sql} IS NULL OR try(decode({sql})) IS NOT NULL)" for _, sql, _ in columns)
+    texts = db.rows(f"SELECT {asked} FROM {table}")[0]
+    return {
+        name: (name, f"decode({sql})", "VARCHAR")
+        for (name, sql, _), are_texts in zip(columns, texts, strict=True)
+        if are_texts
+    }
 
 
 def _held_by_texts(

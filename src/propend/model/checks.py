@@ -28,7 +28,8 @@ AMBER_OUTCOMES = 100
 LEAK_SUSPECT_AUC = 0.95
 LEAK_CERTAIN_AUC = 0.99
 DRIFT_WARN_PSI = 0.25
-SCORE_DRIFT_REFUSE_PSI = 2.0
+SCORE_DRIFT_WARN_PSI = 0.5
+SCORE_DRIFT_REFUSE_PSI = 4.0
 PSI_BINS = 10
 SAMPLE_ROWS = 20_000
 
@@ -274,6 +275,15 @@ def drift_notices(reference: Reference, X: Matrix, features: Sequence[Feature]) 
     message = f"{len(moved)} of {len(features)} inputs are distributed otherwise than in the test period: {named}."
     hint = "season or growth explains much of this; if not, look for missing or late data."
     return [Notice("PROPEND-307", "INPUT_DRIFT", message, hint)]
+
+
+def score_drift_notices(psi: float) -> list[Notice]:
+    """A notice where scores are distributed clearly otherwise than in the test period."""
+    if psi <= SCORE_DRIFT_WARN_PSI:
+        return []
+    message = f"scores are distributed otherwise than in the test period (population stability index {psi:.2f})."
+    hint = "figures of the test speak of another population; a season, growth or an ageing one explains much."
+    return [Notice("PROPEND-309", "SCORE_DRIFT", message, hint)]
 
 
 def gate_scores(reference: Reference, probability: NDArray[np.float64]) -> float:

@@ -229,12 +229,21 @@ def plural(noun: str) -> str:
 # --- the factors ----------------------------------------------------------------------------------------
 
 
+def _of_value(c: Channel) -> Factor:
+    """How often and how lately one value of a text field was met is one thing: ``Category bags``."""
+    return Factor(c.key, f"{_capital(c.name)} {c.value}")
+
+
 def _lately(c: Channel) -> Factor:
+    if c.source == "value":
+        return _of_value(c)
     key, _, many = c.voice
     return Factor(f"{key}__lately", f"{_capital(many)} lately")
 
 
 def _since(c: Channel) -> Factor:
+    if c.source == "value":
+        return _of_value(c)
     key, one, _ = c.voice
     return Factor(f"{key}__since_last", f"Time since last {one}")
 
@@ -255,7 +264,8 @@ def _tenure(c: Channel) -> Factor:
 
 
 def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    words = text.replace("_", " ")
+    return words[:1].upper() + words[1:]
 
 
 def _days(n: int) -> str:
