@@ -14,9 +14,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from oracle_events import load, look, simple_rows
+from oracle_events import load, simple_rows
 from propend.connectors.frames import as_arrow
-from propend.errors import SourceUnreadableError
+from propend.errors import NoInputDataError, SourceUnreadableError
 
 NOON = datetime(2024, 1, 1, 12)
 COLUMNS: dict[str, Any] = {
@@ -125,9 +125,12 @@ def test_what_is_no_table_is_refused(name: str) -> None:
     assert caught.value.hint
 
 
-def test_a_column_without_any_value_has_no_type_and_is_there(tmp_path: Any) -> None:
-    opened = look({}, tmp_path, {"events": ARROW.append_column("note", pa.nulls(3))})
-    assert opened.fields["note"].type == "text"
+def test_a_column_without_any_value_is_there_all_the_same(tmp_path: Any) -> None:
+    table = ARROW.append_column("note", pa.nulls(3))
+    log = load({"columns": {"profile": "customer_id", "value": "note"}}, tmp_path, {"events": table})
+    assert [row[3] for row in simple_rows(log)] == [None, None, None]
+    with pytest.raises(NoInputDataError, match="3 no profile"):
+        load({"columns": {"profile": "note"}}, tmp_path, {"events": table})
 
 
 def test_tables_stand_in_for_paths_of_their_name(tmp_path: Any) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from propend import record
 from propend.errors import PropendError
 from propend.events import DAY_US, Partition
+from propend.goal import ANYTHING
 from propend.model import checks
 from propend.preparation import Prepared, Stages
 from propend.timeline import day_date
@@ -117,34 +118,30 @@ def examples(prepared: Prepared) -> list[dict[str, Any]]:
 
 def _evidence(prepared: Prepared, part: Partition, profile: int, cutoff: int) -> str:
     """The goal's events inside the outcome window, or the last one before it, in words."""
-    goal, names = prepared.instance.goal, [s.name for s in prepared.log.request.selectors]
-    bits = [names.index(n) for n in goal.group.events if n in names]
-    rows = slice(int(part.offsets[profile]), int(part.offsets[profile + 1]))
-    at, mask, value = part.at[rows], part.bits[rows], part.value[rows]
-    wanted = np.uint64(sum(1 << b for b in bits)) if bits else ~np.uint64(0)
-    of_goal = (mask & wanted) != np.uint64(0)
+    goal = prepared.instance.goal
+    told = _goal_events(prepared, part, slice(int(part.offsets[profile]), int(part.offsets[profile + 1])))
     start, end = (cutoff + goal.lead_days) * DAY_US, (cutoff + goal.reach_days) * DAY_US
-    inside = np.flatnonzero(of_goal & (at >= start) & (at < end))
-    if len(inside):
-        shown = "; ".join(_event_text(at, mask, value, int(i), bits, names) for i in inside[:3])
+    inside = [text for at, text in told if start <= at < end]
+    if inside:
         more = f" and {len(inside) - 3} more" if len(inside) > 3 else ""
-        return f"{shown}{more}"
-    before = np.flatnonzero(of_goal & (at < cutoff * DAY_US))
+        return f"{'; '.join(inside[:3])}{more}"
+    before = [text for at, text in told if at < cutoff * DAY_US]
     period = f"from {day_date(cutoff + goal.lead_days)} to {day_date(cutoff + goal.reach_days - 1)}"
     none = f"none of {', '.join(goal.group.events)} {period}"
-    if len(before) == 0:
-        return f"{none}, nor before"
-    return f"{none}; the last before was {_event_text(at, mask, value, int(before[-1]), bits, names)}"
+    return f"{none}; the last before was {before[-1]}" if before else f"{none}, nor before"
 
 
-def _event_text(
-    at: NDArray[np.int64],
-    mask: NDArray[np.uint64],
-    value: NDArray[np.float64],
-    i: int,
-    bits: list[int],
-    names: list[str],
-) -> str:
-    name = next((names[b] for b in bits if int(mask[i]) >> b & 1), "event")
-    amount = "" if np.isnan(value[i]) else f" ({value[i]:,.2f})"
-    return f"{name} on {day_date(int(at[i] // DAY_US))}{amount}"
+def _goal_events(prepared: Prepared, part: Partition, rows: slice) -> list[tuple[int, str]]:
+    """Time and words of each event of one profile that the goal speaks of, in order."""
+    names, kinds = prepared.instance.goal.group.events, prepared.log.kinds
+    bits = {s.name: b for b, s in enumerate(prepared.log.request.selectors) if s.name in names}
+    told = []
+    for at, mask, kind, value in zip(
+        part.at[rows].tolist(), part.bits[rows].tolist(), part.kind[rows].tolist(), part.value[rows].tolist(),
+        strict=True,
+    ):  # fmt: skip
+        name = next((n for n, b in bits.items() if mask >> b & 1), kinds[kind] if ANYTHING in names else "")
+        if name:
+            amount = "" if math.isnan(value) else f" ({value:,.2f})"
+            told.append((at, f"{name} on {day_date(at // DAY_US)}{amount}"))
+    return told

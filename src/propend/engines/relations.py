@@ -197,7 +197,8 @@ def _scan(group: FileGroup, of_csv: Mapping[str, str]) -> str:
     else:
         options["union_by_name"] = "true"
     if group.format != "parquet":
-        options["compression"] = quote_text(group.compression)
+        plain = group.compression == "none"  # the reader of JSON knew it by another name in earlier versions
+        options["compression"] = quote_text("uncompressed" if plain else group.compression)
     files = _list(str(p) for p in group.paths)
     return f"read_{group.format}({files}, {', '.join(f'{k} = {v}' for k, v in options.items())})"
 
