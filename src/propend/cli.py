@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-import yaml
 from rich.console import Console
 
 from propend.errors import PropendError, UnexpectedError
@@ -25,8 +24,8 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+out = Console(soft_wrap=True, highlight=False, emoji=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
 InstanceArgument = Annotated[Path, typer.Argument(help="The instance document (YAML or JSON).")]
 DataOption = Annotated[str | None, typer.Option("--data", help="A folder or file in place of the instance's own.")]
@@ -96,19 +95,18 @@ def demo(
     from propend import pipeline, screen  # noqa: PLC0415
     from propend.demo import instance_texts, orders_path  # noqa: PLC0415
 
-    texts = instance_texts()
-    names = list(texts)[:1] if quick else list(texts)
+    names = list(instance_texts())[: 1 if quick else None]
     _say("Real data: orders of a British gift shop, 2009 to 2011 (UCI Online Retail II, CC BY 4.0).")
     for position, name in enumerate(names, 1):
         _say(screen.demo_head(name, position, len(names)))
-        document = yaml.safe_load(texts[name])
+        document = orders_path().with_name(f"{name}.yaml")
         try:
             with _progress(False) as progress:
-                finished = pipeline.run(document, data=orders_path(), out=folder / Path(name).stem, progress=progress)
+                finished = pipeline.run(document, out=folder / name, progress=progress)
         except PropendError as error:
             _fail(error, False)
         _say(screen.run_text(finished))
-    _say(f"\n{screen.NEXT_STEPS}")
+    _say(screen.demo_end(finished))
 
 
 @app.command()
@@ -266,16 +264,17 @@ def explain(
 ) -> None:
     """One profile's probability, score and the factors behind them."""
     from propend import pipeline  # noqa: PLC0415
-    from propend.screen import profile_text  # noqa: PLC0415
+    from propend.screen import profile_text, zone_of  # noqa: PLC0415
 
     try:
-        found = pipeline.Run.load(folder).explain(profile_id)
+        finished = pipeline.Run.load(folder)
+        found = finished.explain(profile_id)
     except PropendError as error:
         _fail(error, as_json)
     if as_json:
         out.print_json(json.dumps(found, default=str))
     else:
-        _say(profile_text(found))
+        _say(profile_text(found, zone_of(finished.record)))
 
 
 @app.command(name="list")

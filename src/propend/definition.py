@@ -69,6 +69,7 @@ def define(prepared: Prepared, stages: Stages) -> Check:
             "funnel": record.funnel(prepared, timeline.matured),
             "outcomes": asdict(counts) | {"minimum": instance.options.minimum, "window": window},
             "timeline": document,
+            "time_zone": instance.options.time_zone,
             "population_now": population,
             "examples": examples(prepared),
             "data": record.data_document(prepared.log.facts, timeline, instance.options.zone),

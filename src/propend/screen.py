@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from propend.errors import PropendError
 from propend.instance import Instance
@@ -14,13 +16,19 @@ from propend.sentence import write_sentence
 from propend.store.runs import list_runs
 
 METRIC_WORDS = (
-    ("auc", "AUC", 3),
-    ("average_precision", "average precision", 3),
-    ("log_loss", "log loss", 4),
-    ("calibration_error", "calibration error", 4),
-    ("top_decile_lift", "lift of the top tenth", 2),
+    ("auc", "AUC (0.5 is chance, 1 is perfect)", 3),
+    ("average_precision", "average precision (more is better)", 3),
+    ("log_loss", "log loss (less is better)", 4),
+    ("calibration_error", "calibration error (less is better)", 4),
+    ("top_decile_lift", "top tenth, times the average rate", 2),
 )
 BASELINE_WORDS = {"recency": "recency", "frequency": "frequency", "rfm_logistic": "RFM logistic"}
+DIRECTION_WORDS = {"more raises": "more raises it", "more lowers": "more lowers it", "mixed": "no one direction"}
+FACTORS_SHOWN = 6
+REASONS_SHOWN = 2
+"""In each direction."""
+SLOW_SECONDS = 1.0
+"""Stages that took longer are named."""
 
 
 def columns_text(rows: Sequence[Sequence[str]], indent: int = 2) -> str:
@@ -31,6 +39,24 @@ def columns_text(rows: Sequence[Sequence[str]], indent: int = 2) -> str:
         cells = [row[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
         lines.append((" " * indent + "   ".join(cells)).rstrip())
     return "\n".join(lines)
+
+
+def left_text(rows: Sequence[Sequence[str]], indent: int = 2) -> str:
+    """Rows as aligned columns, all left."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    cells = ["   ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join((" " * indent + line).rstrip() for line in cells)
+
+
+def local_day(instant: str | datetime, zone: str) -> str:
+    """The date that an instant has on the instance's clock: a cutoff is a midnight there."""
+    moment = datetime.fromisoformat(instant) if isinstance(instant, str) else instant
+    return f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d}"
+
+
+def zone_of(record: dict[str, Any]) -> str:
+    """The time zone of a run's instance."""
+    return str(record["instance"].get("options", {}).get("time_zone", "UTC"))
 
 
 def _percent(share: float | None, digits: int = 1) -> str:
@@ -47,7 +73,8 @@ def notices_text(notices: Sequence[dict[str, str]]) -> list[str]:
     """Warnings, one paragraph each."""
     lines = []
     for n in notices:
-        lines.append(f"  ! {n['code']} {n['symbol']}: {n['message']}" + (f" {n['hint']}" if n["hint"] else ""))
+        lines.append(f"  ! {n['code']} {n['symbol']}: {n['message']}")
+        lines += [f"    Hint: {n['hint']}"] if n["hint"] else []
     return lines
 
 
@@ -56,13 +83,13 @@ def notices_text(notices: Sequence[dict[str, str]]) -> list[str]:
 
 def check_text(found: dict[str, Any]) -> str:
     """The definition-time page as text."""
-    outcomes, timeline = found["outcomes"], found["timeline"]
+    outcomes, timeline, zone = found["outcomes"], found["timeline"], found["time_zone"]
     funnel = [("who is left", "profiles", "snapshots")]
     funnel += [(_line_words(line), f"{line['profiles']:,}", f"{line['snapshots']:,}") for line in found["funnel"]]
     cutoffs = [("cutoff", "snapshots", "met the goal", "rate")]
     for c in timeline["cutoffs"]:
         if c["role"] != "scoring":
-            name = c["cutoff_at"][:10] + (" (proof)" if c["role"] == "proof" else "")
+            name = local_day(c["cutoff_at"], zone) + (" (proof)" if c["role"] == "proof" else "")
             cutoffs.append((name, f"{c['snapshots']:,}", f"{c['positives']:,}", _percent(c["base_rate"])))
     lines = [found["name"], found["sentence"], "", columns_text(funnel), "", columns_text(cutoffs), ""]
     lines += [
@@ -72,7 +99,7 @@ def check_text(found: dict[str, Any]) -> str:
         f"{found['population_now']:,} profiles would be scored now. "
         f"A run takes about {found['expected_seconds']:.0f} s.",
     ]
-    lines += [f"  not used: {d['cutoff_at'][:10]}, {d['reason']}" for d in timeline["dropped"]]
+    lines += [f"  not used: {local_day(d['cutoff_at'], zone)}, {d['reason']}" for d in timeline["dropped"]]
     lines += _guesses(found["data"])
     for met in (True, False):
         lines += ["", "  examples that met the goal" if met else "  examples that did not"]
@@ -122,40 +149,66 @@ def quality_text(evaluation: dict[str, Any]) -> str:
 def run_text(finished: Run) -> str:
     """What a run found, in a screen's length."""
     record, evaluation, found = finished.record, finished.evaluation, finished.insights
-    proof = (
-        f"tested on a later period, {evaluation['cutoff_at'][:10]} to {evaluation['outcome_ends_at'][:10]}"
-        if evaluation["proof"] == "out-of-time"
-        else "tested on profiles held out of the same period (history is too short for a later one)"
-    )
-    buckets = ", ".join(f"{b['n']:,} {b['bucket']}" for b in found["buckets"])
     lines = [
-        f"{record['name']}",
+        record["name"],
         record["sentence"],
         "",
-        f"  scored {found['population']:,} profiles as of {record['scored_at'][:10]}: {buckets}; "
-        f"expected rate {_percent(found['mean_probability'])}",
-        f"  {proof}: {evaluation['n']:,} profiles, {_percent(evaluation['base_rate'])} met the goal",
+        *_population_text(finished),
+        "",
+        f"  {_proof_text(evaluation, zone_of(record))}",
         "",
         quality_text(evaluation),
         "",
         f"  {evaluation['verdict']['sentence']}",
         "",
-        "  what moves the score most",
-    ]
-    for f in found["factors"][:6]:
-        lines.append(f"    {_percent(f['share'], 0):>5}  {f['label']} ({f['direction']}; usual: {f['typical']})")
-    lines += ["", *(example_text(e) for e in three_examples(found["examples"]))]
-    warnings = notices_text(record["warnings"])
-    if warnings:
-        lines += ["", *warnings]
-    stages = ", ".join(f"{s['name']} {s['seconds']:.1f}" for s in record["stages"])
-    lines += [
+        "  what the score goes by",
+        factors_text(found["factors"][:FACTORS_SHOWN]),
         "",
-        f"  {record['seconds']:.1f} s ({stages}); peak memory {record['peak_memory_bytes'] / 1e6:,.0f} MB",
+        "  three profiles, and what raises (+) or lowers (-) their scores",
+        *(example_text(e) for e in three_examples(found["examples"])),
+    ]
+    warnings = notices_text(record["warnings"])
+    lines += ["", *warnings] if warnings else []
+    return "\n".join([*lines, "", *_work_text(finished)])
+
+
+def _population_text(finished: Run) -> list[str]:
+    found, day = finished.insights, local_day(finished.record["scored_at"], zone_of(finished.record))
+    buckets = ", ".join(f"{b['n']:,} {b['bucket']}" for b in found["buckets"])
+    return [
+        f"  {found['population']:,} profiles are eligible as of {day}; "
+        f"{_percent(found['mean_probability'])} of them are expected to meet the goal",
+        f"  buckets: {buckets}",
+    ]
+
+
+def _proof_text(evaluation: dict[str, Any], zone: str) -> str:
+    """When and on whom the model was tested, and the base rate."""
+    met = f"of {evaluation['n']:,} profiles, {_percent(evaluation['base_rate'])} met the goal"
+    if evaluation["proof"] == "out-of-time":
+        first, end = local_day(evaluation["cutoff_at"], zone), local_day(evaluation["outcome_ends_at"], zone)
+        return f"tested on a later period that nothing was learnt from, {first} to {end}: {met}"
+    return f"tested on profiles held out of the same period, for history is too short for a later one: {met}"
+
+
+def factors_text(factors: Sequence[dict[str, Any]]) -> str:
+    """The strongest factors: share of all impact, name, direction, typical value."""
+    rows = [
+        (f"{_percent(f['share'], 0):>5}", f["label"], DIRECTION_WORDS[f["direction"]], f"typical: {f['typical']}")
+        for f in factors
+    ]
+    return left_text(rows, 4)
+
+
+def _work_text(finished: Run) -> list[str]:
+    record = finished.record
+    slow = ", ".join(f"{s['name']} {s['seconds']:.1f}" for s in record["stages"] if s["seconds"] >= SLOW_SECONDS)
+    return [
+        f"  took {record['seconds']:.1f} s{f' ({slow})' if slow else ''}; "
+        f"peak memory {record['peak_memory_bytes'] / 1e6:,.0f} MB",
         f"  report: {finished.folder / 'report.html'}",
         f"  scores: {finished.folder / 'scores.parquet'}",
     ]
-    return "\n".join(lines)
 
 
 def three_examples(examples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -167,33 +220,31 @@ def three_examples(examples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def example_text(example: dict[str, Any]) -> str:
-    """One profile with its strongest reasons, in two or three lines."""
+    """One profile with its strongest reasons, one a line."""
     head = (
-        f"  profile {example['profile_id']}: {_percent(example['probability'])} "
-        f"({example['times_average']:.1f} times the average), score {example['score']:.0f}, {example['bucket']}"
+        f"    {example['profile_id']}: {_percent(example['probability'])}, {example['times_average']:.1f} times the "
+        f"average; score {example['score']:.0f} ({example['bucket']})"
     )
-    up = [f for f in example["factors"] if f["impact"] > 0][:2]
-    down = [f for f in example["factors"] if f["impact"] < 0][:2]
-    parts = [("raises", up), ("lowers", down)]
-    reasons = [f"    {verb}: " + "; ".join(_reason(f) for f in group) for verb, group in parts if group]
-    return "\n".join([head, *reasons])
+    up = [f for f in example["factors"] if f["impact"] > 0][:REASONS_SHOWN]
+    down = [f for f in example["factors"] if f["impact"] < 0][:REASONS_SHOWN]
+    reasons = [("+", f) for f in up] + [("-", f) for f in down]
+    return "\n".join(
+        [head, *(f"      {sign} {f['label']}: {f['value']} (typical: {f['typical']})" for sign, f in reasons)]
+    )
 
 
-def _reason(factor: dict[str, Any]) -> str:
-    return f"{factor['label']}: {factor['value']} (usual: {factor['typical']})"
-
-
-def profile_text(found: dict[str, Any]) -> str:
-    """All named factors of one profile."""
+def profile_text(found: dict[str, Any], zone: str) -> str:
+    """All named factors of one profile; the zone is that of the run's instance."""
     lines = [
-        f"profile {found['profile_id']} in {found['instance']}, as of {found['scored_at']:%Y-%m-%d}",
+        f"profile {found['profile_id']} in {found['instance']}, as of {local_day(found['scored_at'], zone)}",
         f"  probability {_percent(found['probability'])}, {found['times_average']:.1f} times the average; "
         f"score {found['score']:.0f} ({found['bucket']}), percentile {found['percentile']}",
+        "",
     ]
-    rows = [("factor", "value", "usual", "impact", "importance")]
+    rows = [("factor", "value", "typical", "impact", "importance")]
     for f in found["factors"]:
         rows.append((f["label"], f["value"], f["typical"], f"{f['impact']:+.2f}", f["importance"]))
-    lines += ["", columns_text(rows)] if len(rows) > 1 else ["", "  no factor stands out"]
+    lines.append(left_text(rows) if len(rows) > 1 else "  no factor stands out")
     lines += ["", "  impacts are in log-odds; they say what the model goes by, not what causes what."]
     return "\n".join(lines)
 
@@ -267,13 +318,19 @@ def after_init(folder: Path, proposal: Proposal | None, written: Sequence[Path])
 
 # --- demo ----------------------------------------------------------------------------------------------
 
-NEXT_STEPS = """\
-Now with your own data:
-  propend init my-workspace --data my-events.csv     columns and a first instance are proposed
-  propend check my-workspace/instances/first.yaml    what it means on your data, in seconds
-  propend run my-workspace/instances/first.yaml      scores, reasons and a report for every profile"""
-
 
 def demo_head(name: str, position: int, of: int) -> str:
     """The line above one of the demo's runs."""
     return f"\n=== {position} of {of}: {name} " + "=" * max(3, 60 - len(name))
+
+
+def demo_end(finished: Run) -> str:
+    """What to do next: with the last of the demo's runs, and with data of one's own."""
+    someone = finished.insights["examples"][0]["profile_id"]
+    return f"""
+Look closer:
+  propend explain {someone} --run {finished.folder}
+Now with your own data:
+  propend init my-shop --data my-events.csv          columns, a goal and windows are proposed
+  propend check my-shop/instances/first.yaml         what it means on your data, in seconds
+  propend run my-shop/instances/first.yaml           scores, reasons and a report for every profile"""

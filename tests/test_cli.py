@@ -1,0 +1,388 @@
+"""The command line as a script sees it: what each command prints, writes and exits with."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from propend import cli
+from propend.version import __version__
+from shops import SHOP, before, last_day, no_signal, shop
+
+COMMANDS = ["demo", "init", "check", "run", "train", "score", "report", "explain", "list"]
+RUN_FILES = ["evaluation.json", "insights.json", "model", "report.html", "run.json", "scores.parquet"]
+METRICS = {"auc", "average_precision", "log_loss", "brier", "calibration_error", "top_decile_lift"}
+FACTOR = pa.struct(
+    [
+        ("code", pa.string()),
+        ("label", pa.string()),
+        ("value", pa.string()),
+        ("typical", pa.string()),
+        ("impact", pa.float32()),
+        ("importance", pa.string()),
+    ]
+)
+SCORES = [
+    ("profile_id", pa.string()),
+    ("score", pa.float32()),
+    ("probability", pa.float64()),
+    ("percentile", pa.int16()),
+    ("bucket", pa.string()),
+    ("times_average", pa.float32()),
+    ("propensity_type", pa.string()),
+    ("scored_at", pa.timestamp("us", tz="UTC")),
+    ("expires_at", pa.timestamp("us", tz="UTC")),
+    ("factors", pa.list_(FACTOR)),
+    ("run_id", pa.string()),
+    ("instance", pa.string()),
+]
+
+
+@dataclass(frozen=True)
+class Called:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def propend(*arguments: str | Path) -> Called:
+    """The command line in this process, with streams that are no terminals."""
+    out, err = io.StringIO(), io.StringIO()
+    argv = ["propend", *map(str, arguments)]
+    with patch.object(sys, "argv", argv), redirect_stdout(out), redirect_stderr(err):
+        try:
+            cli.main()
+        except SystemExit as left:
+            return Called(int(left.code or 0), out.getvalue(), err.getvalue())
+    return Called(0, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop's events as CSV and Parquet, and instances that read them."""
+    folder = tmp_path_factory.mktemp("shop")
+    pyarrow.csv.write_csv(shop(), folder / "events.csv")
+    pq.write_table(shop(), folder / "events.parquet")
+    pq.write_table(no_signal(), folder / "noise.parquet")
+    pq.write_table(before(shop(), last_day(80)), folder / "short.parquet")
+    for name, file in (("shop", "events.csv"), ("noise", "noise.parquet"), ("short", "short.parquet")):
+        document = SHOP | {"data": SHOP["data"] | {"events": file}}
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    wrong = SHOP | {"data": {"events": "events.csv"}, "goal": {"any_of": ["bye"], "within": "30d"}}
+    (folder / "wrong.yaml").write_text(yaml.safe_dump(wrong), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ran(home: Path) -> Called:
+    return propend("run", home / "shop.yaml", "--out", home / "out", "--json")
+
+
+@pytest.fixture(scope="module")
+def finished(home: Path, ran: Called) -> Path:
+    assert (ran.status, ran.err) == (0, "")
+    return home / "out"
+
+
+# --- the frame ----------------------------------------------------------------------------------------------
+
+
+def test_version_and_help() -> None:
+    assert propend("--version") == Called(0, f"propend {__version__}\n", "")
+    shown = propend("--help")
+    assert (shown.status, shown.err) == (0, "")
+    assert re.findall(r"^\W*(\w+)  ", shown.out.split("Commands")[1], re.MULTILINE) == COMMANDS
+
+
+def test_module_is_the_command_line(tmp_path: Path) -> None:
+    called = subprocess.run(
+        [sys.executable, "-m", "propend", "list", "--json"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert (json.loads(called.stdout), called.stderr) == ({"instances": [], "runs": []}, "")
+
+
+# --- init and check ---------------------------------------------------------------------------------------------
+
+
+def test_init_then_check_then_list(home: Path, tmp_path: Path) -> None:
+    made = propend("init", tmp_path / "mine", "--data", home / "events.csv")
+    first = tmp_path / "mine" / "instances" / "first.yaml"
+    assert (made.status, made.err) == (0, "")
+    assert made.out.splitlines()[0] == "Purchase within 30 days"
+    assert made.out.splitlines()[-3:] == [
+        f"wrote {tmp_path / 'mine' / 'propend.toml'}",
+        f"wrote {first}",
+        f"next: propend check {first}",
+    ]
+    assert propend("check", first).status == 0
+    assert propend("list", tmp_path / "mine", "--json").json == {
+        "instances": [{"path": str(first), "name": "Purchase within 30 days", "type": "conversion", "problem": ""}],
+        "runs": [],
+    }
+    again = propend("init", tmp_path / "mine", "--data", home / "events.csv")
+    assert (again.status, again.err.splitlines()[0]) == (2, "PROPEND-102 OUTPUT_EXISTS")
+
+
+def test_init_without_data_says_what_comes_next(tmp_path: Path) -> None:
+    made = propend("init", tmp_path / "empty")
+    assert (made.status, made.out.splitlines()[-1].split("  ")[0]) == (
+        0,
+        f"next: propend init {tmp_path / 'empty'} --data PATH",
+    )
+    assert sorted(p.name for p in (tmp_path / "empty").iterdir()) == ["instances", "propend.toml"]
+
+
+def test_check_shows_what_a_definition_means(home: Path) -> None:
+    shown = propend("check", home / "shop.yaml")
+    assert (shown.status, shown.err) == (0, "")
+    for part in (
+        "Of profiles who did anything at least once in the last 90 days, who will do buy in the next 30 days?",
+        "who is left",
+        "(proof)",
+        "20 of each are the minimum",
+        "examples that met the goal",
+        "examples that did not",
+    ):
+        assert part in shown.out
+    found = propend("check", home / "shop.yaml", "--json").json
+    assert list(found) == [
+        "name",
+        "sentence",
+        "funnel",
+        "outcomes",
+        "timeline",
+        "time_zone",
+        "population_now",
+        "examples",
+        "data",
+        "counts",
+        "leaks",
+        "warnings",
+        "refusals",
+        "expected_seconds",
+    ]
+    assert (len(found["examples"]), found["refusals"]) == (20, [])
+
+
+def test_check_exits_with_what_a_run_would_be_refused_for(home: Path, tmp_path: Path) -> None:
+    document = yaml.safe_load((home / "shop.yaml").read_text(encoding="utf-8"))
+    document["options"] = {"minimum": 100_000}
+    document["data"]["folder"] = str(home)
+    (tmp_path / "many.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    shown, told = propend("check", tmp_path / "many.yaml"), propend("check", tmp_path / "many.yaml", "--json")
+    assert (shown.status, told.status, [r["code"] for r in told.json["refusals"]]) == (3, 3, ["PROPEND-401"])
+    assert "a run would be refused: PROPEND-401 NOT_ENOUGH_POPULATION" in shown.out
+    assert "Hint: loosen the eligibility" in shown.out
+
+
+def test_days_are_those_of_the_instances_zone(home: Path, tmp_path: Path) -> None:
+    """Midnight in Auckland is noon of the day before in UTC."""
+    document = yaml.safe_load((home / "shop.yaml").read_text(encoding="utf-8"))
+    document["options"] = {"time_zone": "Pacific/Auckland"}
+    document["data"]["folder"] = str(home)
+    (tmp_path / "far.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    arguments = ("check", tmp_path / "far.yaml", "--as-of", "2022-10-01")
+    cutoffs = propend(*arguments, "--json").json["timeline"]["cutoffs"]
+    assert [c["cutoff_at"] for c in cutoffs[-2:]] == ["2022-08-31T12:00:00Z", "2022-09-30T11:00:00Z"]
+    assert "2022-09-01 (proof)" in propend(*arguments).out
+
+
+# --- run, train, score --------------------------------------------------------------------------------------------
+
+
+def test_run_leaves_exactly_its_files(finished: Path) -> None:
+    assert sorted(p.name for p in finished.iterdir()) == RUN_FILES
+    assert sorted(p.name for p in finished.parent.iterdir() if p.suffix == ".tmp") == []
+
+
+def test_run_prints_its_documents(finished: Path, ran: Called) -> None:
+    documents = {name: json.loads((finished / f"{name}.json").read_text()) for name in ("run", "evaluation")}
+    assert ran.json == {"folder": str(finished), **documents}
+
+
+def test_evaluation_has_the_documented_keys(finished: Path) -> None:
+    found = json.loads((finished / "evaluation.json").read_text())
+    assert {"proof", "cutoff_at", "n", "base_rate", *METRICS} <= set(found)
+    assert set(found["baselines"]) == {"recency", "frequency", "rfm_logistic"}
+    for figures in (found, *found["baselines"].values()):
+        assert {m: set(figures[m]) for m in METRICS} == {m: {"value", "low", "high"} for m in METRICS}
+    assert (found["proof"], found["auc"]["low"] < found["auc"]["value"] < found["auc"]["high"]) == ("out-of-time", True)
+
+
+def test_run_document_has_the_documented_keys(finished: Path) -> None:
+    found = json.loads((finished / "run.json").read_text())
+    assert {"instance", "versions", "stages", "peak_memory_bytes", "counts", "warnings"} <= set(found)
+    assert {"events_read", "set_aside", "snapshots", "positives"} <= set(found["counts"])
+    assert [s["name"] for s in found["stages"]] == [
+        "read",
+        "survey",
+        "features",
+        "fit",
+        "prove",
+        "refit",
+        "describe",
+        "score",
+    ]
+    assert min(s["seconds"] for s in found["stages"]) >= 0
+
+
+def test_scores_have_the_documented_schema(finished: Path) -> None:
+    table = pq.read_table(finished / "scores.parquet")
+    assert [(f.name, f.type) for f in table.schema] == SCORES
+    ids = table.column("profile_id").to_pylist()
+    assert (ids, len(set(ids))) == (sorted(ids), len(ids))
+    assert len(ids) == json.loads((finished / "run.json").read_text())["counts"]["population"]
+
+
+def test_run_in_words_is_a_screen_long(home: Path, tmp_path: Path) -> None:
+    shown = propend("run", home / "shop.yaml", "--out", tmp_path / "out")
+    lines = shown.out.splitlines()
+    assert (shown.status, shown.err) == (0, "")
+    assert lines[:2] == [
+        "Buyers of the month",
+        "Of profiles who did anything at least once in the last 90 days, who will do buy in the next 30 days?",
+    ]
+    patterns = (
+        r"  \d+ profiles are eligible as of 2022-10-30; \d+\.\d % of them are expected to meet the goal",
+        r"  buckets: \d+ high, \d+ medium, \d+ low",
+        r"  tested on a later period that nothing was learnt from, 2022-09-30 to 2022-10-30: of \d+ profiles, .*",
+        r" +propend \(95 % interval\)   recency   frequency   RFM logistic",
+        r"  AUC .* 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\) .*",
+        r"  what the score goes by",
+        r" +\d+ %   .+   typical: .*",
+        r"    p\d{4}: \d+\.\d %, \d\.\d times the average; score \d+ \(high\)",
+        r"      \+ .+: .+ \(typical: .+\)",
+        r"  report: .*report\.html",
+    )
+    assert [p for p in patterns if not any(re.fullmatch(p, line) for line in lines)] == []
+    assert len(lines) < 50
+
+
+def test_train_then_score_later(home: Path, tmp_path: Path) -> None:
+    early = ("--as-of", "2022-09-30")
+    trained = propend("train", home / "shop.yaml", "--out", tmp_path / "model", *early)
+    assert trained == Called(
+        0, f"model in {tmp_path / 'model'}\nnext: propend score {tmp_path / 'model'} --out scores\n", ""
+    )
+    assert sorted(p.name for p in (tmp_path / "model").iterdir()) == ["evaluation.json", "model", "run.json"]
+    scored = propend("score", tmp_path / "model", "--out", tmp_path / "scores", "--data", home, "--json")
+    assert (scored.status, scored.err, set(scored.json)) == (0, "", {"folder", "run", "evaluation"})
+    assert scored.json["run"]["scored_at"] == "2022-10-30T00:00:00Z"
+    assert scored.json["evaluation"] == json.loads((tmp_path / "model" / "evaluation.json").read_text())
+    assert {"scores.parquet", "run.json", "report.html"} <= {p.name for p in (tmp_path / "scores").iterdir()}
+
+
+def test_run_finds_data_in_another_folder(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "lonely.yaml").write_text((home / "shop.yaml").read_text())
+    assert propend("check", tmp_path / "lonely.yaml").status == 2
+    for data in (home, home / "events.parquet"):
+        assert propend("check", tmp_path / "lonely.yaml", "--data", data).status == 0
+
+
+# --- what is made of a run -------------------------------------------------------------------------------------
+
+
+def test_explain_one_profile(finished: Path) -> None:
+    scores = pq.read_table(finished / "scores.parquet").to_pylist()
+    row = max(scores, key=lambda r: r["probability"])
+    found = propend("explain", row["profile_id"], "--run", finished, "--json").json
+    assert {k: found[k] for k in ("profile_id", "score", "probability", "factors")} == {
+        k: row[k] for k in ("profile_id", "score", "probability", "factors")
+    }
+    shown = propend("explain", row["profile_id"], "--run", finished.parent)
+    assert shown.out.splitlines()[0] == f"profile {row['profile_id']} in Buyers of the month, as of 2022-10-30"
+    assert all(f["label"] in shown.out and f["value"] in shown.out for f in row["factors"])
+    unknown = propend("explain", "nobody", "--run", finished)
+    assert (unknown.status, unknown.out, unknown.err.splitlines()[0]) == (2, "", "PROPEND-104 PROFILE_NOT_FOUND")
+
+
+def test_report_again(finished: Path, tmp_path: Path) -> None:
+    told = propend("report", finished, "--out", tmp_path / "again.html")
+    assert told == Called(0, f"{tmp_path / 'again.html'}\n", "")
+    first, again = (
+        re.sub(r"\d+\.\d seconds", "", p.read_text()) for p in (finished / "report.html", tmp_path / "again.html")
+    )
+    assert again == first
+
+
+def test_list_of_runs(home: Path, finished: Path) -> None:
+    run = json.loads((finished / "run.json").read_text())
+    listed = propend("list", home, "--json").json
+    assert [r for r in listed["runs"] if r["folder"] == str(finished)] == [
+        {
+            "folder": str(finished),
+            "run_id": run["run_id"],
+            "name": "Buyers of the month",
+            "status": "succeeded",
+            "started_at": run["started_at"],
+            "population": run["counts"]["population"],
+        }
+    ]
+    assert {Path(i["path"]).name for i in listed["instances"]} == {
+        "noise.yaml",
+        "shop.yaml",
+        "short.yaml",
+        "wrong.yaml",
+    }
+    assert str(finished) in propend("list", home).out
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "code"),
+    [
+        ("wrong", 2, "PROPEND-100"),
+        ("nothing", 2, "PROPEND-103"),
+        ("short", 3, "PROPEND-407"),
+        ("noise", 4, "PROPEND-402"),
+    ],
+)
+def test_refusals(home: Path, tmp_path: Path, name: str, status: int, code: str) -> None:
+    refused = propend("run", home / f"{name}.yaml", "--out", tmp_path / "out", "--json")
+    error = refused.json["error"]
+    assert (refused.status, error["code"], set(error)) == (
+        status,
+        code,
+        {"code", "symbol", "stage", "message", "hint", "facts"},
+    )
+    assert refused.err == f"{code} {error['symbol']}\n{error['message']}\nHint: {error['hint']}\n"
+    assert list(tmp_path.iterdir()) == []
+    in_words = propend("run", home / f"{name}.yaml", "--out", tmp_path / "out")
+    assert (in_words.status, in_words.out) == (status, "")
+
+
+# --- demo ---------------------------------------------------------------------------------------------------------
+
+
+def test_demo_quick(tmp_path: Path) -> None:
+    shown = propend("demo", tmp_path / "demo", "--quick")
+    assert (shown.status, shown.err) == (0, "")
+    assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == ["purchase"]
+    assert sorted(p.name for p in (tmp_path / "demo" / "purchase").iterdir()) == RUN_FILES
+    profiles = re.findall(r"^    (\d+): .* \((high|medium|low)\)$", shown.out, re.MULTILINE)
+    assert [bucket for _, bucket in profiles] == ["high", "medium", "low"]
+    assert "Ranks better than recency alone" in shown.out
+    assert f"propend explain {profiles[0][0]} --run {tmp_path / 'demo' / 'purchase'}" in shown.out
+    assert propend("explain", profiles[0][0], "--run", tmp_path / "demo").status == 0
