@@ -189,7 +189,8 @@ def test_names_are_compared_without_case_and_signs() -> None:
         (["1", "two"], "text"),
         (["007", "8"], "text"),
         (["1234567890123456", "1"], "text"),
-        (["1,5", "2"], "text"),
+        (["1,5", "2"], "number"),
+        (["1,500", "2,250"], "text"),
         (["true", "False"], "boolean"),
         (["true", "1"], "text"),
         (["2024-01-01", "2024-01-02 10:00"], "time"),
@@ -472,3 +473,38 @@ def test_midnights_of_the_zone_are_whole_days(tmp_path: Path) -> None:
     table = pa.table({"who": ["a"], "when": [datetime(2024, 7, 1, tzinfo=berlin).astimezone(UTC)]})
     log = load({"columns": NAMED}, tmp_path, {"events": table}, time_zone="Europe/Berlin")
     assert divmod(rows_of(log)[0][1], DAY_US) == ((date(2024, 7, 1) - date(1970, 1, 1)).days, 0)
+
+
+# --- numbers as people write them ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["12,50", "3", "n/a"], [12.5, 3.0, None]),
+        (["€ 1.234,00", "-12,5 €", ""], [1234.0, -12.5, None]),
+        (["$1,234.50", "12", "$1,000,000.00"], [1234.5, 12.0, 1_000_000.0]),
+        (["1'234.50 £", "£7"], [1234.5, 7.0]),
+    ],
+)
+def test_numbers_as_people_write_them(texts: list[str], expected: list[float | None], tmp_path: Path) -> None:
+    rows = "\n".join(f"p{i};2024-01-0{i + 1};{text}" for i, text in enumerate(texts))
+    (tmp_path / "a.csv").write_text(f"who;when;amount\n{rows}\n", encoding="utf-8")
+    log = load({"events": "a.csv", "columns": NAMED | {"value": "amount"}}, tmp_path)
+    assert {row[0]: row[4] for row in rows_of(log)} == {f"p{i}": value for i, value in enumerate(expected)}
+
+
+def test_what_could_be_read_either_way_stays_a_text(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        "who;when;a;b;c\n1;2024-01-01;1,234;007;12.05.2024\n2;2024-01-02;5,678;1;1.1.2024\n"
+    )
+    fields = look({"events": "a.csv", "columns": NAMED}, tmp_path).fields
+    assert {name: fields[name].type for name in "abc"} == {"a": "text", "b": "text", "c": "time"}
+
+
+def test_columns_of_other_languages_are_known(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        "Kundennummer;Datum;Aktion;Betrag\n00012;03.02.2024 10:15;Kauf;12,50\n00013;14.02.2024;Besuch;\n"
+    )
+    source = look({"events": "a.csv"}, tmp_path).sources[0]
+    assert source.columns == {"profile": "Kundennummer", "at": "Datum", "event": "Aktion", "value": "Betrag"}

@@ -373,7 +373,7 @@ def test_a_page_that_cannot_be_written_is_a_coded_refusal(tmp_path: Path) -> Non
         Report(**documents()).save(tmp_path / "taken")
     assert (refused.value.code, refused.value.exit_status) == ("PROPEND-204", 1)
     assert "'taken'" in refused.value.message
-    assert "--to" in refused.value.hint
+    assert "--out" in refused.value.hint
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 

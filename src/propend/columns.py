@@ -61,6 +61,8 @@ _NAMES: dict[str, dict[str, int]] = {
         "shopper buyer donor player student patient loyaltyid cardid cardno cardnumber custno cust ecid uid "
         "anonymousid deviceid cookieid fullvisitorid userpseudoid msisdn",
         "email emailaddress mail phone phonenumber username login identity distinctid cookie device card",
+        "kundennummer kundenid kundennr kunde kdnr idclient codeclient numeroclient idcliente codcliente codigocliente "
+        "cliente codicecliente idklienta klantid klantnummer",
         "enduseridsexperiencemcidid",
         "enduseridsexperienceaaidid id",
     ),
@@ -73,18 +75,22 @@ _NAMES: dict[str, dict[str, int]] = {
         "eventts createdtime creationdate datecreated clienttimestamp servertimestamp utctime saledate salesdate",
         "createddate created recordedat recordeddate loggedat sentat performedat timestamputc unixtime epoch "
         "eventtimemillis timestampms eventepoch startdate entrydate checkindate",
+        "datum zeitpunkt zeitstempel bestelldatum kaufdatum rechnungsdatum buchungsdatum horodatage datecommande "
+        "dateachat fecha fechahora fechapedido fechacompra datacompra dataora datapedido besteldatum",
     ),
     "event": _scores(
         "event eventtype eventname eventkind",
         "kind action activity activitytype actiontype interactiontype transactiontype eventaction eventcode "
         "behaviortype behaviourtype activitytypedisplay",
         "type verb interaction operation activityname",
+        "aktion ereignis vorgang accion evento tipoevento evenement azione acao actie",
     ),
     "value": _scores(
         "amount value revenue total totalprice totalamount orderamount ordervalue ordertotal eventvalue",
         "price salesvalue salesamount purchaseamount transactionamount netamount grossamount grandtotal totalvalue "
         "totalspent dollarsspent dollarvalue amountspent amountpaid spend spent sales sale gmv turnover paid "
         "payment paymentamount pricetotal linetotal netrevenue dollars euros pounds amt",
+        "betrag umsatz gesamtbetrag rechnungsbetrag montant chiffreaffaires importe monto valor importo bedrag omzet",
     ),
     "id": _scores("eventid eventuuid", "id"),
 }  # fmt: skip

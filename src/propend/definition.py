@@ -42,6 +42,7 @@ class Check:
         return not self.document["refusals"]
 
     def to_dict(self) -> dict[str, Any]:
+        """The document, as ``propend check --json`` prints it."""
         return self.document
 
 

@@ -13,9 +13,8 @@ from pathlib import PurePath
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import yaml
-
 from propend.charts import CHARTS
+from propend.document import write_yaml
 from propend.phrasing import NEUTRAL, Words, count, day_words, listed, lower, percent, shown
 
 Plain = dict[str, Any]
@@ -447,7 +446,7 @@ def _making(given: Given) -> Plain:
             "Stages": [{"Stage": s["name"], "Seconds": f"{s['seconds']:.1f}"} for s in run["stages"]],
             "Versions": [{"Package": name, "Version": version} for name, version in run["versions"].items()],
         },
-        "document": yaml.safe_dump(run["instance"], sort_keys=False, allow_unicode=True, width=100),
+        "document": write_yaml(run["instance"]),
     }
 
 

@@ -262,6 +262,7 @@ def _request(inputs: Inputs, opened: OpenedEvents, saved: SavedModel | None) -> 
 
 
 def feature_fields(instance: Instance, opened: OpenedEvents) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Columns of numbers and of texts that describe profiles: those the document names, or a choice."""
     if instance.data.fields is None:
         return choose_fields(opened.field_facts)
     chosen = [opened.fields[name] for name in instance.data.fields]

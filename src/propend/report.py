@@ -96,7 +96,7 @@ class Report:
                 unfinished.unlink(missing_ok=True)
             raise WriteFailedError(
                 f"The report could not be written to {target.name!r}: {error.strerror or error}.",
-                "free some space, or name another file with --to; nothing half-written was left.",
+                "free some space, or name another file with --out; nothing half-written was left.",
                 path=str(target),
             ) from error
 

@@ -135,6 +135,7 @@ class DuckdbDatabase:
             raise ConfigurationError([Mistake("memory", problem)]) from None
 
     def close(self) -> None:
+        """Remove the database and its folder."""
         self._connection.close()
         shutil.rmtree(self.scratch, ignore_errors=True)
 

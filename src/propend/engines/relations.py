@@ -30,6 +30,14 @@ NULL_TEXTS = ("", "NULL", "null", "\\N")
 NUMBER_FILLERS = ("n/a", "#n/a", "na", "nan", "none", "nil", "-", "--", "?", ".", "unknown", "missing", "undefined")
 """Texts that stand for a missing number in a column of numbers; so does the column's own name, a header repeated."""
 _NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+_MONEY_SIGNS = r"[€$£¥\s\x{00A0}\x{202F}']"
+_WRITTEN_NUMBERS = (
+    (r"[+-]?\d+(\.\d+)?", r"[€$£¥]", ""),
+    (r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?", r",(\d{1,2}|\d{4,})$", "."),
+    (r"[+-]?\d{1,3}(,\d{3})*(\.\d+)?|[+-]?\d+(\.\d+)?", r",\d{3}(,\d{3}|\.\d)", ","),
+)
+"""Ways of writing numbers: what all of a column look like without signs of money, what one at least shows so that
+the way is certain, and what parts thousands. A column of nothing but 1,234 could be either, and stays a text."""
 _TIME = r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}.*)?|\d{1,2}[/.]\d{1,2}[/.](\d{4}|\d{2})( \d{1,2}:\d{2}.*)?"
 
 
@@ -215,9 +223,12 @@ def described(db: Database, name: str, place: str, shape: str) -> Relation:
     leaves = [leaf for column, native in top for leaf in _leaves(column, quote_name(column), native, 0)]
     held = _held_by_texts(db, table, rows, [leaf for leaf in leaves if leaf[2] == "VARCHAR"]) if "csv" in shape else {}
     decoded = _decoded(db, table, [leaf for leaf in leaves if leaf[2] == "BLOB"])
+    unread = [leaf for leaf in leaves if held.get(leaf[0], ("", False)) == ("text", False)]
+    numbers = _written_numbers(db, table, rows, unread)
     columns: dict[str, RawColumn] = {}
-    for column, sql, native in (decoded.get(leaf[0], leaf) for leaf in leaves):
+    for column, sql, native in (numbers.get(leaf[0], decoded.get(leaf[0], leaf)) for leaf in leaves):
         kind, empty = held.get(column, (field_type(native), native == NO_TYPE))
+        kind = "number" if column in numbers else kind
         if kind and column not in columns:
             columns[column] = RawColumn(column, sql, native, kind, empty)
     return Relation(place, shape, table, rows, tuple(c for c, _ in top), columns)
@@ -319,6 +330,48 @@ def _typing_counts(name: str, sql: str) -> str:
     boolean, time = f"lower({sql}) IN ('true', 'false')", f"regexp_full_match({sql}, '{_TIME}')"
     filler = f"lower(trim({sql})) IN ({', '.join(map(quote_text, (*NUMBER_FILLERS, name.lower())))})"
     return ", ".join([f"count({sql})", *(f"count(*) FILTER ({test})" for test in (number, boolean, time, filler))])
+
+
+def _written_numbers(
+    db: Database, table: str, rows: int, columns: list[tuple[str, str, str]]
+) -> dict[str, tuple[str, str, str]]:
+    """Columns of texts that are numbers as people write them (12,50 or € 1.234,00 or $1,234.00), made plain."""
+    found: dict[str, tuple[str, str, str]] = {}
+    if not columns:
+        return found
+    step = max(1, rows // TYPING_ROWS)
+    asked = ", ".join(_written_counts(name, sql) for name, sql, _ in columns)
+    row = db.rows(f"SELECT {asked} FROM {table} WHERE rowid % {step} = 0")[0]
+    width = 1 + 2 * len(_WRITTEN_NUMBERS)
+    for i, (name, sql, native) in enumerate(columns):
+        given, *counts = row[width * i : width * (i + 1)]
+        for (alike, certain), (_, _, thousands) in zip(
+            zip(counts[::2], counts[1::2], strict=True), _WRITTEN_NUMBERS, strict=True
+        ):
+            if given and alike == given and certain:
+                found[name] = (name, _plain_number(sql, thousands), native)
+    return found
+
+
+def _written_counts(name: str, sql: str) -> str:
+    """Values there are, and for each way of writing how many look like it and how many show it for certain."""
+    bare = _bare(sql)
+    filler = f"lower(trim({sql})) IN ({', '.join(map(quote_text, (*NUMBER_FILLERS, name.lower())))})"
+    counts = [f"count({sql}) - count(*) FILTER ({filler})"]
+    for shape, sign, _ in _WRITTEN_NUMBERS:
+        counts.append(f"count(*) FILTER (regexp_full_match({bare}, '{shape}'))")
+        counts.append(f"count(*) FILTER (regexp_matches({sql}, '{sign}'))")
+    return ", ".join(counts)
+
+
+def _bare(sql: str) -> str:
+    return f"regexp_replace({sql}, {quote_text(_MONEY_SIGNS)}, '', 'g')"
+
+
+def _plain_number(sql: str, thousands: str) -> str:
+    bare = _bare(sql)
+    without = f"replace({bare}, {quote_text(thousands)}, '')" if thousands else bare
+    return f"replace({without}, ',', '.')"
 
 
 def typed_column(sql: str, native: str, kind: FieldType) -> Column:

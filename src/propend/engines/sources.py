@@ -48,6 +48,7 @@ class EventSource:
     time: TimeColumn
 
     def column(self, role: str) -> RawColumn | None:
+        """The column of a role; None if none has it."""
         name = self.roles.get(role)
         return self.relation.columns[name] if name is not None else None
 

@@ -108,10 +108,12 @@ def _search(instant: str, table: tuple[tuple[int, int], ...]) -> str:
 
 
 def is_whole(native: str) -> bool:
+    """Whether an engine type holds whole numbers."""
     return native.removeprefix("U") in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 
 
 def is_number(native: str) -> bool:
+    """Whether an engine type holds numbers."""
     return is_whole(native) or native.startswith(("DECIMAL", "FLOAT", "DOUBLE"))
 
 

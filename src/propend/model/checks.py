@@ -50,6 +50,7 @@ class Notice:
     hint: str = ""
 
     def to_dict(self) -> dict[str, str]:
+        """The warning as plain data."""
         return asdict(self)
 
 
@@ -173,6 +174,7 @@ class Leak:
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
+        """The suspect as plain data, with what was done about it."""
         return {
             "feature": self.feature,
             "sentence": self.sentence,
@@ -238,6 +240,7 @@ class Reference:
 
     @classmethod
     def of(cls, X: Matrix, probability: NDArray[np.float64]) -> Reference:
+        """The distributions of used features, float32[N, C], and of their probabilities, float64[N]."""
         inner = np.linspace(0, 1, PSI_BINS + 1)[1:-1]
         edges = np.zeros((X.shape[1], len(inner)))
         for j in range(X.shape[1]):

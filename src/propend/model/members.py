@@ -148,6 +148,7 @@ class Scaling:
 
     @classmethod
     def fit(cls, X: Matrix, heavy: NDArray[np.bool_], squares: bool = False) -> Scaling:
+        """Centers and scales of rows, float32[N, C]: heavy columns as logarithms, squares beside if asked for."""
         raw = _transform(X, heavy)
         missing = np.isnan(raw)
         share = missing.mean(axis=0)
@@ -204,6 +205,7 @@ class Logistic:
         return self.scaling(X[:, self.columns])
 
     def margin(self, X: Matrix) -> Float:
+        """float64[N], log-odds. ``X`` has the features the model uses."""
         z = self.columns_of(X).astype(np.float64)
         return np.asarray(z @ self.coefficients + self.intercept, dtype=np.float64)
 

@@ -92,6 +92,7 @@ class Rows:
         return len(self.profile)
 
     def where(self, chosen: NDArray[np.bool_]) -> Rows:
+        """Those rows of which bool[N] is true."""
         return Rows(self.profile[chosen], self.cutoff[chosen], self.label[chosen])
 
 
