@@ -109,6 +109,15 @@ def test_scores_of_another_world_are_refused() -> None:
         gate_scores(reference, np.full(5000, 0.97))
 
 
+def test_a_hair_s_breadth_refuses_nobody() -> None:
+    """Where all profiles have nearly the same probability, any shift changes every share and matters little."""
+    rng = np.random.default_rng(4)
+    reference = Reference.of(np.zeros((5000, 1), np.float32), rng.normal(0.250, 0.001, 5000))
+    assert gate_scores(reference, rng.normal(0.260, 0.001, 5000)) > 4
+    with pytest.raises(IneligibleScoresError, match="odds differ by a factor of 2"):
+        gate_scores(reference, rng.normal(0.420, 0.001, 5000))
+
+
 def test_scores_that_moved_are_said() -> None:
     assert score_drift_notices(0.5) == []
     (notice,) = score_drift_notices(2.2)

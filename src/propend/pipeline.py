@@ -13,7 +13,7 @@ from __future__ import annotations
 import resource
 import sys
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -217,6 +217,8 @@ def score(
     source = Path(model)
     saved = store.load_model(source / "model" if (source / "model").is_dir() else source)
     inputs = read_inputs(saved.instance, data, as_of, engine, memory)
+    if data is None:  # paths are relative to where they were when the model was trained
+        inputs = replace(inputs, folder=Path(saved.facts["data_folder"]))
     run_id = new_run_id(started)
     with store.new_run(Path(out)) as folder:
         with prepare(inputs, stages, saved) as prepared:

@@ -128,6 +128,7 @@ def training_facts(
     zone = prepared.instance.options.zone
     return {
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "data_folder": str(prepared.inputs.folder.absolute()),
         "members": [m for m in members if m["weight"] > 0],
         "features": len(columns.used),
         "training_snapshots": len(everything),

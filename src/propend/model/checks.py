@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from propend.errors import (
     NotEnoughPopulationError,
     SingleValueError,
 )
+from propend.model.calibrate import logit
 from propend.snapshots.plan import Feature, Op
 
 Matrix = NDArray[np.float32]
@@ -30,6 +32,8 @@ LEAK_CERTAIN_AUC = 0.99
 DRIFT_WARN_PSI = 0.25
 SCORE_DRIFT_WARN_PSI = 0.5
 SCORE_DRIFT_REFUSE_PSI = 4.0
+SCORE_DRIFT_REFUSE_SHIFT = 0.5
+"""In log-odds: a factor of 1.6 in the odds."""
 PSI_BINS = 10
 SAMPLE_ROWS = 20_000
 
@@ -292,15 +296,23 @@ def score_drift_notices(psi: float) -> list[Notice]:
 def gate_scores(reference: Reference, probability: NDArray[np.float64]) -> float:
     """Refuse scores whose distribution is far from the proof's (spec MO-12, 403); else give the PSI.
 
+    Far means both: another shape, by the population stability index, and by an amount that matters, by the mean
+    distance of the deciles in log-odds. Where all profiles are alike, a hair's breadth moves the index alone.
+
     Raises:
-        IneligibleScoresError: population stability index above ``SCORE_DRIFT_REFUSE_PSI``.
+        IneligibleScoresError: index above ``SCORE_DRIFT_REFUSE_PSI`` and distance above ``SCORE_DRIFT_REFUSE_SHIFT``.
     """
     psi = population_stability(reference.score_shares, _shares(probability, reference.score_edges))
-    if psi > SCORE_DRIFT_REFUSE_PSI:
+    if psi <= SCORE_DRIFT_REFUSE_PSI:
+        return psi
+    deciles = np.quantile(probability, np.linspace(0, 1, PSI_BINS + 1)[1:-1])
+    shift = float(np.abs(logit(deciles) - logit(reference.score_edges)).mean())
+    if shift > SCORE_DRIFT_REFUSE_SHIFT:
         raise IneligibleScoresError(
             f"The scores of {len(probability):,} profiles are distributed far from those of the test period: "
-            f"population stability index {psi:.2f}, at most {SCORE_DRIFT_REFUSE_PSI} is let through.",
+            f"population stability index {psi:.2f}, at most {SCORE_DRIFT_REFUSE_PSI} is let through; "
+            f"odds differ by a factor of {math.exp(shift):.1f} on average.",
             "train again on recent data (`propend run`), and look for missing or late data.",
-            psi=psi, limit=SCORE_DRIFT_REFUSE_PSI,
+            psi=psi, limit=SCORE_DRIFT_REFUSE_PSI, shift=shift, shift_limit=SCORE_DRIFT_REFUSE_SHIFT,
         )  # fmt: skip
     return psi
