@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -229,7 +230,15 @@ def test_contributing_names_files_that_exist() -> None:
     assert all(quoted(row[3]) for row in rows(table) if "with the check" not in row[3])
 
 
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads(page("pyproject.toml"))["project"]
+    names = {re.split(r"[<>=; ]", d)[0] for d in project["dependencies"]} - {"xgboost"}
+    reasons = {word.lower() for row in rows(page("docs/decisions/0003-dependencies.md")) for word in row[0].split()}
+    assert names - reasons == set()
+
+
 def test_pages_name_no_machine() -> None:
+
     told = re.compile(r"/(work|root|home|tmp)/|localhost|127\.0\.0\.1:\d{4}/simple")
     files = [
         *PAGES,

@@ -65,9 +65,12 @@ def test_a_file_in_the_way_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_is_a_coded_error(tmp_path: Path) -> None:
-    with pytest.raises(WriteFailedError, match="No space left"), new_run(tmp_path / "out"):
-        with Path("/dev/full").open("w") as full:
-            full.write("x")
+    with (
+        pytest.raises(WriteFailedError, match="No space left"),
+        new_run(tmp_path / "out"),
+        Path("/dev/full").open("w") as full,
+    ):
+        full.write("x")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -99,7 +99,7 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         proof_model=proof_model,
         number_fields=prepared.log.request.number_fields,
         text_fields=prepared.log.request.text_fields,
-        reference=checks.Reference.of(learning.proof.X[:, columns.used], proof_model.probability(learning.proof.X)),
+        reference=checks.Reference.of(learning.proof.X[:, columns.used], model.probability(learning.proof.X)),
         evaluation=evaluation,
         facts=record.training_facts(prepared, choices, history, everything, columns),
     )

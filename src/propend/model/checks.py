@@ -234,7 +234,7 @@ class Reference:
     Attributes:
         edges: float64[C, B - 1] inner quantiles of each used feature.
         shares: float64[C, B + 1], the last for missing values.
-        score_edges, score_shares: the same for the calibrated probability.
+        score_edges, score_shares: the same for the calibrated probability that the model to be used gives them.
     """
 
     edges: NDArray[np.float64]
