@@ -126,7 +126,8 @@ def score_rows(
         context: what the rows share.
     """
     contributions = explainer.contributions(X)
-    probability = explainer.model.probability(X)
+    # the contributions are the log-odds: the members need not be asked a second time
+    probability = sigmoid(explainer.base + contributions.sum(axis=1, dtype=np.float64))
     score = scores_of(probability)
     bucket = buckets_of(score, context.bucket_edges)
     explained = Explained(contributions, explainer.shown(X), name_factors(contributions, context.factors))
