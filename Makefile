@@ -4,9 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 SETUP_DEV := $(VENV)/.installed-dev
+LOWEST := .venv-lowest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quick test lint types format browser clean
+.PHONY: help demo demo-quick test lint types format lowest browser clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,8 +43,14 @@ format: $(SETUP_DEV)  ## mend style and format
 	$(BIN)/ruff check --fix src tests benchmarks
 	$(BIN)/ruff format src tests benchmarks
 
+lowest:  ## the demo's short form with the lowest versions that pyproject.toml allows
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt .
+	$(LOWEST)/bin/propend --help > /dev/null
+	$(LOWEST)/bin/propend demo $(LOWEST)/propend-demo --quick
+
 browser:  ## Debian's Chromium, for the tests that open the report in a real browser
 	apt-get update -qq && apt-get install -y -qq chromium
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) propend-demo build dist .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) propend-demo build dist .mypy_cache .ruff_cache .hypothesis

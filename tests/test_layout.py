@@ -241,6 +241,15 @@ def test_every_library_is_a_declared_dependency() -> None:
     assert {DISTRIBUTIONS.get(lib, lib) for lib in found} == declared
 
 
+def test_lowest_versions_tested_are_those_allowed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    floors = dict(re.match(r"([\w-]+)>=([\d.]+)", d).groups() for d in project["dependencies"])  # type: ignore[union-attr]
+    lines = (ROOT / "constraints-lowest.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {name.lower(): re.sub(r"(\.0)+$", "", version) for name, version in (line.split("==") for line in lines)}
+    allowed = {name: re.sub(r"(\.0)+$", "", v) for name, v in floors.items() if name not in ("tzdata", "xgboost")}
+    assert pinned == allowed
+
+
 def test_importing_is_silent_and_loads_nothing_heavy() -> None:
     """Nor does the command line before a command is given."""
     for name in ("propend", "propend.cli"):
