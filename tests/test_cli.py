@@ -143,6 +143,20 @@ def test_init_then_check_then_list(home: Path, tmp_path: Path) -> None:
     assert (again.status, again.err.splitlines()[0]) == (2, "PROPEND-102 OUTPUT_EXISTS")
 
 
+def test_init_takes_the_columns_that_it_cannot_recognise(tmp_path: Path) -> None:
+    odd = shop().rename_columns(["who", "moment", "what", "amount", "category"])
+    pq.write_table(odd, tmp_path / "odd.parquet")
+    refused = propend("init", tmp_path / "mine", "--data", tmp_path / "odd.parquet")
+    assert (refused.status, refused.err.splitlines()[0]) == (2, "PROPEND-202 COLUMN_NOT_FOUND")
+    assert refused.err.endswith("Here it is named by --profile COLUMN.\n")
+    assert not (tmp_path / "mine").exists()
+    named = ("--profile", "who", "--at", "moment", "--event", "what")
+    made = propend("init", tmp_path / "mine", "--data", tmp_path / "odd.parquet", *named)
+    assert (made.status, made.out.splitlines()[0]) == (0, "Purchase within 30 days")
+    assert "    profile  'who': named by you" in made.out
+    assert propend("check", tmp_path / "mine" / "instances" / "first.yaml").status == 0
+
+
 def test_init_without_data_says_what_comes_next(tmp_path: Path) -> None:
     made = propend("init", tmp_path / "empty")
     assert (made.status, made.out.splitlines()[-1].split("  ")[0]) == (
@@ -263,7 +277,7 @@ def test_run_in_words_is_a_screen_long(home: Path, tmp_path: Path) -> None:
         "Of profiles who did anything at least once in the last 90 days, who will do buy in the next 30 days?",
     ]
     patterns = (
-        r"  \d+ profiles are eligible as of 2022-10-30; \d+\.\d % of them are expected to meet the goal",
+        r"  \d+ profiles are eligible as of 2022-10-30; \d+\.\d % of them are expected to convert",
         r"  buckets: \d+ high, \d+ medium, \d+ low",
         r"  tested on a later period that nothing was learnt from, 2022-09-30 to 2022-10-30: of \d+ profiles, .*",
         r" +propend \(95 % interval\)   recency   frequency   RFM logistic",

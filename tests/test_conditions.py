@@ -105,7 +105,10 @@ def test_mapping_and_text_are_the_same_model(many: tuple[Condition, ...]) -> Non
         ("a is 'x' and b is not 2", [("a", "eq", "x"), ("b", "ne", 2)]),
         ("a <> 1 and b == 2", [("a", "ne", 1), ("b", "eq", 2)]),
         ("in in ('in') and not not in (1)", [("in", "in", ("in",)), ("not", "not_in", (1,))]),
-        ("and = 1 and exists exists and is is true", [("and", "eq", 1), ("exists", "exists", True), ("is", "eq", True)]),
+        (
+            "and = 1 and exists exists and is is true",
+            [("and", "eq", 1), ("exists", "exists", True), ("is", "eq", True)],
+        ),
         ("a between -1.5 and +2e3 and b = 1", [("a", "between", (-1.5, 2000)), ("b", "eq", 1)]),
         ("commerce.order.purchaseID exists", [("commerce.order.purchaseID", "exists", True)]),
         ('"net amount" > .5 and "a""b" = \'o\'\'clock\'', [("net amount", "gt", 0.5), ('a"b', "eq", "o'clock")]),

@@ -157,7 +157,8 @@ def test_models_that_differ_little_have_different_sentences() -> None:
         "Of profiles who did buy at least once in the last 14 days, who will do none of buy, visit in the next 60 days",
         "of profiles who did buy in the last 2 weeks, who will do none of buy, visit in the next 60 days",
         "OF PROFILES WHO DID buy IN THE LAST 14 DAYS WHO WILL DO NONE OF buy,visit IN THE NEXT 60 DAYS.",
-        'Of profiles\n\twho did `buy` at least 1 time in the last 14 day, will do none of "buy" , visit in the next 60 days!',
+        'Of profiles\n who did `buy` at least 1 time in the last 14 day, '
+        'will do none of "buy" , visit in the next 60 days!',
     ],
 )  # fmt: skip
 def test_what_does_not_matter(text: str) -> None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from propend.errors import PropendError, UnexpectedError
+from propend.errors import ColumnNotFoundError, PropendError, UnexpectedError
 from propend.version import __version__
 
 app = typer.Typer(
@@ -113,18 +113,28 @@ def demo(
 def init(
     folder: Annotated[Path, typer.Argument(help="The workspace to make.")],
     data: Annotated[str | None, typer.Option("--data", help="Your events: a file, glob or folder.")] = None,
+    profile: Annotated[str | None, typer.Option("--profile", help="Column of the profile's id.")] = None,
+    at: Annotated[str | None, typer.Option("--at", help="Column of the event's time.")] = None,
+    event: Annotated[str | None, typer.Option("--event", help="Column of the event's kind.")] = None,
+    value: Annotated[str | None, typer.Option("--value", help="Column of amounts.")] = None,
 ) -> None:
     """A workspace, with a first instance proposed from a look at your data."""
     from propend.proposal import propose  # noqa: PLC0415
     from propend.screen import after_init, proposal_text  # noqa: PLC0415
     from propend.workspace import write_workspace  # noqa: PLC0415
 
+    named = {"profile": profile, "at": at, "event": event, "value": value}
+    columns = {role: column for role, column in named.items() if column is not None}
     try:
         with _progress(False) as progress:
             if progress:
                 progress("looking at the data")
-            proposal = propose(data, folder) if data is not None else None
+            proposal = propose(data, folder, columns) if data is not None else None
             written = write_workspace(folder, proposal)
+    except ColumnNotFoundError as error:
+        if error.facts.get("role") in named:
+            error.hint += f" Here it is named by --{error.facts['role']} COLUMN."
+        _fail(error, False)
     except PropendError as error:
         _fail(error, False)
     if proposal:

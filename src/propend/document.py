@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -66,9 +67,7 @@ def _parsed(path: Path) -> tuple[Any, yaml.Node | None]:
         if len(raw) > MAX_DOCUMENT_BYTES:
             problem = f"{len(raw):,} bytes; at most {MAX_DOCUMENT_BYTES:,} are read"
         else:
-            loader = _Loader(raw.decode("utf-8-sig"))
-            node = loader.get_single_node()
-            return (None if node is None else loader.construct_document(node)), node
+            return _constructed(raw.decode("utf-8-sig"))
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
     except UnicodeDecodeError as error:
@@ -78,8 +77,22 @@ def _parsed(path: Path) -> tuple[Any, yaml.Node | None]:
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}" if mark else place
-        problem = f"not valid YAML: {getattr(error, 'problem', None) or str(error).splitlines()[0]}"
+        problem = f"not valid YAML: {getattr(error, 'problem', None) or str(error).splitlines()[0].split(';')[0]}"
     raise ConfigurationError([Mistake(place, problem)], path.name)
+
+
+def _constructed(text: str) -> tuple[Any, yaml.Node | None]:
+    """Plain data, and the nodes with their lines; JSON is read as such: YAML knows neither its tabs nor its pairs."""
+    json_document = None
+    if text.lstrip().startswith("{"):
+        try:
+            json_document = json.loads(text)
+        except json.JSONDecodeError:
+            json_document = None  # a mapping in YAML's flow style
+    loader = _Loader(text if json_document is None else text.replace("\t", " "))
+    node = loader.get_single_node()
+    document = None if node is None else loader.construct_document(node)
+    return document if json_document is None else json_document, node
 
 
 class _Loader(yaml.SafeLoader):
@@ -166,6 +179,12 @@ def _lines_of(node: yaml.Node | None, place: Place = ()) -> Iterator[tuple[Place
 # --- mistakes -----------------------------------------------------------------------------------------------
 
 _ITEMS: dict[str, type[Part]] = {"Group": Group, "Did": Did, "Measure": Measure, "Then": Then}
+_LENGTHS = {
+    "too_short": "at least {min_length} needed, found {actual_length}",
+    "too_long": "at most {max_length} are possible, found {actual_length}",
+    "string_too_short": "an empty text says nothing",
+    "string_too_long": "a text of at most {max_length} characters is needed",
+}
 Complaint = Any  # pydantic's ErrorDetails: type, loc, msg, input, ctx
 
 
@@ -203,8 +222,8 @@ def _problem(one: Complaint, model: type[Part]) -> tuple[str, str]:
     if kind == "literal_error":
         expected = str(one["ctx"]["expected"])
         return f"{given!r:.80} is not one of {expected}", nearest(str(given), re.findall(r"'([^']*)'", expected))
-    if kind == "too_short":
-        return f"at least {one['ctx']['min_length']} needed, found {one['ctx']['actual_length']}", ""
+    if kind in _LENGTHS:
+        return _LENGTHS[kind].format(**one["ctx"]), ""
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return f"a mapping is needed, not {reprlib.repr(given)}", ""
     if kind == "value_error":

@@ -254,14 +254,6 @@ class Instance(Part):
         """The name as a folder name."""
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")[:60] or "instance"
 
-    def referenced_events(self) -> tuple[tuple[str, str], ...]:
-        """(place, event name) for every event the goal, eligibility, exits and exclusions name."""
-        found = [("goal", n) for n in self.goal.group.events]
-        if self.eligible:
-            found += [("eligible", n) for n in self.eligible.group.events]
-        found += [("exits", n) for n in self.exits] + [("exclude", n) for n in self.exclude]
-        return tuple(dict.fromkeys(found))
-
 
 def parse_instance(document: Any, lines: Lines) -> tuple[Instance | None, list[Mistake]]:
     """The instance if the document is valid, else every mistake of form in it."""

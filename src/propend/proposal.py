@@ -124,12 +124,13 @@ class Candidate:
         return min(self.rank) > 0 and self.refusal is None
 
 
-def propose(data: Any, home: str | Path = ".") -> Proposal:
+def propose(data: Any, home: str | Path = ".", columns: Mapping[str, str] | None = None) -> Proposal:
     """Look at events and propose an instance for them.
 
     Args:
         data: a file, glob or folder, or a table (pandas, polars, Arrow).
         home: the folder that the document's paths will be relative to.
+        columns: columns by their role (``profile``, ``at``, ``event``, ``value``, ``id``), where they are known.
 
     Raises:
         SourceNotFoundError, SourceUnreadableError, ColumnNotFoundError: as when reading.
@@ -137,7 +138,8 @@ def propose(data: Any, home: str | Path = ".") -> Proposal:
     """
     folder = Path(home).absolute()
     is_path = isinstance(data, str | Path)
-    source = Data(events=(Source(path=relative_path(Path(data), folder)),)) if is_path else Data()
+    events = (Source(path=relative_path(Path(data), folder)),) if is_path else ()
+    source = Data(events=events, columns=Columns(**dict(columns or {})))
     tables = None if is_path else {"events": data}
     with connect() as session:
         opened = session.open(source, folder, tables)

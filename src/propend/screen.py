@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 from propend.errors import PropendError
 from propend.instance import Instance
+from propend.narrative import WORDS
+from propend.phrasing import Words
 from propend.pipeline import Run
 from propend.proposal import Proposal
 from propend.sentence import write_sentence
@@ -155,7 +157,7 @@ def run_text(finished: Run) -> str:
         "",
         *_population_text(finished),
         "",
-        f"  {_proof_text(evaluation, zone_of(record))}",
+        f"  {_proof_text(evaluation, WORDS[record['propensity_type']], zone_of(record))}",
         "",
         quality_text(evaluation),
         "",
@@ -177,14 +179,14 @@ def _population_text(finished: Run) -> list[str]:
     buckets = ", ".join(f"{b['n']:,} {b['bucket']}" for b in found["buckets"])
     return [
         f"  {found['population']:,} profiles are eligible as of {day}; "
-        f"{_percent(found['mean_probability'])} of them are expected to meet the goal",
+        f"{_percent(found['mean_probability'])} of them are expected to {WORDS[finished.record['propensity_type']].do}",
         f"  buckets: {buckets}",
     ]
 
 
-def _proof_text(evaluation: dict[str, Any], zone: str) -> str:
+def _proof_text(evaluation: dict[str, Any], words: Words, zone: str) -> str:
     """When and on whom the model was tested, and the base rate."""
-    met = f"of {evaluation['n']:,} profiles, {_percent(evaluation['base_rate'])} met the goal"
+    met = f"of {evaluation['n']:,} profiles, {_percent(evaluation['base_rate'])} {words.did}"
     if evaluation["proof"] == "out-of-time":
         first, end = local_day(evaluation["cutoff_at"], zone), local_day(evaluation["outcome_ends_at"], zone)
         return f"tested on a later period that nothing was learnt from, {first} to {end}: {met}"
