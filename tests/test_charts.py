@@ -110,7 +110,7 @@ def test_a_bucket_has_the_colour_of_its_tone() -> None:
 
 
 def test_buckets_share_one_scale_of_impacts() -> None:
-    factor = {"label": "Buys lately", "direction": "raises", "mean_impact": 0.1, "importance": "low", "coverage": 0.5,
+    factor = {"label": "Recent buys", "direction": "raises", "mean_impact": 0.1, "importance": "low", "coverage": 0.5,
               "typical_inside": "3", "typical_outside": "1", "reach": 0.8}  # fmt: skip
     layers = CHARTS["bucket_factors"].spec([factor])["layer"]
     scales = [layer["encoding"]["x"]["scale"]["domain"] for layer in layers if "scale" in layer["encoding"]["x"]]

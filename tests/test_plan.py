@@ -87,10 +87,10 @@ def test_sentences_and_factors_that_people_read() -> None:
     features = {f.name: (f.sentence, f.factor.label) for f in make_plan(RICH).features}
     named = ("count__buy__30d", "days_since_last__buy", "sum__buy__90d", "trend__buy__30d_90d", "last_is__colour__red")
     assert {name: features[name] for name in named} == {
-        "count__buy__30d": ("number of buys in the last 30 days", "Buys lately"),
+        "count__buy__30d": ("number of buys in the last 30 days", "Recent buys"),
         "days_since_last__buy": ("days since the last buy", "Time since last buy"),
         "sum__buy__90d": ("total amount of buys in the last 90 days", "Amount of buys"),
-        "trend__buy__30d_90d": ("share of the buys of the last 90 days that fell in the last 30", "Buys lately"),
+        "trend__buy__30d_90d": ("share of the buys of the last 90 days that fell in the last 30", "Recent buys"),
         "last_is__colour__red": ("latest colour is red", "Latest colour"),
     }
 

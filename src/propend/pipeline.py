@@ -358,10 +358,10 @@ def _write(
     store.write_scores(folder / "scores.parquet", scored.table)
     store.write_json(folder / "evaluation.json", evaluation)
     store.write_json(folder / "insights.json", found)
-    closed = _closed(document, run_id, started, stages, "succeeded")
-    Report(evaluation=evaluation, insights=store.plain(found), run=store.plain(closed)).save(folder / "report.html")
+    closed = store.plain(_closed(document, run_id, started, stages, "succeeded"))
+    Report(evaluation=evaluation, insights=store.plain(found), run=closed).save(folder / "report.html")
     # written last: a folder with a run.json is a finished run
-    store.write_json(folder / "run.json", _closed(document, run_id, started, stages, "succeeded"))
+    store.write_json(folder / "run.json", closed)
 
 
 def _closed(document: dict[str, Any], run_id: str, started: datetime, stages: Stages, status: str) -> dict[str, Any]:

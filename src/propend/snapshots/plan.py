@@ -238,7 +238,7 @@ def _lately(c: Channel) -> Factor:
     if c.source == "value":
         return _of_value(c)
     key, _, many = c.voice
-    return Factor(f"{key}__lately", f"{_capital(many)} lately")
+    return Factor(f"{key}__lately", f"Recent {many}")
 
 
 def _since(c: Channel) -> Factor:
