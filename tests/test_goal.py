@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from propend.document import write_yaml
 from propend.goal import (
     COMBINATORS,
     Did,
@@ -53,17 +56,39 @@ def test_durations_are_whole_days_or_weeks(written: Any, days: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", [30.0, "1.5d", "-5d", True, None, "", "d", "3 months", "30 d d", "30d\n30d", "9" * 5000]
+    "written",
+    [30.0, 1.5, "1.5d", "-5d", -1, True, False, None, [30], "", "d", "3 months", "30 d d", "30d\n30d", "9" * 5000],
 )
 def test_other_durations_are_refused(written: Any) -> None:
-    with pytest.raises(ValueError, match=r"^a whole number of days .* is needed, not "):
+    or_weeks = " or weeks such as 30d or 8w" if type(written) in (str, int) else " such as 30d"
+    problem = f"a whole number of days{or_weeks} is needed, not {written!r}"
+    with pytest.raises(ValueError, match=f"^{re.escape(problem)}$"):
         read_days(written)
 
 
-@pytest.mark.parametrize("within", ["0d", "3651d", 522 * 7, -1])
-def test_windows_have_1_to_3650_days(within: Any) -> None:
-    with pytest.raises(ValidationError):
-        goal({"did": "buy", "within": within})
+@pytest.mark.parametrize(
+    ("window", "problem"),
+    [
+        ({"within": "0d"}, "Input should be greater than or equal to 1"),
+        ({"within": "3651d"}, "Input should be less than or equal to 3650"),
+        ({"within": "522w"}, "Input should be less than or equal to 3650"),
+        ({"within": -1}, "a whole number of days or weeks such as 30d or 8w is needed, not -1"),
+        ({"within": 30, "from": 1.5}, "a whole number of days such as 30d is needed, not 1.5"),
+        (
+            {"within": 30, "from": "1 month"},
+            "a whole number of days or weeks such as 30d or 8w is needed, not '1 month'",
+        ),
+    ],
+)
+def test_windows_have_1_to_3650_days(window: dict[str, Any], problem: str) -> None:
+    assert complaint(Goal, {"any_of": ["buy", "visit"], **window}) == problem
+    assert complaint(Did, {"did": "buy", **window}) == problem
+
+
+@pytest.mark.parametrize("days", [1, 3650])
+def test_the_shortest_and_the_longest_window(days: int) -> None:
+    asked = goal({"did": "buy", "within": days})
+    assert (asked.within_days, asked.from_days, asked.reach_days) == (days, 0, days)
 
 
 # --- forms ----------------------------------------------------------------------------------------------------
@@ -107,6 +132,14 @@ def test_plain_data_is_read_back_to_the_same_model(goal: Goal, eligible: Eligibi
     parts = (goal, eligible, event)
     plain = json.loads(json.dumps([p.model_dump(by_alias=True) for p in parts]))
     assert tuple(type(p).model_validate(d) for p, d in zip(parts, plain, strict=True)) == parts
+
+
+@settings(max_examples=100, deadline=None)
+@given(goals, eligibilities)
+def test_yaml_is_read_back_to_the_same_model(goal: Goal, eligible: Eligibility) -> None:
+    document = {"name": "x", "goal": goal.model_dump(by_alias=True), "eligible": eligible.model_dump(by_alias=True)}
+    again = yaml.safe_load(write_yaml(document))
+    assert (Goal.model_validate(again["goal"]), Eligibility.model_validate(again["eligible"])) == (goal, eligible)
 
 
 @given(names, names)
@@ -186,10 +219,10 @@ def test_look_backs_and_lines_of_an_eligibility() -> None:
 
 @given(groups(ahead=True), st.integers(1, 400), st.integers(0, 400))
 def test_will_not_occur_is_asked_on_the_same_windows_as_will_occur(group: Group, within: int, start: int) -> None:
-    opposite = Group(combinator=OPPOSITES[group.combinator], items=group.items)  # type: ignore[arg-type]
+    opposite = Group(combinator=OPPOSITES[group.combinator], items=group.items)
     asked, other = (Goal(group=g, within_days=within, from_days=start) for g in (group, opposite))
     assert asked.negative is not other.negative
-    assert Group(combinator=OPPOSITES[opposite.combinator], items=group.items) == group  # type: ignore[arg-type]
+    assert Group(combinator=OPPOSITES[opposite.combinator], items=group.items) == group
     assert (asked.lead_days, asked.reach_days, group.items) == (other.lead_days, other.reach_days, opposite.items)
 
 
@@ -205,7 +238,7 @@ def test_negative_goals() -> None:
 
 def test_models_are_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        goal({"did": "buy", "within": 30}).within_days = 31
+        goal({"did": "buy", "within": 30}).within_days = 31  # type: ignore[misc]
 
 
 # --- mistakes -------------------------------------------------------------------------------------------------

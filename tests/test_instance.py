@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,13 @@ from typing import Any
 import pytest
 import yaml
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from propend.errors import ConfigurationError, InstanceNotFoundError
+from propend.connectors import Origin, locate
+from propend.errors import ConfigurationError, InstanceNotFoundError, SourceNotFoundError
 from propend.goal import Did, Goal, Group
-from propend.instance import Instance
-from strategies import instances
+from propend.instance import Instance, Options
+from strategies import instances, texts
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*(ROOT / "examples").glob("*.yaml"), *(ROOT / "src" / "propend" / "demo").glob("*.yaml")])
@@ -113,18 +117,18 @@ CHANGES: list[tuple[tuple[str | int, ...], Any]] = [
     (("events", "other"), {"is": "x"}), (("goal", "within"), "61d"), (("goal", "from"), "4d"),
     (("goal", "none_of", 0), "other"), (("goal", "none_of", 1, "at_least"), 3),
     (("goal", "none_of", 1, "within"), "8d"),
-    (("eligible", "all_of", 0, "within"), "91d"), (("eligible", "all_of", 0, "at_most"), 9), (("exits"), ["left"]),
-    (("exclude"), ["fake"]), (("options", "time_zone"), "UTC"), (("options", "settle"), "3d"),
+    (("eligible", "all_of", 0, "within"), "91d"), (("eligible", "all_of", 0, "at_most"), 9), (("exits",), ["left"]),
+    (("exclude",), ["fake"]), (("options", "time_zone"), "UTC"), (("options", "settle"), "3d"),
     (("options", "buckets"), [20, 81]), (("options", "lookback"), "91d"), (("options", "minimum"), 31),
     (("options", "quality_bar"), 0.71), (("options", "was_doing"), True), (("options", "remove_met_in_gap"), True),
     (("options", "factors"), 4), (("options", "seed"), 3),
 ]  # fmt: skip
 
 
-def changed(place: tuple[str | int, ...] | str, value: Any) -> dict[str, Any]:
+def changed(place: tuple[str | int, ...], value: Any) -> dict[str, Any]:
     """The full document with another value at one place."""
     document = json.loads(json.dumps(FULL))
-    *path, last = (place,) if isinstance(place, str) else place
+    *path, last = place
     node = document
     for part in path:
         node = node[part]
@@ -151,6 +155,25 @@ def test_the_hash_changes_with_whatever_changes_scores() -> None:
 )
 def test_the_hash_does_not_depend_on_wording(same: dict[str, Any]) -> None:
     assert Instance.load(same).hash == Instance.load(FULL).hash
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("Loyal buyers, going quiet!", "loyal-buyers-going-quiet"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("Käufe 2024", "k-ufe-2024"),
+        ("購入", "instance"),
+        ("a" * 59 + " b", "a" * 59),
+    ],
+)
+def test_a_slug_is_the_name_of_a_folder(name: str, slug: str) -> None:
+    assert Instance.load(LEAST | {"name": name}).slug == slug
+
+
+@given(instances())
+def test_any_name_gives_a_slug(instance: Instance) -> None:
+    assert re.fullmatch("[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?", instance.slug)
 
 
 def test_the_hash_is_the_same_on_every_machine_and_day() -> None:
@@ -281,9 +304,28 @@ def test_mistakes_have_their_place_in_the_document(
             {"schedule": "0 6 * *"},
             "daily, weekly, monthly or a cron expression of five fields is needed, not '0 6 * *'",
         ),
+        (
+            {"schedule": "0 24 * * *"},
+            "daily, weekly, monthly or a cron expression of five fields is needed, not '0 24 * * *'",
+        ),
+        (
+            {"schedule": "*/0 6 * * 1"},
+            "daily, weekly, monthly or a cron expression of five fields is needed, not '*/0 6 * * 1'",
+        ),
         ({"time_zone": "../etc/passwd"}, "unknown time zone '../etc/passwd'"),
-        ({"buckets": [75, 25]}, "two ascending scores between 0 and 100 are needed, not [75.0, 25.0]"),
-        ({"buckets": [0, 50]}, "two ascending scores between 0 and 100 are needed, not [0.0, 50.0]"),
+        ({"time_zone": "europe/berlin"}, "unknown time zone 'europe/berlin'; did you mean 'Europe/Berlin'?"),
+        ({"buckets": [25]}, "two ascending scores between 0 and 100 are needed, not [25]"),
+        ({"buckets": [25, 100]}, "two ascending scores between 0 and 100 are needed, not [25, 100]"),
+        ({"buckets": [25, True]}, "two ascending scores between 0 and 100 are needed, not [25, True]"),
+        ({"buckets": 25}, "two ascending scores between 0 and 100 are needed, not 25"),
+        ({"settle": "3 months"}, "a whole number of days or weeks such as 30d or 8w is needed, not '3 months'"),
+        ({"settle": -1}, "a whole number of days or weeks such as 30d or 8w is needed, not -1"),
+        ({"lookback": 1.5}, "a whole number of days such as 30d is needed, not 1.5"),
+        ({"lookback": "3651d"}, "'3651d' is not less than or equal to 3650"),
+        ({"minimum": True}, "a number is needed, not True"),
+        ({"quality_bar": True}, "a number is needed, not True"),
+        ({"buckets": [75, 25]}, "two ascending scores between 0 and 100 are needed, not [75, 25]"),
+        ({"buckets": [0, 50]}, "two ascending scores between 0 and 100 are needed, not [0, 50]"),
         ({"settle": "soon"}, "a whole number of days or weeks such as 30d or 8w is needed, not 'soon'"),
         ({"lookback": 0}, "0 is not greater than or equal to 1"),
         ({"minimum": 19}, "19 is not greater than or equal to 20"),
@@ -296,6 +338,13 @@ def test_mistakes_have_their_place_in_the_document(
 def test_options_are_checked(option: dict[str, Any], problem: str) -> None:
     (name,) = option
     assert mistakes(LEAST | {"options": option}) == [(f"options.{name}", problem, "")]
+
+
+def test_options_that_are_taken() -> None:
+    schedules = [None, "daily", "weekly", "monthly", "0 6 * * 1", "*/15 0-6,12 1,15 1-12/2 0"]
+    given = {"buckets": [0.5, 99.5], "quality_bar": 1, "minimum": 20, "lookback": "8 weeks", "settle": 0}
+    loaded = [Instance.load(LEAST | {"options": given | ({"schedule": s} if s else {})}).options for s in schedules]
+    assert loaded == [Options(buckets=(0.5, 99.5), quality_bar=1.0, lookback=56, schedule=s) for s in schedules]
 
 
 def test_a_key_that_is_only_nearly_right_is_recognised() -> None:
@@ -313,6 +362,99 @@ def test_a_key_that_is_only_nearly_right_is_recognised() -> None:
         "factors",
     ]
     assert [near for _, _, near in found] == [*nearest, "seed"]
+
+
+def test_keys_that_are_no_texts_keep_their_place_and_line(tmp_path: Path) -> None:
+    text = "name: x\ngoal: {did: a, within: 1}\nevents:\n  404: {is: x}\n  a: {is: x, 5: y}\noptions:\n  ~: 4\n"
+    assert mistakes(written(tmp_path, text)) == [
+        ("events.404 (line 4)", "a key is a text, not 404; write it in quotes", ""),
+        ("events.a.5 (line 5)", "a key is a text, not 5; write it in quotes", ""),
+        ("options.None (line 6)", "a key is a text, not None; write it in quotes", ""),
+    ]
+
+
+# --- anything at all ------------------------------------------------------------------------------------------
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | texts | st.binary(max_size=2)
+KEYS = (
+    st.sampled_from(["is", "where", "did", "within", "from", "then", "sum", "gt", "any_of", "items", "group", "Did"])
+    | st.sampled_from(["field", "operator", "value", "path", "query", "combinator", "threshold", "aggregate"])
+    | st.integers(0, 3)
+    | st.none()
+)
+JUNK = st.recursive(SCALARS, lambda j: st.lists(j, max_size=3) | st.dictionaries(KEYS, j, max_size=3), max_leaves=6)
+
+
+def places_of(node: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in plain data but the whole, and a place for one more key beside the mappings' own."""
+    pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, child in pairs:
+        yield (*place, key)
+        yield from places_of(child, (*place, key))
+    if isinstance(node, dict):
+        yield (*place, "more")
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(sorted(places_of(FULL), key=str)), JUNK)
+def test_any_change_gives_an_instance_or_mistakes_with_their_place(place: tuple[Any, ...], junk: Any) -> None:
+    try:
+        instance = Instance.load(changed(place, junk))
+    except ConfigurationError as error:
+        assert error.mistakes
+        assert all(m.place and not re.search("Input|should|Value error", m.problem) for m in error.mistakes)
+    else:
+        assert Instance.load(json.loads(json.dumps(instance.document(), allow_nan=False))) == instance
+
+
+# --- passwords ------------------------------------------------------------------------------------------------
+
+URL = "postgresql://ana:s3/cr@t@localhost/shop?sslmode=require&password=s3cr@t"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data": URL},
+        {"data": {"events": [URL, 5]}},
+        {"data": {"events": {"path": [URL, 5]}}},
+        {"data": {"events": {"path": "a.csv", "columns": URL}}},
+        {"data": {"events": {URL: None}}},
+        {"events": URL},
+        {"name": [URL]},
+        {"type": URL},
+        {"exits": [[URL]]},
+        {"goal": {"did": "buy", "within": URL}},
+        {"events": {"buy": {"where": {"a": {"between": [URL, 5]}}}}},
+        {"events": {"buy": {"where": f"a = {URL}"}}},
+        {"options": {"time_zone": URL, "schedule": URL, "minimum": URL, "buckets": [URL]}},
+    ],
+    ids=lambda v: str(v)[:30],
+)
+def test_a_password_in_a_document_is_never_shown(change: dict[str, Any], tmp_path: Path) -> None:
+    path = written(tmp_path, yaml.safe_dump(LEAST | change))
+    for source in (path, LEAST | change):
+        with pytest.raises(ConfigurationError) as caught:
+            Instance.load(source)
+        shown = json.dumps(caught.value.to_dict())
+        assert [s for s in ("s3", "cr@t", "t@local", "require&password=s") if s in shown] == []
+
+
+def test_a_message_says_which_address_without_its_password(tmp_path: Path) -> None:
+    given, shown = "mysql://ana:s3/cr@t@host/shop?pwd=s3cret", "mysql://ana:hidden@host/shop?pwd=hidden"
+    assert mistakes(LEAST | {"type": given}) == [("type", f"{shown!r} is not one of 'conversion' or 'churn'", "")]
+    twice = [("line 2", f"not valid YAML: {shown!r} stands there twice", "")]
+    assert mistakes(written(tmp_path, f'"{given}": 1\n"{given}": 2\n')) == twice
+    alone = [("document", "a mapping with name, data and goal is needed, not ['mysql://ana:...op?pwd=hidden']", "")]
+    assert mistakes(written(tmp_path, f"- {given}\n")) == alone
+
+
+def test_a_password_in_an_address_that_nothing_reads_is_not_shown(tmp_path: Path) -> None:
+    events = Instance.load(LEAST | {"data": {"events": URL}}).data.events
+    with pytest.raises(SourceNotFoundError) as caught:
+        locate(Origin((str(events[0].path),), tmp_path, {}, tmp_path))
+    assert caught.value.facts == {"path": "postgresql://ana:hidden@t"}
+    assert "No connector reads 'postgresql://ana:hidden@t'; there are: " in caught.value.message
 
 
 # --- documents that are none ----------------------------------------------------------------------------------

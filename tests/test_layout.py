@@ -37,7 +37,7 @@ LAYERS = (
     ("record",),
     ("training",),
     ("definition", "proposal"),
-    ("pipeline", "workspace", "exports"),
+    ("pipeline", "workspace"),
     ("propend", "screen"),
     ("cli",),
     ("__main__",),

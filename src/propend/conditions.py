@@ -94,6 +94,8 @@ def _unusable(value: Any) -> str:
         return f"a text has at most {MAX_TEXT_LENGTH:,} characters, not {len(value):,}"
     if isinstance(value, float) and math.isnan(value):
         return "a number is needed, not NaN"
+    if isinstance(value, float) and math.isinf(value):
+        return f"a finite number is needed, not {value}"
     if isinstance(value, int) and abs(value) > MAX_NUMBER:
         return "a number of more than 300 digits compares with nothing"
     return ""

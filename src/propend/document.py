@@ -33,6 +33,18 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return folded[close[0]] if close else ""
 
 
+_PASSWORD = re.compile(r"(://[^/\s:@]*:)\S+(?=@)|(\b(?:password|passwd|pwd)\s*=\s*)[^&;\s]+", re.IGNORECASE)
+
+
+def without_passwords(value: Any) -> Any:
+    """A text, or a document's texts, with the passwords of addresses hidden: ``postgresql://ana:hidden@host/shop``."""
+    if isinstance(value, str):
+        return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}hidden", value)
+    if isinstance(value, dict):
+        return {without_passwords(k): without_passwords(v) for k, v in value.items()}
+    return type(value)(map(without_passwords, value)) if isinstance(value, list | tuple) else value
+
+
 # --- reading ------------------------------------------------------------------------------------------------
 
 
@@ -107,7 +119,8 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(key, yaml.ScalarNode):
                 raise yaml.constructor.ConstructorError(None, None, "a key is a single word or text", key.start_mark)
             if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands there twice", key.start_mark)
+                name = without_passwords(key.value)
+                raise yaml.constructor.ConstructorError(None, None, f"{name!r} stands there twice", key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
@@ -217,6 +230,8 @@ def _problem(one: Complaint, model: type[Part]) -> tuple[str, str]:
     if kind == "extra_forbidden":
         key, valid = str(one["loc"][-1]), _model_at(model, one["loc"]).document_keys()
         return f"unknown key {key!r}; allowed here: {', '.join(sorted(valid))}", nearest(key, valid)
+    if kind == "invalid_key" or (kind == "string_type" and one["loc"][-1] == "[key]"):
+        return f"a key is a text, not {reprlib.repr(given)}; write it in quotes", ""
     if kind == "missing":
         return "is missing and needed", ""
     if kind == "literal_error":
@@ -261,7 +276,7 @@ def _place_in(document: Any, loc: Place) -> Place:
             return (*place, *next(islice(_conditions_in(node), part, None), ()))
         key = _key_in(node, part)
         if key is not None:
-            place.append(key)
+            place.append(str(key) if isinstance(node, dict) else key)
             node = node[key] if not isinstance(node, dict) or key in node else None
     return tuple(place)
 

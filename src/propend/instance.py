@@ -16,13 +16,15 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from propend.document import Lines, mistakes_of, nearest, read_document, write_yaml
+from propend.document import Lines, mistakes_of, nearest, read_document, without_passwords, write_yaml
 from propend.errors import ConfigurationError, Mistake
 from propend.goal import ANYTHING, Days, Eligibility, EventName, Goal, NamedEvent, Part, PositiveDays
 
 PropensityType = Literal["conversion", "churn"]
 SCHEDULES = ("daily", "weekly", "monthly")
-_CRON_FIELD = r"[\d*][\d*/,-]*"
+_CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+"""Minute, hour, day, month, day of the week."""
+_CRON_PART = re.compile(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/[1-9]\d?)?")
 
 
 def _read_paths(value: Any) -> Any:
@@ -160,8 +162,7 @@ class Options(Part):
     @field_validator("schedule")
     @classmethod
     def _known_schedule(cls, value: str | None) -> str | None:
-        cron = [re.fullmatch(_CRON_FIELD, f) for f in (value or "").split()]
-        if value is None or value in SCHEDULES or (len(cron) == 5 and all(cron)):
+        if value is None or value in SCHEDULES or _is_cron(value):
             return value
         raise ValueError(f"{', '.join(SCHEDULES)} or a cron expression of five fields is needed, not {value!r:.80}")
 
@@ -173,11 +174,20 @@ class Options(Part):
             raise ValueError(f"unknown time zone {value!r:.80}" + (f"; did you mean {near!r}?" if near else ""))
         return value
 
-    @field_validator("buckets")
+    @field_validator("minimum", "quality_bar", "factors", "seed", mode="before")
     @classmethod
-    def _ascending(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not 0 < value[0] < value[1] < 100:
-            raise ValueError(f"two ascending scores between 0 and 100 are needed, not {list(value)}")
+    def _no_truth(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError(f"a number is needed, not {value!r}")
+        return value
+
+    @field_validator("buckets", mode="before")
+    @classmethod
+    def _ascending(cls, value: Any) -> Any:
+        many = value if isinstance(value, list | tuple) else ()
+        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in many)
+        if not (len(many) == 2 and numbers and 0 < many[0] < many[1] < 100):
+            raise ValueError(f"two ascending scores between 0 and 100 are needed, not {reprlib.repr(value)}")
         return value
 
     @property
@@ -252,18 +262,36 @@ class Instance(Part):
     @property
     def slug(self) -> str:
         """The name as a folder name."""
-        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")[:60] or "instance"
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")[:60].rstrip("-") or "instance"
+
+
+def _is_cron(text: str) -> bool:
+    """Five fields of numbers in their range, ranges, steps and lists of these; names of days and months are not."""
+    fields = text.split()
+    return len(fields) == 5 and all(
+        found and all(low <= int(n) <= high for n in found.groups() if n)
+        for field, (low, high) in zip(fields, _CRON_RANGES, strict=True)
+        for found in map(_CRON_PART.fullmatch, field.split(","))
+    )
 
 
 def parse_instance(document: Any, lines: Lines) -> tuple[Instance | None, list[Mistake]]:
     """The instance if the document is valid, else every mistake of form in it."""
     if not isinstance(document, dict):
-        problem = f"a mapping with name, data and goal is needed, not {reprlib.repr(document)}"
+        problem = f"a mapping with name, data and goal is needed, not {reprlib.repr(without_passwords(document))}"
         return None, [Mistake("document", problem)]
+    instance, error = _validated(document)
+    if error is None:
+        return instance, []
+    shown = without_passwords(document)  # messages quote, and cut, what they complain about
+    return None, mistakes_of(_validated(shown)[1] or error, Instance, shown, lines)
+
+
+def _validated(document: Any) -> tuple[Instance | None, ValidationError | None]:
     try:
-        return Instance.model_validate(document), []
+        return Instance.model_validate(document), None
     except ValidationError as error:
-        return None, mistakes_of(error, Instance, document, lines)
+        return None, error
 
 
 def _plain(value: Any) -> Any:

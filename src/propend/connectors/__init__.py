@@ -13,6 +13,7 @@ from importlib import metadata
 from propend.connectors.files import FileConnector
 from propend.connectors.frames import FrameConnector
 from propend.connectors.origins import Connector, FileGroup, Located, Origin
+from propend.document import without_passwords
 from propend.errors import SourceNotFoundError
 
 ENTRY_POINTS = "propend.connectors"
@@ -37,11 +38,11 @@ def locate(origin: Origin) -> Located:
     for connector in connectors():
         if connector.accepts(origin):
             return connector.locate(origin)
-    names = ", ".join(c.name for c in connectors())
+    names, wanted = ", ".join(c.name for c in connectors()), without_passwords(origin.name)
     raise SourceNotFoundError(
-        f"No connector reads {origin.name!r}; there are: {names}.",
+        f"No connector reads {wanted!r}; there are: {names}.",
         "export the data to Parquet or CSV files, or install a connector for it.",
-        path=origin.name,
+        path=wanted,
     )
 
 
