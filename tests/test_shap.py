@@ -19,7 +19,6 @@ from propend.explain import shap
 from propend.explain.shap import (
     Trees,
     factor_contributions,
-    feature_importance,
     linear_factor_contributions,
 )
 
@@ -339,13 +338,6 @@ def test_several_ensembles_count_by_their_weights() -> None:
     np.testing.assert_allclose(each_feature(together, X), expected, atol=2e-5)
 
 
-def test_importance_is_the_mean_size_of_contributions(case: tuple[Trees, Matrix]) -> None:
-    trees, X = case
-    expected = np.abs(each_feature(trees, X)[:, :-1]).mean(axis=0)
-    with patch.object(shap, "CHUNK_ROWS", 300):
-        np.testing.assert_allclose(feature_importance(trees, X), expected, rtol=1e-6, atol=1e-9)
-
-
 def test_linear_contributions_add_up_to_the_margin() -> None:
     rng = np.random.default_rng(11)
     Z = rng.normal(size=(700, 7)).astype(np.float32)
@@ -388,8 +380,6 @@ def test_shapes_that_do_not_fit_are_refused(case: tuple[Trees, Matrix]) -> None:
         factor_contributions(trees, X, np.arange(14), 2)
     with pytest.raises(ValueError, match=r"ensembles of \[14\] features, 2 weights"):
         Trees.concat([trees], [0.5, 0.5])
-    with pytest.raises(ValueError, match="at least one row"):
-        feature_importance(trees, X[:0])
     with pytest.raises(ValueError, match="3 coefficients"):
         linear_factor_contributions(np.ones(3), np.ones(3), X, [0, 0, 0], 1)
     assert factor_contributions(trees, X[:0], np.zeros(14, np.int64), 1)[0].shape == (0, 1)

@@ -21,7 +21,6 @@ EXAMPLES = 10
 SNAPSHOTS_PER_SECOND = 4_000
 """Of a whole run on two cores, for the estimate of its time."""
 FIXED_SECONDS = 5.0
-LEAK_SNAPSHOTS = 50_000
 
 
 @dataclass(frozen=True)

@@ -448,26 +448,6 @@ def factor_contributions(trees: Trees, X: NDArray[Any], group: ArrayLike, n_grou
     return out, base
 
 
-def feature_importance(trees: Trees, X: NDArray[Any]) -> Float:
-    """float64[C]: mean absolute contribution of each feature over some rows.
-
-    Args:
-        X: float32[N, C]; NaN is missing.
-
-    Raises:
-        ValueError: a matrix of another width, or without rows.
-    """
-    if len(X) == 0:
-        raise ValueError("importance needs at least one row")
-    total = np.zeros(trees.n_features)
-    for first in range(0, len(X), CHUNK_ROWS):
-        each, _ = factor_contributions(
-            trees, X[first : first + CHUNK_ROWS], np.arange(trees.n_features), trees.n_features
-        )
-        total += np.abs(each).sum(axis=0, dtype=np.float64)
-    return total / len(X)
-
-
 def linear_factor_contributions(
     coefficients: Float, center: Float, Z: NDArray[Any], column_group: ArrayLike, n_groups: int
 ) -> Matrix:

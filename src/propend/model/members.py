@@ -1,4 +1,4 @@
-"""The two members of the model: boosted trees and a regularised logistic regression.
+"""The members of the model: boosted trees, and logistic regressions on all features and on a simple few.
 
 Both are fitted on fixed numbers of threads with fixed seeds, so that a result does not depend on the
 machine's cores. Settings follow reference/science.md, recommended recipe 3.

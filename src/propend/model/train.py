@@ -38,7 +38,6 @@ from propend.model.members import (
 
 Float = NDArray[np.float64]
 
-MAX_TRAINING_ROWS = 200_000
 FEW_OUTCOMES = 100
 """Below so many outcomes of the rarer kind the linear member leads (reference/science.md, finding 2)."""
 VERY_FEW_OUTCOMES = 40

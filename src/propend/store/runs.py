@@ -32,7 +32,6 @@ from propend.snapshots.plan import Channel, Factor, Feature, Op, Plan
 
 MODEL_FORMAT = 1
 LINEAR_ARRAYS = ("columns", "coefficients", "center")
-RUN_FILES = ("scores.parquet", "report.html", "evaluation.json", "run.json", "insights.json")
 WORK_FOLDER = ".propend"
 
 
