@@ -542,3 +542,19 @@ def test_kinds_and_categories_of_strange_texts() -> None:
     assert [len(k) for k in kinds if len(k) > 100] == [200, 200]
     assert len(set(kinds)) == 10
     assert [row[6][0] for row in rows_of(log)] == kinds
+
+
+def test_a_time_with_a_zone_is_compared_as_the_instant_it_is(tmp_path: Path) -> None:
+    rows = [utc(2024, 1, 31, 0), utc(2024, 1, 31, 1)]
+    table = pa.table(
+        {
+            "who": ["a", "b"],
+            "when": pa.array([utc(2024, 2, 1)] * 2, pa.timestamp("us", tz="UTC")),
+            "trial_end": pa.array(rows, pa.timestamp("us", tz="UTC")),
+        }
+    )
+    chosen = {"at": {"eq": "2024-01-31T01:00:00Z"}, "same": {"eq": "2024-01-31T03:00:00+02:00"},
+              "until": {"lt": "2024-01-31T02:30:00+02:00"}}  # fmt: skip
+    selectors = tuple(Selector(n, NamedEvent.model_validate({"where": {"trial_end": w}})) for n, w in chosen.items())
+    log = load({"columns": {"profile": "who", "at": "when"}}, tmp_path, {"events": table}, selectors=selectors)
+    assert {row[0]: row[3] for row in rows_of(log)} == {"a": 0b100, "b": 0b011}

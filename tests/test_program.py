@@ -157,6 +157,15 @@ def bought(days: int) -> tuple[str, str, Any]:
             id="was doing all of it",
         ),
         pytest.param(
+            instance({"did": "buy", "at_most": 0, "within": "7d"}), [ACTIVE, bought(45)], id="the same, counted"
+        ),
+        pytest.param(
+            instance({"all_of": [{"none_of": ["buy"]}, {"none_of": ["buy"]}], "within": "7d"}),
+            [ACTIVE, bought(45)],
+            id="the same, nested",
+        ),
+        pytest.param(instance({"did": "buy", "at_most": 2, "within": "7d"}), [ACTIVE], id="seldom is not never"),
+        pytest.param(
             instance({"none_of": ["buy"], "within": "7d"}, options={"was_doing": False}), [ACTIVE], id="not asked for"
         ),
         pytest.param(

@@ -381,6 +381,13 @@ def write_item(item: Group | Did | Measure | Then) -> Any:
     return plain["did"] if set(plain) == {"did"} else plain
 
 
+def _is_absence(item: Any) -> bool:
+    """``none_of``, ``not_all_of``, or nothing but ``at_most: 0`` and groups like these."""
+    if isinstance(item, Group):
+        return item.combinator in ("none_of", "not_all_of") or all(_is_absence(i) for i in item.items)
+    return isinstance(item, Did) and item.high == 0
+
+
 class Goal(Part):
     """What shall be predicted: a group of items and the outcome window.
 
@@ -435,8 +442,8 @@ class Goal(Part):
 
     @property
     def negative(self) -> bool:
-        """Whether the goal is that something does not happen."""
-        return self.group.combinator in ("none_of", "not_all_of")
+        """Whether the goal is that something does not happen, however it is written."""
+        return _is_absence(self.group)
 
 
 class Eligibility(Part):

@@ -6,7 +6,7 @@ What a condition means, on every engine:
   matches only missing fields; every other operator, ``ne`` and ``not_in`` too, only fields that are there.
 - A number in the condition compares numbers: the field is read as a double, texts included; what does not
   read as a number equals none. A text compares texts exactly, by code point; on a field of times it compares
-  times, if it is an ISO date or time. True and false compare with true, false, 1 and 0.
+  times, if it is an ISO date or time (with a zone, the instant in UTC). True and false compare with true, false, 1 and 0.
 - ``matches`` finds the pattern anywhere in the text, in RE2's syntax.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from propend.conditions import Condition
@@ -178,9 +178,10 @@ _RENDERERS: dict[str, Callable[[str, Any, Column], str]] = {
 
 
 def read_moment(text: str) -> str:
-    """An ISO date or time without zone as a timestamp literal, or an empty text."""
+    """An ISO date or time as a timestamp literal, or an empty text; one with a zone as its time in UTC."""
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
         return ""
-    return f"CAST('{moment.isoformat(sep=' ')}' AS TIMESTAMP)" if moment.tzinfo is None else ""
+    plain = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+    return f"CAST('{plain.isoformat(sep=' ')}' AS TIMESTAMP)"
