@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 
 import propend
-from shops import instance, shop
+from shops import SHOP, instance, last_day, shop
 
 EVENTS = shop(profiles=120)
 
@@ -53,3 +53,10 @@ def test_examples_name_the_events_that_decided(goal: dict[str, Any], kind: str |
             assert f"the last before was {before[-1]}" in example["evidence"]
         else:
             assert example["evidence"].endswith("nor before")
+
+
+@pytest.mark.parametrize(("days", "code"), [(75, "PROPEND-408"), (300, "PROPEND-405")])
+def test_check_says_what_would_stop_the_scoring(days: int, code: str) -> None:
+    found = propend.check(SHOP, data=EVENTS, as_of=last_day() + timedelta(days=days))
+    assert (found.ready, [r["code"] for r in found.document["refusals"]]) == (False, [code])
+    assert propend.check(SHOP, data=EVENTS).ready

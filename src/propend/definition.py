@@ -13,7 +13,7 @@ from propend.errors import PropendError
 from propend.events import DAY_US, Partition
 from propend.goal import ANYTHING
 from propend.model import checks
-from propend.preparation import Prepared, Stages
+from propend.preparation import Prepared, Stages, gate_scoring
 from propend.timeline import day_date
 from propend.training import build_plan, gather, outcome_counts
 
@@ -50,15 +50,16 @@ def define(prepared: Prepared, stages: Stages) -> Check:
     instance, timeline = prepared.instance, prepared.timeline
     counts = outcome_counts(prepared)
     window = f"between {day_date(timeline.matured[0])} and {day_date(timeline.observation.until_day)}"
+    population = int(prepared.survey.population[:, prepared.survey.cutoffs.index(timeline.now)].sum())
     refusals: list[dict[str, Any]] = []
     leaks: list[checks.Leak] = []
     try:
         checks.gate_outcomes(counts, instance.options.minimum, window)
         with stages("look for leaks"):
             leaks = _leak_suspects(prepared)
+        gate_scoring(prepared, population)
     except PropendError as refusal:
         refusals.append(refusal.to_dict())
-    population = int(prepared.survey.population[:, prepared.survey.cutoffs.index(timeline.now)].sum())
     document = record.timeline_document(prepared)
     snapshots = sum(c["snapshots"] for c in document["cutoffs"])
     notices = [*checks.few_outcomes_notice(counts), *record.data_notices(prepared)] if not refusals else []

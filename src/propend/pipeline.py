@@ -24,20 +24,19 @@ from numpy.typing import NDArray
 
 from propend import record
 from propend.definition import Check, define
-from propend.errors import NoRecentDataError, NoScoringDataError, ProfileNotFoundError
+from propend.errors import ProfileNotFoundError
 from propend.explain.factors import build_explainer
 from propend.instance import Instance
 from propend.model import checks
-from propend.preparation import Prepared, Progress, Stages, prepare, read_inputs
+from propend.preparation import Prepared, Progress, Stages, gate_scoring, prepare, read_inputs
 from propend.report import Report
 from propend.scoring import Scored, ScoringContext, insights, score_rows
 from propend.snapshots.build import feature_matrix, rows_at
 from propend.store import runs as store
-from propend.timeline import day_date, midnight_utc
+from propend.timeline import midnight_utc
 from propend.training import Trained, train_stage
 from propend.version import __version__
 
-STALE_DAYS = 60
 EXPLAINER_SAMPLE = 4_000
 
 InstanceLike = Instance | str | Path | dict[str, Any]
@@ -247,7 +246,7 @@ def score_stage(
     """
     timeline, instance = prepared.timeline, prepared.instance
     rows = rows_at(prepared.survey, [timeline.now], labelled=False)
-    _refuse_stale(prepared, len(rows))
+    gate_scoring(prepared, len(rows))
     with stages("describe"):
         X = feature_matrix(prepared.log, saved.plan, rows)
     with stages("score"):
@@ -273,25 +272,6 @@ def score_stage(
 
 def _spread(X: NDArray[np.float32], most: int) -> NDArray[np.float32]:
     return X[:: max(1, len(X) // most)]
-
-
-def _refuse_stale(prepared: Prepared, population: int) -> None:
-    timeline, facts = prepared.timeline, prepared.log.facts
-    silent = timeline.now - 1 - int(facts.days[-1])
-    days = timeline.windows.eligibility_days or timeline.lookback_days
-    if population and silent > STALE_DAYS:
-        raise NoRecentDataError(
-            f"{population:,} profiles are eligible, and none has any event in the {STALE_DAYS} days before "
-            f"{day_date(timeline.now)}: the last event is {silent} days older.",
-            "check that data is updated, or score as of the day it ends with --as-of.",
-            days=STALE_DAYS, silent_days=silent, population=population,
-        )  # fmt: skip
-    if population == 0:
-        raise NoScoringDataError(
-            f"Nobody is eligible on {day_date(timeline.now)}: no fitting events in the {days} days before it.",
-            f"check that data is updated (the last event is of {day_date(int(facts.days[-1]))}).",
-            window_days=days, last_event_on=str(day_date(int(facts.days[-1]))),
-        )  # fmt: skip
 
 
 # --- what is written -----------------------------------------------------------------------------------

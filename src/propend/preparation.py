@@ -14,7 +14,7 @@ from propend.binding import binding_mistakes, check_behaviour, check_rows
 from propend.columns import choose_fields
 from propend.document import Lines, Place, read_document
 from propend.engines import connect
-from propend.errors import ConfigurationError, Mistake, PropendError
+from propend.errors import ConfigurationError, Mistake, NoRecentDataError, NoScoringDataError, PropendError
 from propend.events import EventLog, EventRequest, OpenedEvents
 from propend.instance import Data, Instance, Source, parse_instance
 from propend.snapshots.build import Survey, survey
@@ -28,7 +28,7 @@ from propend.snapshots.program import (
     selectors_of,
 )
 from propend.store.runs import SavedModel
-from propend.timeline import Timeline, Windows, observe, plan_timeline
+from propend.timeline import Timeline, Windows, day_date, observe, plan_timeline
 
 Progress = Callable[[str], None]
 
@@ -268,3 +268,33 @@ def feature_fields(instance: Instance, opened: OpenedEvents) -> tuple[tuple[str,
     chosen = [opened.fields[name] for name in instance.data.fields]
     numbers = tuple(f.name for f in chosen if f.type == "number")
     return numbers, tuple(f.name for f in chosen if f.type in ("text", "boolean"))
+
+
+# --- ready to score -------------------------------------------------------------------------------------------
+
+STALE_DAYS = 60
+
+
+def gate_scoring(prepared: Prepared, population: int) -> None:
+    """Refuse to score where nobody is eligible now, or where nothing has been seen for long (spec 7.2).
+
+    Raises:
+        NoScoringDataError: nobody is eligible now (405).
+        NoRecentDataError: the last event is more than 60 days before now (408).
+    """
+    timeline, facts = prepared.timeline, prepared.log.facts
+    silent = timeline.now - 1 - int(facts.days[-1])
+    days = timeline.windows.eligibility_days or timeline.lookback_days
+    if population and silent > STALE_DAYS:
+        raise NoRecentDataError(
+            f"{population:,} profiles are eligible, and none has any event in the {STALE_DAYS} days before "
+            f"{day_date(timeline.now)}: the last event is {silent} days older.",
+            "check that data is updated, or score as of the day it ends with --as-of.",
+            days=STALE_DAYS, silent_days=silent, population=population,
+        )  # fmt: skip
+    if population == 0:
+        raise NoScoringDataError(
+            f"Nobody is eligible on {day_date(timeline.now)}: no fitting events in the {days} days before it.",
+            f"check that data is updated (the last event is of {day_date(int(facts.days[-1]))}).",
+            window_days=days, last_event_on=str(day_date(int(facts.days[-1]))),
+        )  # fmt: skip
