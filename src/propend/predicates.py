@@ -6,7 +6,8 @@ What a condition means, on every engine:
   matches only missing fields; every other operator, ``ne`` and ``not_in`` too, only fields that are there.
 - A number in the condition compares numbers: the field is read as a double, texts included; what does not
   read as a number equals none. A text compares texts exactly, by code point; on a field of times it compares
-  times, if it is an ISO date or time (with a zone, the instant in UTC). True and false compare with true, false, 1 and 0.
+  times, if it is an ISO date or time (with a zone, the instant in UTC). True and false compare with true,
+  false, 1 and 0.
 - ``matches`` finds the pattern anywhere in the text, in RE2's syntax.
 """
 
