@@ -164,6 +164,9 @@ def bought(days: int) -> tuple[str, str, Any]:
             [ACTIVE, bought(45)],
             id="the same, nested",
         ),
+        pytest.param(
+            instance({"none_of": [{"did": "buy", "at_most": 0}], "within": "7d"}), [ACTIVE], id="not never is once"
+        ),
         pytest.param(instance({"did": "buy", "at_most": 2, "within": "7d"}), [ACTIVE], id="seldom is not never"),
         pytest.param(
             instance({"none_of": ["buy"], "within": "7d"}, options={"was_doing": False}), [ACTIVE], id="not asked for"

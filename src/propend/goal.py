@@ -382,9 +382,9 @@ def write_item(item: Group | Did | Measure | Then) -> Any:
 
 
 def _is_absence(item: Any) -> bool:
-    """``none_of``, ``not_all_of``, or nothing but ``at_most: 0`` and groups like these."""
+    """Nothing but ``at_most: 0``, or the denial of something else; the denial of an absence is none."""
     if isinstance(item, Group):
-        return item.combinator in ("none_of", "not_all_of") or all(_is_absence(i) for i in item.items)
+        return all(_is_absence(i) for i in item.items) != (item.combinator in ("none_of", "not_all_of"))
     return isinstance(item, Did) and item.high == 0
 
 

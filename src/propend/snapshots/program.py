@@ -138,7 +138,7 @@ def _was_doing(goal: Goal, eligible: Eligibility | None) -> list[Line]:
     if required & set(names):
         return []
     days = max(eligible.longest_lookback_days, 30) if eligible else DEFAULT_ACTIVE_DAYS
-    combinator = "all_of" if goal.group.combinator == "not_all_of" else "any_of"
+    combinator = "all_of" if goal.group.combinator in ("not_all_of", "any_of") else "any_of"
     items = tuple(Did(did=n, within_days=days) for n in names)
     item = items[0] if len(items) == 1 else Group(combinator=combinator, items=items)
     return [Line(f"was doing it before: {write_item_phrase(item)}", "default", item)]
