@@ -170,8 +170,9 @@ def run_document(propensity_type: str, found: dict[str, Any], label: NDArray[np.
             "features": 55,
             "training_snapshots": 7_000,
             "trained_at": "2026-01-01T12:00:00Z",
-            "calibration": {"slope": 1.02, "intercept": -0.01, "level_shift": 0.08, "level_method": "season",
-                            "level_error": 0.11},
+            "calibration": {"slope": 1.02, "intercept": -0.01, "level_shift": 0.08, "level_error": 0.11,
+                            "level_drivers": {"last": 0.06, "lately": 0.02, "season": 0.0},
+                            "level_backtested": 24},
             "features_dropped": [{"feature": "span__buy", "reason": "never varies"}],
         },
         "leaks": [

@@ -79,7 +79,7 @@ def model() -> Model:
     simple = np.array([PLACE["count__buy__30d"], PLACE["attribute__age"]])
     columns = Columns(np.arange(len(FEATURES)), np.array([f.heavy for f in FEATURES]), simple)
     choices = replace(choose(train, columns, 1), weights=(0.5, 0.3, 0.2))
-    return fit(train, columns, choices, 1).with_level(0.4, "last", 0.1)
+    return fit(train, columns, choices, 1).with_level(0.4, 0.1)
 
 
 @pytest.fixture(scope="module", name="X")

@@ -46,7 +46,12 @@ DIRECTIONS = {
     "more lowers": "higher values lower the chances",
     "mixed": "no one direction",
 }
-LEVELS = {"none": "no shift", "last": "that of the last known period", "season": "that of a year before"}
+LEVEL_DRIVERS = {
+    "last": "the last known window",
+    "lately": "what half a window has shown since",
+    "season": "the same weeks a year ago",
+}
+LEAST_DRIVER = 0.005
 TOP_SHARE = 0.2
 """Which "take the top" is named in the summary."""
 SHOWN_OVERALL, WORKING_FACTORS = 15, 10
@@ -450,17 +455,24 @@ def _making(given: Given) -> Plain:
     }
 
 
+def _level_words(calibration: Plain) -> str:
+    drivers = calibration["level_drivers"]
+    parts = [f"{LEVEL_DRIVERS[n]} {shown(x, 'signed')}" for n, x in drivers.items() if abs(x) >= LEAST_DRIVER]
+    why = ", ".join(parts) if parts else "nothing known speaks for one"
+    tested = f", tested on {count(calibration['level_backtested'])} earlier cutoffs" if drivers else ""
+    return f"{why}{tested}; expected error {calibration['level_error']:.2f}"
+
+
 def _facts(given: Given) -> dict[str, str]:
     run, timeline, model = given.run, given.run["timeline"], given.run["model"]
     calibration = model["calibration"]
     members = listed([f"{m['name']} ({percent(m['weight'])})" for m in model["members"]])
-    level = LEVELS.get(calibration["level_method"], calibration["level_method"])
     return {
         "Model": f"{members}, blended on log-odds; {count(model['features'])} features",
         "Learnt from": f"{count(model['training_snapshots'])} snapshots (one profile at one cutoff); features look "
         f"back at most {timeline['lookback_days']} days",
         "Calibration": f"log-odds × {calibration['slope']:.2f} {shown(calibration['intercept'], 'signed')}, fitted out "
-        f"of fold; level shifted by {shown(calibration['level_shift'], 'signed')} ({level})",
+        f"of fold; level shifted by {shown(calibration['level_shift'], 'signed')} ({_level_words(calibration)})",
         "Outcome window": f"{timeline['outcome_days']} days, beginning {timeline['lead_days']} days after the cutoff; "
         f"{timeline['settle_days']} days to settle",
         "History": f"{timeline['history_days']} days; {timeline['history_needed_days']} are needed",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from importlib import metadata
 from typing import Any
@@ -13,8 +14,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from propend.events import EventFacts
-from propend.model.calibrate import LevelHistory
 from propend.model.checks import Leak, Notice
+from propend.model.level import LevelForecast
 from propend.model.train import Choices, Columns, TrainingSet
 from propend.preparation import Prepared
 from propend.sentence import write_sentence
@@ -114,7 +115,7 @@ def timeline_document(prepared: Prepared) -> dict[str, Any]:
 def training_facts(
     prepared: Prepared,
     choices: Choices,
-    level: LevelHistory,
+    level: LevelForecast,
     everything: TrainingSet,
     columns: Columns,
 ) -> dict[str, Any]:
@@ -125,7 +126,6 @@ def training_facts(
         {"name": "logistic regression", "weight": logistic, "strength": choices.strengths[0]},
         {"name": "recency-frequency-money regression", "weight": simple, "strength": choices.strengths[1]},
     ]
-    zone = prepared.instance.options.zone
     return {
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "data_folder": str(prepared.inputs.folder.absolute()),
@@ -134,9 +134,7 @@ def training_facts(
         "training_snapshots": len(everything),
         "training_positives": int(everything.label.sum()),
         "out_of_fold_log_loss": choices.losses,
-        "level_history": [
-            {"cutoff_at": instant(c, zone), "shift": s} for c, s in zip(level.cutoffs, level.shifts, strict=True)
-        ],
+        "level": asdict(level),
         "timeline": timeline_document(prepared),
         "funnel": funnel(prepared, prepared.timeline.matured),
     }

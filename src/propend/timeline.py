@@ -7,6 +7,7 @@ midnight that begins its day. Features see ``[cutoff - n, cutoff)``; the outcome
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -29,6 +30,8 @@ COMFORTABLE_LOOKBACK_DAYS = 90
 MAX_TRAINING_CUTOFFS = 8
 MAX_TRAINING_CUTOFFS_WITH_YEARS = 12
 WINDOWS_DAYS = (7, 14, 30, 60, 90, 180, 365)
+LEVEL_STEP_DAYS = 7
+MAX_LEVEL_CUTOFFS = 80
 
 ProofKind = Literal["out-of-time", "same-period"]
 
@@ -238,6 +241,25 @@ def _not_matured(windows: Windows, observation: Observation, proof: int) -> tupl
         return ()
     seen = observation.until_day - later
     return ((later, f"only {seen} of its {windows.reach_days} outcome days are observed"),)
+
+
+def level_step_days(timeline: Timeline) -> int:
+    """Whole weeks between the cutoffs that the level's forecast looks at."""
+    weeks = (timeline.proof - timeline.observation.first_day) / LEVEL_STEP_DAYS
+    return LEVEL_STEP_DAYS * max(1, math.ceil(weeks / MAX_LEVEL_CUTOFFS))
+
+
+def level_cutoffs(timeline: Timeline, gaps_days: Sequence[int]) -> tuple[int, ...]:
+    """Cutoffs for the level's forecast, ascending: a grid through the proof, and the newest with a known outcome.
+
+    Args:
+        gaps_days: days from a cutoff until its outcome is known, for each outcome window looked through.
+    """
+    observed, step = timeline.observation, level_step_days(timeline)
+    oldest, newest = observed.first_day + MIN_HISTORY_DAYS, observed.until_day - min(gaps_days)
+    grid = {*range(timeline.proof, oldest - 1, -step), *range(timeline.proof, newest + 1, step)}
+    grid |= {day - gap for day in (timeline.proof, observed.until_day) for gap in gaps_days}
+    return tuple(sorted(day for day in grid if oldest <= day <= newest))
 
 
 def without(timeline: Timeline, cutoffs: Sequence[tuple[int, str]]) -> Timeline:

@@ -13,9 +13,10 @@ from propend import record
 from propend.errors import BadModelError
 from propend.events import OpenedEvents
 from propend.model import checks
-from propend.model.calibrate import LevelHistory, forecast_level, shift_to_rate
 from propend.model.evaluate import BaselineInputs, baseline_probabilities, proof_document
+from propend.model.level import LevelForecast
 from propend.model.train import Columns, Dropped, Model, TrainingSet, choose, fit, folds_of, useful_columns
+from propend.outlook import Outlook, forecast, look_back
 from propend.preparation import Prepared, Stages, feature_fields
 from propend.snapshots.build import Rows, count_support, feature_matrix, plan_input, rows_at
 from propend.snapshots.plan import Op, Plan, make_plan
@@ -83,15 +84,18 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         columns = _columns(prepared, plan, learning.train, useful, dropped, leaks)
         choices = choose(learning.train, columns, seed)
         proof_model = fit(learning.train, columns, choices, seed)
-        proof_model = proof_model.with_level(*_level(choices.level, timeline, timeline.proof))
+    with stages("level"):
+        outlook = look_back(prepared, plan)
+        level = _level(outlook, proof_model, timeline.training, timeline.proof)
+        proof_model = proof_model.with_level(level.shift, level.error)
     with stages("prove"):
         evaluation = _prove(prepared, plan, learning, proof_model)
         checks.gate_quality(evaluation, instance.options.quality_bar)
     with stages("refit"):
         everything = _together(learning.train, learning.proof)
-        history = _with_proof(choices.level, timeline, learning.proof, proof_model)
         model = fit(everything, columns, choices, seed)
-        model = model.with_level(*_level(history, timeline, timeline.now))
+        level = _level(outlook, model, timeline.matured, timeline.now)
+        model = model.with_level(level.shift, level.error)
     saved = SavedModel(
         instance=instance,
         plan=plan,
@@ -101,7 +105,7 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         text_fields=prepared.log.request.text_fields,
         reference=checks.Reference.of(learning.proof.X[:, columns.used], model.probability(learning.proof.X)),
         evaluation=evaluation,
-        facts=record.training_facts(prepared, choices, history, everything, columns),
+        facts=record.training_facts(prepared, choices, level, everything, columns),
     )
     return Trained(
         saved=saved,
@@ -244,9 +248,9 @@ def _goal_channel(prepared: Prepared, plan: Plan, train: TrainingSet) -> int:
     return 0
 
 
-def _level(history: LevelHistory, timeline: Timeline, cutoff: int) -> tuple[float, str, float]:
-    gap = timeline.windows.reach_days + timeline.windows.settle_days
-    return forecast_level(history, cutoff, gap)
+def _level(outlook: Outlook, model: Model, trained: tuple[int, ...], cutoff: int) -> LevelForecast:
+    """The level of a model at a cutoff, from what was known at that day."""
+    return forecast(outlook, outlook.history(model, trained, cutoff), cutoff)
 
 
 def _prove(prepared: Prepared, plan: Plan, learning: Learning, model: Model) -> dict[str, Any]:
@@ -289,12 +293,3 @@ def _together(train: TrainingSet, proof: TrainingSet) -> TrainingSet:
         np.concatenate([train.key, proof.key]),
         np.concatenate([train.cutoff, proof.cutoff]),
     )
-
-
-def _with_proof(level: LevelHistory, timeline: Timeline, proof: TrainingSet, model: Model) -> LevelHistory:
-    """The level history with the proof's own error, which was measured out of time."""
-    if timeline.proof_kind == "same-period":
-        return level
-    margin = model.margin(proof.X) - model.calibration.level_shift
-    shift = shift_to_rate(margin, float(proof.label.mean()))
-    return LevelHistory((*level.cutoffs, timeline.proof), (*level.shifts, shift), (*level.weights, float(proof.rarer)))

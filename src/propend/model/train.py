@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 
 from propend.model.calibrate import (
     Calibration,
-    LevelHistory,
     fit_shape,
-    level_history,
     mean_log_loss,
     sigmoid,
 )
@@ -98,7 +96,6 @@ class Choices:
         strengths: inverse regularisation of each linear member: all features, the simple ones.
         weights: of the log-odds of the trees and of each linear member; they sum to 1.
         shape: Platt's line.
-        level: level errors per training cutoff, after the shape.
         losses: out-of-fold log loss of each member and of the blend.
     """
 
@@ -106,7 +103,6 @@ class Choices:
     strengths: tuple[float, float]
     weights: tuple[float, float, float]
     shape: Calibration
-    level: LevelHistory
     losses: dict[str, float]
 
 
@@ -152,9 +148,9 @@ class Model:
         """float64[N]: calibrated probabilities."""
         return sigmoid(self.margin(X))
 
-    def with_level(self, shift: float, method: str, error: float) -> Model:
-        """The same model with its level moved."""
-        moved = replace(self.calibration, level_shift=shift, level_method=method, level_error=error)
+    def with_level(self, shift: float, error: float) -> Model:
+        """The same model with its level moved, and the error to expect of that; both in log-odds."""
+        moved = replace(self.calibration, level_shift=shift, level_error=error)
         return replace(self, calibration=moved)
 
 
@@ -221,7 +217,6 @@ def choose(train: TrainingSet, columns: Columns, seed: int) -> Choices:
     margin = np.sum([weights[name] * m for name, m in margins.items()], axis=0)
     losses = {name: mean_log_loss(train.label, m) for name, m in (margins | {"blend": margin}).items()}
     shape = fit_shape(train.label, margin)
-    level = level_history(np.unique(train.cutoff).tolist(), train.cutoff, train.label, shape(margin))
     rounds = int(found["trees"].choice) if weights.get("trees", 0.0) > 0 else 0
     strengths = {name: found[name].choice if name in found else 0.0 for name in LINEAR}
     return Choices(
@@ -229,7 +224,6 @@ def choose(train: TrainingSet, columns: Columns, seed: int) -> Choices:
         (strengths["logistic"], strengths["simple"]),
         (weights.get("trees", 0.0), weights["logistic"], weights.get("simple", 0.0)),
         shape,
-        level,
         losses,
     )
 

@@ -99,18 +99,19 @@ class Rows:
 def survey(log: EventLog, program: Program, cutoffs: Iterable[int]) -> Survey:
     """Evaluate every line at every cutoff (day numbers) in one pass over the partitions."""
     days = tuple(sorted(set(cutoffs)))
-    instants = np.array(days, dtype=np.int64) * DAY_US
-    masks, ids, keys = [], [], []
-    for part in log.partitions():
-        out = np.zeros((part.profiles, len(days)), dtype=np.uint64)
-        evaluate_lines(
-            part.offsets, part.at, part.bits, part.numbers, part.texts, instants,
-            program.atoms, program.bounds, program.steps, program.line_offsets, program.sequence, out,
-        )  # fmt: skip
-        masks.append(out)
-        ids.append(part.profile_ids)
-        keys.append(part.keys)
+    parts = [survey_part(part, program, days) for part in log.partitions()]
+    ids, keys, masks = zip(*((p.profile_ids, p.keys, p.masks) for p in parts), strict=True)
     return Survey(program, days, np.concatenate(ids), np.concatenate(keys), np.concatenate(masks))
+
+
+def survey_part(part: Partition, program: Program, days: tuple[int, ...]) -> Survey:
+    """Evaluate every line at every cutoff (day numbers) for the profiles of one partition."""
+    out = np.zeros((part.profiles, len(days)), dtype=np.uint64)
+    evaluate_lines(
+        part.offsets, part.at, part.bits, part.numbers, part.texts, np.array(days, dtype=np.int64) * DAY_US,
+        program.atoms, program.bounds, program.steps, program.line_offsets, program.sequence, out,
+    )  # fmt: skip
+    return Survey(program, days, part.profile_ids, part.keys, out)
 
 
 def rows_at(given: Survey, cutoffs: Sequence[int], *, labelled: bool, share: float = 1.0) -> Rows:
