@@ -252,6 +252,7 @@ def test_run_document_has_the_documented_keys(finished: Path) -> None:
         "survey",
         "features",
         "fit",
+        "level",
         "prove",
         "refit",
         "describe",
