@@ -5,9 +5,11 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 SETUP_DEV := $(VENV)/.installed-dev
 LOWEST := .venv-lowest
+BENCH := .venv-bench
+SETUP_BENCH := $(BENCH)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quick test lint types format lowest browser clean
+.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain evidence browser clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,8 +51,22 @@ lowest:  ## the demo's short form with the lowest versions that pyproject.toml a
 	$(LOWEST)/bin/propend --help > /dev/null
 	$(LOWEST)/bin/propend demo $(LOWEST)/propend-demo --quick
 
+$(SETUP_BENCH): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@touch $@
+
+bench-accuracy: $(SETUP_BENCH)  ## accuracy beside rules and hand-made models; FULL=1 all studies, RESUME=1 goes on
+	$(BENCH)/bin/python -m benchmarks.accuracy
+
+bench-explain: $(SETUP_BENCH)  ## speed and exactness of explanations; FULL=1 a million rows
+	$(BENCH)/bin/python benchmarks/explain.py
+
+evidence: $(SETUP_BENCH)  ## the tables of docs/evidence.md from the results of FULL=1 make bench-accuracy
+	$(BENCH)/bin/python -m benchmarks.accuracy.evidence
+
 browser:  ## Debian's Chromium, for the tests that open the report in a real browser
 	apt-get update -qq && apt-get install -y -qq chromium
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) $(LOWEST) propend-demo build dist .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(BENCH) .bench propend-demo build dist .mypy_cache .ruff_cache .hypothesis

@@ -1,79 +1,154 @@
-"""Run the studies: ``python -m benchmarks.accuracy``; ``FULL=1`` runs all, ``ONLY=text`` those named so.
+"""Run the studies: ``python -m benchmarks.accuracy``.
 
-Needs ``pip install 'propend[bench]'`` and the public data in ``../shared/data``. Writes ``table.md`` and
-``charts.html`` into ``OUT`` (``.bench/accuracy`` by default); its last line is a sentence of ratios.
+By environment variable: ``FULL=1`` runs all studies with all contenders and cutoffs, ``ONLY=text`` those named so,
+``RESUME=1`` leaves out what has a result already, ``REMAKE=1`` runs nothing. Needs ``pip install 'propend[bench]'``
+and, but for the simulator, the public data in ``../shared/data``. Every study leaves ``results/NAME.json`` in ``OUT``
+(``.bench/accuracy``, or ``.bench/accuracy-full``) as it finishes; ``tables.md`` and ``charts.html`` are made of all
+there are. The last line is a sentence of ratios.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from benchmarks.accuracy.contenders import NAMES, Outcome, Task, in_own_process, run_other, tasks_of, threads_are_two
+from benchmarks.accuracy import page, published
+from benchmarks.accuracy.apart import FailedError, TooSlowError, in_own_process
+from benchmarks.accuracy.contenders import (
+    LIMITS,
+    NAMES,
+    ORDINARY_LIMIT,
+    Outcome,
+    Task,
+    run_other,
+    tasks_of,
+    threads_are_two,
+)
 from benchmarks.accuracy.measure import Tested, compare
-from benchmarks.accuracy.page import Result, charts, sentence, table
+from benchmarks.accuracy.results import Result, file_of, load_all, save
+from benchmarks.accuracy.speed import Speed, measure_speed
 from benchmarks.accuracy.studies import FULL, SHORT, Study
 
+from propend.model.metrics import METRICS
 from propend.timeline import day_date
 
+LEVEL_CUTOFFS = 6
+"""So many cutoffs show the level; propend alone runs on those that are not a study's own."""
 
-def measured(study: Study, names: Sequence[str], cutoffs: int) -> Result:
-    """All contenders on all cutoffs of one study."""
-    tasks = tasks_of(study, cutoffs)
-    given: list[dict[str, Outcome]] = []
-    for task, ours in tasks:
-        given.append({"propend": ours} | {n: in_own_process(run_other, n, task) for n in names if n != "propend"})
-    refused = [f"propend refused at {day_date(t.cutoff)}: {o.refused}" for t, o in tasks if o.refused]
-    shown = [n for n in names if n != "propend" or not refused]
-    tested = [_tested(task, outcomes, shown) for (task, _), outcomes in zip(tasks, given, strict=True)]
-    remarks = list(refused)
-    if len(tasks) < cutoffs:
-        remarks.append(f"history allows {len(tasks)} of {cutoffs} cutoffs")
-    if tasks[0][0].same_period:
+
+def measured(study: Study, names: Sequence[str], *, full: bool) -> Result:
+    """All contenders on a study's cutoffs, propend's level on more, and its speed.
+
+    Raises:
+        FailedError: labels that differ from the SQL's, or a fault in propend.
+        TooSlowError: propend did not finish.
+    """
+    pairs, remarks = tasks_of(study, max(LEVEL_CUTOFFS, study.cutoffs) if full else 1)
+    proven = [(t, o) for t, o in pairs if not o.refused]
+    shown = (proven or pairs)[: study.cutoffs if full else 1]
+    if shown and full and len(shown) < study.cutoffs:
+        remarks.append(f"figures of {len(shown)} of {study.cutoffs} cutoffs")
+    if any(t.same_period for t, _ in shown):
         remarks.append("too little history for a later period: profiles are split at one cutoff")
+    given: dict[str, list[Outcome]] = {"propend": [o for _, o in shown]}
+    missing = {} if proven else {"propend": f"refused: {_code(pairs, remarks)}"}
+    for name in [*names, "truth"] if study.simulated else names:
+        if name == "propend" or not shown:
+            continue
+        try:
+            given[name] = [in_own_process(run_other, name, t, limit=LIMITS.get(name, ORDINARY_LIMIT)) for t, _ in shown]
+        except (TooSlowError, FailedError) as error:
+            missing[name] = str(error)
+        else:
+            remarks += dict.fromkeys(f"{day_date(t.cutoff)}: {o.remark}" for (t, _), o in
+                                     zip(shown, given[name], strict=True) if o.remark)  # fmt: skip
+    compared = [n for n in given if n not in missing]
+    tested = [_tested(t, {n: given[n][i] for n in compared}) for i, (t, _) in enumerate(shown)]
     return Result(
         study=study.name,
-        cutoffs=[str(day_date(t.cutoff)) for t, _ in tasks],
-        rows=sum(len(t.test) for t, _ in tasks),
-        cells=compare(tested, "propend"),
-        seconds={n: float(np.mean([g[n].seconds for g in given])) for n in names},
-        megabytes={n: float(max(g[n].megabytes for g in given)) for n in names},
+        cutoffs=[str(day_date(t.cutoff)) for t, _ in shown],
+        rows=sum(len(t.test) for t, _ in shown),
+        positives=sum(sum(t.test.values()) for t, _ in shown),
+        cells=compare(tested, "propend") if tested else {},
+        missing=missing,
+        seconds={n: float(np.mean([o.seconds for o in given[n]])) for n in compared},
+        megabytes={n: float(max(o.megabytes for o in given[n])) for n in compared},
+        levels=[o.level for _, o in proven if o.level],
+        truth_error=_truth_error(tested),
+        speed=_speed(study, remarks) if proven else None,
         remarks=remarks,
     )
 
 
-def _tested(task: Task, outcomes: dict[str, Outcome], names: Sequence[str]) -> Tested:
+def _code(pairs: Sequence[tuple[Task, Outcome]], remarks: Sequence[str]) -> str:
+    """The code of the refusal of the newest cutoff, or of the data."""
+    return pairs[0][1].refused.split(":")[0] if pairs else remarks[0].split(": ")[1]
+
+
+def _tested(task: Task, outcomes: dict[str, Outcome]) -> Tested:
     ids = list(task.test)
-    p = {n: np.array([outcomes[n].probability[i] for i in ids]) for n in names}
+    p = {n: np.array([o.probability[i] for i in ids]) for n, o in outcomes.items()}
     return Tested(ids, np.array([task.test[i] for i in ids], dtype=float), p)
+
+
+def _truth_error(tested: Sequence[Tested]) -> float:
+    """Calibration error of propend's probabilities against the true ones, the mean of the cutoffs."""
+    both = [t.probability for t in tested if {"truth", "propend"} <= t.probability.keys()]
+    return float(np.mean([METRICS["calibration_error"](p["truth"], p["propend"]) for p in both])) if both else np.nan
+
+
+def _speed(study: Study, remarks: list[str]) -> Speed | None:
+    try:
+        found: Speed = in_own_process(measure_speed, study, limit=2 * ORDINARY_LIMIT)
+    except (TooSlowError, FailedError) as error:
+        remarks.append(f"no speed: {error}")
+        return None
+    return found
+
+
+def run(studies: Sequence[Study], out: Path, *, full: bool, resume: bool) -> list[str]:
+    """Run and save them one by one; gives what failed."""
+    names = NAMES if full else tuple(n for n in NAMES if n != "featuretools")
+    failed: list[str] = []
+    for study in studies:
+        target = file_of(out, study.name)
+        if resume and target.exists():
+            continue
+        if not study.has_data():
+            print(f"{study.name}: skipped, its data are not here", flush=True)
+            continue
+        started = time.perf_counter()
+        print(f"{study.name} ...", end=" ", flush=True)
+        try:
+            save(target, measured(study, names, full=full))
+        except (FailedError, TooSlowError) as error:
+            failed.append(f"ERROR {study.name}: {error}")
+            print(f"failed: {error}", flush=True)
+        else:
+            print(f"{time.perf_counter() - started:.0f} s", flush=True)
+    return failed
 
 
 def main() -> int:
     """Non-zero where a study failed, labels that differ from the SQL's included."""
     threads_are_two()
-    full, only = os.environ.get("FULL") == "1", os.environ.get("ONLY", "")
-    studies = [s for s in (FULL if full else SHORT) if only in s.name]
-    names = NAMES if full else tuple(n for n in NAMES if n != "featuretools")
-    results, failed = [], []
-    for study in studies:
-        print(f"{study.name} ...", flush=True)
-        try:
-            results.append(measured(study, names, study.cutoffs if full else 1))
-        except RuntimeError as error:
-            failed.append(f"ERROR {study.name}: {error}")
-            print(failed[-1], file=sys.stderr, flush=True)
-    target = Path(os.environ.get("OUT", ".bench/accuracy"))
-    target.mkdir(parents=True, exist_ok=True)
-    text = table(results)
-    (target / "table.md").write_text(text, encoding="utf-8")
-    charts(results, target / "charts.html")
+    full, resume, remake, only = (os.environ.get(k, "") for k in ("FULL", "RESUME", "REMAKE", "ONLY"))
+    out = Path(os.environ.get("OUT") or (".bench/accuracy-full" if full else ".bench/accuracy"))
+    every = FULL if full else SHORT
+    chosen = [] if remake else [s for s in every if only in s.name]
+    failed = run(chosen, out, full=bool(full), resume=bool(resume))
+    protocols = published.results(out, run=bool(full) and not remake and only in published.NAME, resume=bool(resume))
+    results = load_all(out, [s.name for s in every if remake or full or s in chosen])
+    text = page.tables(results, protocols)
+    (out / "tables.md").write_text(text, encoding="utf-8")
+    page.charts(results, out / "charts.html")
     print(text)
-    if failed:
-        print("\n".join(failed))
-    print(sentence(results))
+    print("\n".join(failed), file=sys.stderr)
+    print(page.sentence(results))
     return 1 if failed else 0
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import expit, gammaln
+from scipy.special import expit, gammaln, hyp2f1
 
 Float = NDArray[np.float64]
 WEEK_DAYS = 7.0
@@ -63,3 +63,12 @@ class BgNbd:
         alive = np.where(x > 0, expit(-odds), 1.0)
         quiet = ((self.alpha + t) / (self.alpha + t + ahead_days / WEEK_DAYS)) ** (self.r + x)
         return np.asarray(alive * (1.0 - quiet))
+
+    def expected_count(self, repeats: Float, last_days: Float, age_days: Float, ahead_days: float) -> Float:
+        """Purchases to expect within ``ahead_days`` (equation 10 of the paper)."""
+        x, tx, t, ahead = repeats, last_days / WEEK_DAYS, age_days / WEEK_DAYS, ahead_days / WEEK_DAYS
+        r, alpha, a, b = self.r, self.alpha, self.a, self.b
+        stay = ((alpha + t) / (alpha + t + ahead)) ** (r + x)
+        head = (a + b + x - 1) / (a - 1) * (1 - stay * hyp2f1(r + x, b + x, a + b + x - 1, ahead / (alpha + t + ahead)))
+        gone = a / (b + np.maximum(x, 1) - 1) * ((alpha + t) / (alpha + tx)) ** (r + x)
+        return np.asarray(head / (1 + np.where(x > 0, gone, 0.0)))

@@ -1,31 +1,34 @@
-"""Who competes: each in a process of its own, so that its seconds and memory are its own."""
+"""Who competes, and what everybody predicts."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
+import duckdb
 import numpy as np
 from benchmarks.accuracy import handmade
+from benchmarks.accuracy.apart import FailedError, in_own_process, peak_megabytes
 from benchmarks.accuracy.bgnbd import BgNbd
-from benchmarks.accuracy.studies import Study, load_events, observed_snapshots
+from benchmarks.accuracy.level import Level
+from benchmarks.accuracy.studies import FIRST, Study, load_events, observed_snapshots
 from numpy.typing import NDArray
 
 from propend.errors import PropendError
 from propend.model.baselines import BaselineInputs, baseline_probabilities
-from propend.preparation import Stages, prepare, read_inputs
+from propend.preparation import Prepared, Stages, prepare, read_inputs
 from propend.timeline import day_date, day_number
 from propend.training import sides, train_stage
 
 Float = NDArray[np.float64]
 MOST_CUTOFFS, LEAST_HISTORY_DAYS = 8, 30
 NAMES = ("propend", "recency", "frequency", "rfm_logistic", "bgnbd", "lightgbm", "featuretools")
+ORDINARY_LIMIT, LIMITS = 1_800.0, {"featuretools": 300.0}
+"""Seconds after which a contender is stopped."""
+MOST_SYNTHESISED = 20_000
+"""Training snapshots that deep feature synthesis describes; it takes all it can get in half its limit."""
 EDGE = 1e-6
 
 
@@ -58,50 +61,28 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a contender gave: probabilities by profile, or the reason why not; seconds and peak megabytes."""
+    """What a contender gave.
+
+    Attributes:
+        probability: by profile; empty where it refused or did not finish.
+        seconds, megabytes: what it took; the peak.
+        refused: the reason why there are no probabilities.
+        remark: what a reader of its figures should know.
+        label: propend's own labels of the tested profiles, if it came that far.
+        cutoff: the day tested; 0 if propend did not come that far.
+        same_period: propend's proof is a hold-out of profiles at one cutoff.
+        level: propend's level at the cutoff.
+    """
 
     probability: dict[str, float]
     seconds: float
     megabytes: float
     refused: str = ""
+    remark: str = ""
     label: dict[str, int] | None = None
     cutoff: int = 0
     same_period: bool = False
-
-
-def in_own_process(work: Callable[..., Any], *arguments: Any) -> Outcome:
-    """Run in a fresh interpreter; its failure is raised here.
-
-    Raises:
-        RuntimeError: the process died without an answer.
-    """
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(there, work, arguments))
-    process.start()
-    there.close()
-    try:
-        found = here.recv()
-    except EOFError as error:
-        raise RuntimeError(f"{work.__name__} ended without an answer") from error
-    finally:
-        process.join()
-    if isinstance(found, BaseException):
-        raise found
-    return found
-
-
-def _answer(pipe: Any, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    try:
-        pipe.send(work(*arguments))
-    except Exception as error:
-        pipe.send(RuntimeError(f"{work.__name__}: {type(error).__name__}: {error}"))
-
-
-def peak_megabytes() -> float:
-    """The most memory this process held (Linux)."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+    level: Level | None = None
 
 
 def run_propend(study: Study, cutoff: int) -> Outcome:
@@ -109,37 +90,56 @@ def run_propend(study: Study, cutoff: int) -> Outcome:
     settle = study.settle_days + study.within_days
     as_of = str(day_date(cutoff) + timedelta(days=settle)) if cutoff else study.as_of or None
     started, stages = time.perf_counter(), Stages()
-    with prepare(read_inputs(study.document(), study.table(), as_of), stages) as prepared:
-        timeline = prepared.timeline
-        same = timeline.proof_kind == "same-period"
-        try:
-            rows = sides(prepared)[1]
-        except PropendError as error:
-            spent = time.perf_counter() - started
-            return Outcome({}, spent, peak_megabytes(), f"{error.code}: {error.message}", None, timeline.proof, same)
-        ids = [str(p) for p in prepared.survey.profile_ids[rows.profile]]
-        label = dict(zip(ids, rows.label.tolist(), strict=True))
-        try:
-            trained = train_stage(prepared, stages)
-            margin = trained.saved.proof_model.probability(trained.sample)
-            probability, refused = dict(zip(ids, margin.tolist(), strict=True)), ""
-        except PropendError as error:
-            probability, refused = {}, f"{error.code}: {error.message}"
+    try:
+        with prepare(read_inputs(study.document(), study.table(), as_of), stages) as prepared:
+            found = _proven(prepared, stages)
+    except PropendError as error:
+        found = Outcome({}, 0.0, 0.0, _reason(error))
     spent = time.perf_counter() - started - dict(stages.seconds).get("refit", 0.0)
-    return Outcome(probability, spent, peak_megabytes(), refused, label, timeline.proof, same)
+    return replace(found, seconds=spent, megabytes=peak_megabytes())
+
+
+def _reason(error: PropendError) -> str:
+    return f"{error.code}: {error.message}"
+
+
+def _proven(prepared: Prepared, stages: Stages) -> Outcome:
+    """Probabilities of the proof's rows, or why there are none."""
+    timeline = prepared.timeline
+    empty = Outcome({}, 0.0, 0.0, cutoff=timeline.proof, same_period=timeline.proof_kind == "same-period")
+    try:
+        learnt, rows = sides(prepared)
+    except PropendError as error:
+        return replace(empty, refused=_reason(error))
+    ids = [str(p) for p in prepared.survey.profile_ids[rows.profile]]
+    labelled = replace(empty, label=dict(zip(ids, rows.label.tolist(), strict=True)))
+    try:
+        trained = train_stage(prepared, stages)
+    except PropendError as error:
+        return replace(labelled, refused=_reason(error))
+    model = trained.saved.proof_model
+    p = model.probability(trained.sample)
+    newest = float(learnt.label[learnt.cutoff == learnt.cutoff.max()].mean())
+    day, y = str(day_date(timeline.proof)), rows.label.astype(np.float64)
+    level = Level.of(day, y, p, model.calibration.level_shift, newest)
+    return replace(labelled, probability=dict(zip(ids, p.tolist(), strict=True)), level=level)
 
 
 def run_other(name: str, task: Task) -> Outcome:
     """One contender, from the events to probabilities of the test's profiles."""
-    started = time.perf_counter()
+    started, remark = time.perf_counter(), ""
+    if name == "truth":
+        return _truth(task)
     session = load_events(task.study)
     ids = list(task.test)
-    profile, cutoff, label = [], [], []
-    for day in task.training_cutoffs():
-        for p, y in observed_snapshots(session, task.study, day).items():
-            if not (task.same_period and p in task.test):
-                profile.append(p), cutoff.append(day), label.append(y)
-    n, y, at = len(profile), np.array(label, dtype=float), np.array(cutoff, dtype=float)
+    rows = training_rows(session, task)
+    if name == "featuretools" and len(rows) > MOST_SYNTHESISED:
+        share = MOST_SYNTHESISED / len(rows)
+        kept = [r for r in rows if handmade.hash_share(r[0]) < share]
+        remark = f"deep feature synthesis learns from {len(kept):,} of {len(rows):,} snapshots, whole profiles"
+        rows = kept
+    profile, at, y = [r[0] for r in rows], np.array([r[1] for r in rows], float), np.array([r[2] for r in rows], float)
+    n = len(rows)
     handmade.register_snapshots(session, profile + ids, np.concatenate([at, np.full(len(ids), task.cutoff)]))
     if name == "bgnbd":
         p = _bgnbd(handmade.goal_history(session, task.study), n, y, task.study)
@@ -154,7 +154,26 @@ def run_other(name: str, task: Task) -> Outcome:
     else:
         p = _rule(name, handmade.goal_history(session, task.study), n, y)
     clipped = np.clip(p, EDGE, 1 - EDGE)
-    return Outcome(dict(zip(ids, clipped.tolist(), strict=True)), time.perf_counter() - started, peak_megabytes())
+    spent = time.perf_counter() - started
+    return Outcome(dict(zip(ids, clipped.tolist(), strict=True)), spent, peak_megabytes(), remark=remark)
+
+
+def training_rows(session: duckdb.DuckDBPyConnection, task: Task) -> list[tuple[str, int, int]]:
+    """(profile, cutoff, label) of everything known at the task's cutoff, or of the profiles that are not tested."""
+    return [
+        (p, day, y)
+        for day in task.training_cutoffs()
+        for p, y in observed_snapshots(session, task.study, day).items()
+        if not (task.same_period and p in task.test)
+    ]
+
+
+def _truth(task: Task) -> Outcome:
+    """The simulator's own probability, given the events before the cutoff: nobody can do better with them."""
+    started = time.perf_counter()
+    ids, p = task.study.simulation().truth(task.cutoff - day_number(FIRST), task.study.within_days)
+    known = dict(zip((str(i) for i in ids), np.clip(p, EDGE, 1 - EDGE).tolist(), strict=True))
+    return Outcome({i: known[i] for i in task.test}, time.perf_counter() - started, peak_megabytes())
 
 
 def _rule(name: str, history: Float, n: int, y: Float) -> Float:
@@ -179,43 +198,53 @@ def _bgnbd(history: Float, n: int, y: Float, study: Study) -> Float:
     return p
 
 
-def tasks_of(study: Study, count: int) -> list[tuple[Task, Outcome]]:
-    """Propend's own newest proof, then earlier ones; labels are recomputed in SQL and must be the same.
+def tasks_of(study: Study, count: int) -> tuple[list[tuple[Task, Outcome]], list[str]]:
+    """Propend's own newest proof, then earlier ones, and what there is to remark.
+
+    Propend may refuse the newest ones: the others still predict them. Once it has given figures, its next refusal ends
+    the list.
 
     Raises:
-        RuntimeError: propend's rows or labels differ from those of the SQL.
+        FailedError: propend's rows or labels differ from those of the SQL.
+        TooSlowError: propend did not finish.
     """
     session = load_events(study)
     first = day_number(session.execute("select min(ts)::date from ev").fetchone()[0])
     found: list[tuple[Task, Outcome]] = []
+    remarks: list[str] = []
     wanted = 0
     for _ in range(count):
-        try:
-            ours = in_own_process(run_propend, study, wanted)
-        except RuntimeError as error:
-            if not found or "NotEnoughHistoryError" not in str(error):
-                raise
-            break
+        ours = in_own_process(run_propend, study, wanted, limit=ORDINARY_LIMIT)
+        if ours.refused:
+            day = ours.cutoff or wanted
+            remarks.append(f"propend refuses {f'the cutoff {day_date(day)}' if day else 'the data'}: {ours.refused}")
+            if not ours.cutoff or any(not o.refused for _, o in found):
+                break
         label = observed_snapshots(session, study, ours.cutoff)
         if ours.label is None:  # refused before it had rows: the others still show theirs
             test = {p: y for p, y in label.items() if not ours.same_period or handmade.hash_share(p) < 1 / 3}
         else:
-            _compare(study, ours, label)
+            check_labels(study, ours, label)
             test = {p: label[p] for p in ours.label}
         found.append((Task(study, ours.cutoff, test, ours.same_period, first), ours))
         if ours.same_period:
             break
         wanted = ours.cutoff - study.within_days
-    return found
+    return found, remarks
 
 
-def _compare(study: Study, ours: Outcome, label: dict[str, int]) -> None:
+def check_labels(study: Study, ours: Outcome, label: dict[str, int]) -> None:
+    """Propend's rows and labels against the SQL's.
+
+    Raises:
+        FailedError: they differ.
+    """
     theirs = ours.label or {}
     missing = 0 if ours.same_period else len(label.keys() - theirs.keys())
     extra = len(theirs.keys() - label.keys())
     other = sum(label[p] != y for p, y in theirs.items() if p in label)
     if missing or extra or other:
-        raise RuntimeError(
+        raise FailedError(
             f"{study.name} at {day_date(ours.cutoff)}: {missing} profiles only in SQL, {extra} only in propend, "
             f"{other} with another label"
         )
@@ -224,3 +253,4 @@ def _compare(study: Study, ours: Outcome, label: dict[str, int]) -> None:
 def threads_are_two() -> None:
     """Every contender gets two threads."""
     os.environ.setdefault("OMP_NUM_THREADS", "2")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait let others work

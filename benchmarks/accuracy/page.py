@@ -1,15 +1,17 @@
-"""One table in Markdown, one page of charts, one closing sentence."""
+"""Tables in Markdown, one page of charts, the aims with what was reached, one closing sentence."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import altair as alt
 import numpy as np
+from benchmarks.accuracy.level import Errors, level_table
 from benchmarks.accuracy.measure import FIGURES, HIGHER_IS_BETTER, Cell
+from benchmarks.accuracy.published import Protocol, protocol_table
+from benchmarks.accuracy.results import Result
 
 import propend
 
@@ -21,19 +23,6 @@ SHORT_NAMES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Result:
-    """One study: contenders' cells, and the seconds and peak megabytes of each (means over the cutoffs)."""
-
-    study: str
-    cutoffs: Sequence[str]
-    rows: int
-    cells: dict[str, dict[str, Cell]]
-    seconds: dict[str, float]
-    megabytes: dict[str, float]
-    remarks: list[str] = field(default_factory=list)
-
-
 def verdict(cell: Cell, figure: str) -> str:
     """``better``, ``worse`` or ``level``: propend against this contender, beyond the interval."""
     if not math.isfinite(cell.low) or cell.low <= 0 <= cell.high:
@@ -41,18 +30,131 @@ def verdict(cell: Cell, figure: str) -> str:
     return "better" if (cell.high < 0) == (figure in HIGHER_IS_BETTER) else "worse"
 
 
-def table(results: Sequence[Result]) -> str:
-    """All figures; below each, contender minus propend with its interval; bold where propend loses."""
-    head = ["study (cutoffs, rows)", "contender", *(SHORT_NAMES[f] for f in FIGURES), "s", "MB"]
+def tables(results: Sequence[Result], protocols: Sequence[Protocol]) -> str:
+    """All tables, each under a heading."""
+    parts = [
+        ("Aims", aims_table(results, protocols)),
+        ("Figures", figures_table(results)),
+        ("Level", level_table((r.study, r.levels) for r in results)),
+        ("Speed", speed_table(results)),
+        ("CDNOW, published protocol", protocol_table(protocols) if protocols else "Not run.\n"),
+        ("Remarks", remarks(results)),
+    ]
+    return "\n".join(f"## {title}\n\n{text}" for title, text in parts)
+
+
+def figures_table(results: Sequence[Result]) -> str:
+    """All figures; beside each, contender minus propend with its interval; bold where propend loses."""
+    head = ["study (cutoffs, rows, rate)", "contender", *(SHORT_NAMES[f] for f in FIGURES), "s", "MB"]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for r in results:
+        rate = f", {r.positives / r.rows:.1%}" if r.rows else ""
+        name_of_study = f"{r.study} ({len(r.cutoffs)}, {r.rows:,}{rate})"
+        for name, reason in r.missing.items():
+            lines.append("| " + " | ".join([name_of_study, name, reason, *[""] * (len(FIGURES) + 1)]) + " |")
+            name_of_study = ""
         for name, cells in r.cells.items():
-            label = f"{r.study} ({len(r.cutoffs)}, {r.rows:,})" if name == next(iter(r.cells)) else ""
             shown = [_shown(cells[f], f) for f in FIGURES]
-            lines.append("| " + " | ".join([label, name, *shown, f"{r.seconds[name]:.1f}",
+            lines.append("| " + " | ".join([name_of_study, name, *shown, f"{r.seconds[name]:.1f}",
                                             f"{r.megabytes[name]:.0f}"]) + " |")  # fmt: skip
-    lines += ["", *(f"- {r.study}: {remark}" for r in results for remark in r.remarks)]
+            name_of_study = ""
     return "\n".join(lines) + "\n"
+
+
+def speed_table(results: Sequence[Result]) -> str:
+    """Propend from data to scores beside one plain fit on the same matrix."""
+    found = [(r.study, r.speed) for r in results if r.speed]
+    if not found:
+        return "Not measured.\n"
+    lines = ["| study | rows | features | propend, s | one LightGBM fit, s | ratio |", "| --- |" + " ---: |" * 5]
+    for study, s in found:
+        lines.append(f"| {study} | {s.rows:,} | {s.features} | {s.propend:.1f} | {s.plain:.1f} | {s.ratio:.2f} |")
+    mean = float(np.exp(np.mean([np.log(s.ratio) for _, s in found])))
+    return "\n".join([*lines, f"| **geometric mean** | | | | | {mean:.2f} |"]) + "\n"
+
+
+def remarks(results: Sequence[Result]) -> str:
+    lines = [f"- {r.study}: {remark}" for r in results for remark in r.remarks]
+    return "\n".join(lines or ["- none"]) + "\n"
+
+
+# --- the aims -------------------------------------------------------------------------------------------------
+
+
+def aims(results: Sequence[Result], protocols: Sequence[Protocol]) -> list[tuple[str, bool, str]]:
+    """Each aim, whether it is reached, and the figures it rests on.
+
+    A study counts where propend gave figures and there is a signal to find.
+    """
+    studies = [r for r in results if "propend" in r.cells and "without signal" not in r.study]
+    found = [_ranks(studies, name) for name in ("rfm_logistic", "bgnbd")]
+    found += [_beside(studies, "auc"), _against_all(studies)]
+    levels = [x for r in results for x in r.levels]
+    if levels:
+        rate = Errors.of(levels).rate
+        ours, none = rate["propend"], rate["none"]
+        found.append(("mean level error at most 2/3 of the uncorrected", ours <= 2 / 3 * none,
+                      f"{ours:.4f} / {none:.4f} = {ours / none:.2f} over {len(levels)} cutoffs"))  # fmt: skip
+    for r in studies:
+        if math.isfinite(r.truth_error):
+            error = r.cells["propend"]["calibration_error"].value
+            found.append(("calibration error under 0.03 on the simulator", max(error, r.truth_error) < 0.03,
+                          f"{error:.4f} against what happened, {r.truth_error:.4f} against the truth"))  # fmt: skip
+    for r in results:
+        if "without signal" in r.study:
+            found.append(("no signal is reported as none", "propend" in r.missing,
+                          r.missing.get("propend", "propend gave figures")))  # fmt: skip
+    for p in protocols:
+        line = next(x for x in p.lines if x.contender == "propend")
+        found.append((f"CDNOW, published protocol, {p.customers:,} customers: AUC above 0.779", line.auc > 0.779,
+                      f"{line.auc:.4f}; correlation of counts {line.correlation:.3f} beside 0.630"))  # fmt: skip
+    speeds = [(r.speed.ratio, r.study) for r in studies if r.speed]
+    if speeds:
+        under = sum(ratio <= 2 for ratio, _ in speeds)
+        found.append(("data to scores within twice one plain LightGBM fit", under == len(speeds),
+                      f"on {under} of {len(speeds)}; most {max(speeds)[0]:.2f} on {max(speeds)[1]}"))  # fmt: skip
+    return found
+
+
+def _ranks(studies: Sequence[Result], name: str) -> tuple[str, bool, str]:
+    """Every AUC at least that of a simple model."""
+    pairs = [(r.study, r.cells[name]["auc"].difference) for r in studies if name in r.cells]
+    above = [f"{study} {d:+.4f}" for study, d in pairs if d > 0]
+    return f"AUC at least that of {name} on every study", not above, "; ".join(above) or f"on all {len(pairs)}"
+
+
+def _beside(studies: Sequence[Result], figure: str) -> tuple[str, bool, str]:
+    """Not worse than the hand-made trees beyond the interval on any study, better on most."""
+    cells = [(r.study, r.cells["lightgbm"][figure]) for r in studies if "lightgbm" in r.cells]
+    worse = [study for study, c in cells if verdict(c, figure) == "worse"]
+    better = sum((c.difference < 0) == (figure in HIGHER_IS_BETTER) for _, c in cells)
+    said = f"better on {better} of {len(cells)}; worse beyond the interval: {', '.join(worse) or 'none'}"
+    return (
+        f"{SHORT_NAMES[figure]} not worse than LightGBM's on any, better on most",
+        not worse and 2 * better > len(cells),
+        said,
+    )
+
+
+def _against_all(studies: Sequence[Result]) -> tuple[str, bool, str]:
+    """Log loss lower than everybody's on most studies, worse beyond the interval than anybody's on none."""
+    best, worse = 0, []
+    for r in studies:
+        others = {n: c["log_loss"] for n, c in r.cells.items() if n not in ("propend", "truth")}
+        best += all(c.difference > 0 for c in others.values())
+        worse += [f"{r.study} ({n})" for n, c in others.items() if verdict(c, "log_loss") == "worse"]
+    said = f"least on {best} of {len(studies)}; worse beyond the interval: {', '.join(worse) or 'none'}"
+    return "log loss less than everybody's on most, worse on none", not worse and 2 * best > len(studies), said
+
+
+def aims_table(results: Sequence[Result], protocols: Sequence[Protocol]) -> str:
+    lines = ["| aim | reached | figures |", "| --- | --- | --- |"]
+    for what, reached, said in aims(results, protocols):
+        lines.append(f"| {what} | {'yes' if reached else '**no**'} | {said} |")
+    return "\n".join(lines) + "\n"
+
+
+# --- cells and charts ---------------------------------------------------------------------------------------
 
 
 def _shown(cell: Cell, figure: str) -> str:
@@ -67,7 +169,8 @@ def charts(results: Sequence[Result], target: Path) -> None:
     rows = [
         {"study": r.study, "contender": n, "figure": SHORT_NAMES[f], "difference": c[f].difference,
          "low": c[f].low, "high": c[f].high}
-        for r in results for n, c in r.cells.items() for f in ("auc", "log_loss") if math.isfinite(c[f].low)
+        for r in results for n, c in r.cells.items() if n != "truth"
+        for f in ("auc", "log_loss") if math.isfinite(c[f].low)
     ]  # fmt: skip
     panels = []
     for figure in ("AUC", "log loss"):
@@ -104,7 +207,11 @@ def sentence(results: Sequence[Result]) -> str:
         return float(np.exp(np.mean(np.log(values))))
 
     judged = [
-        verdict(c[f], f) for r in pairs for n, c in r.cells.items() if n != "propend" for f in ("auc", "log_loss")
+        verdict(c[f], f)
+        for r in pairs
+        for n, c in r.cells.items()
+        if n not in ("propend", "truth")
+        for f in ("auc", "log_loss")
     ]
     seconds = float(np.exp(np.mean([np.log(r.seconds["propend"] / r.seconds["lightgbm"]) for r in pairs])))
     return (

@@ -77,6 +77,10 @@ class Study:
     def simulation(self) -> Simulation:
         return simulate(SIMULATED_PROFILES, SIMULATED_DAYS, 7, first=FIRST, signal=self.simulated == "signal")
 
+    def has_data(self) -> bool:
+        """Whether the data are on this machine: the simulator's always are."""
+        return bool(self.simulated) or Path(self.document()["data"]["folder"]).is_dir()
+
     def table(self) -> pa.Table | None:
         """The simulator's events under the names propend knows; None for data in files."""
         return self.simulation().events if self.simulated else None
