@@ -51,9 +51,9 @@ lowest:  ## the demo's short form with the lowest versions that pyproject.toml a
 	$(LOWEST)/bin/propend --help > /dev/null
 	$(LOWEST)/bin/propend demo $(LOWEST)/propend-demo --quick
 
-$(SETUP_BENCH): pyproject.toml constraints.txt
+$(SETUP_BENCH): pyproject.toml constraints-bench.txt
 	$(PYTHON) -m venv $(BENCH)
-	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-bench.txt -e '.[bench]'
 	@touch $@
 
 bench-accuracy: $(SETUP_BENCH)  ## accuracy beside rules and hand-made models; FULL=1 all studies, RESUME=1 goes on

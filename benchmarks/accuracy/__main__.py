@@ -1,10 +1,11 @@
 """Run the studies: ``python -m benchmarks.accuracy``.
 
-By environment variable: ``FULL=1`` runs all studies with all contenders and cutoffs, ``ONLY=text`` those named so,
-``RESUME=1`` leaves out what has a result already, ``REMAKE=1`` runs nothing. Needs ``pip install 'propend[bench]'``
-and, but for the simulator, the public data in ``../shared/data``. Every study leaves ``results/NAME.json`` in ``OUT``
-(``.bench/accuracy``, or ``.bench/accuracy-full``) as it finishes; ``tables.md`` and ``charts.html`` are made of all
-there are. The last line is a sentence of ratios.
+By environment variable: ``FULL=1`` runs all studies with all contenders and cutoffs, ``BRIEF=1`` a small one,
+``ONLY=text`` those named so, ``RESUME=1`` leaves out what has a result already, ``REMAKE=1`` runs nothing.
+
+Needs ``pip install 'propend[bench]'`` and, but for the simulator, the public data in ``../shared/data``. Every study
+leaves ``results/NAME.json`` in ``OUT`` (``.bench/accuracy``, or ``.bench/accuracy-full``) as it finishes;
+``tables.md`` and ``charts.html`` are made of all there are. The last line is a sentence of ratios.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from benchmarks.accuracy.contenders import (
     threads_are_two,
 )
 from benchmarks.accuracy.measure import Tested, compare
-from benchmarks.accuracy.results import Result, file_of, load_all, save
-from benchmarks.accuracy.speed import Speed, measure_speed
-from benchmarks.accuracy.studies import FULL, SHORT, Study
+from benchmarks.accuracy.results import Result, Speed, file_of, load_all, save
+from benchmarks.accuracy.speed import measure_speed
+from benchmarks.accuracy.studies import BRIEF, FULL, SHORT, Study
 
 from propend.model.metrics import METRICS
 from propend.timeline import day_date
@@ -138,7 +139,7 @@ def main() -> int:
     threads_are_two()
     full, resume, remake, only = (os.environ.get(k, "") for k in ("FULL", "RESUME", "REMAKE", "ONLY"))
     out = Path(os.environ.get("OUT") or (".bench/accuracy-full" if full else ".bench/accuracy"))
-    every = FULL if full else SHORT
+    every = FULL if full else BRIEF if os.environ.get("BRIEF") else SHORT
     chosen = [] if remake else [s for s in every if only in s.name]
     failed = run(chosen, out, full=bool(full), resume=bool(resume))
     protocols = published.results(out, run=bool(full) and not remake and only in published.NAME, resume=bool(resume))

@@ -54,7 +54,7 @@ def figures_table(results: Sequence[Result]) -> str:
             lines.append("| " + " | ".join([name_of_study, name, reason, *[""] * (len(FIGURES) + 1)]) + " |")
             name_of_study = ""
         for name, cells in r.cells.items():
-            shown = [_shown(cells[f], f) for f in FIGURES]
+            shown = [_shown(cells[f], f, mark=name != "truth") for f in FIGURES]
             lines.append("| " + " | ".join([name_of_study, name, *shown, f"{r.seconds[name]:.1f}",
                                             f"{r.megabytes[name]:.0f}"]) + " |")  # fmt: skip
             name_of_study = ""
@@ -157,11 +157,11 @@ def aims_table(results: Sequence[Result], protocols: Sequence[Protocol]) -> str:
 # --- cells and charts ---------------------------------------------------------------------------------------
 
 
-def _shown(cell: Cell, figure: str) -> str:
+def _shown(cell: Cell, figure: str, *, mark: bool) -> str:
     if not math.isfinite(cell.low):
         return f"{cell.value:.4f}"
     text = f"{cell.value:.4f} ({cell.difference:+.4f}: {cell.low:+.4f} to {cell.high:+.4f})"
-    return f"**{text}**" if verdict(cell, figure) == "worse" else text
+    return f"**{text}**" if mark and verdict(cell, figure) == "worse" else text
 
 
 def charts(results: Sequence[Result], target: Path) -> None:
@@ -215,8 +215,8 @@ def sentence(results: Sequence[Result]) -> str:
     ]
     seconds = float(np.exp(np.mean([np.log(r.seconds["propend"] / r.seconds["lightgbm"]) for r in pairs])))
     return (
-        f"Over {len(pairs)} studies propend has {mean_ratio('auc'):.3f} times the AUC and "
-        f"{mean_ratio('log_loss'):.3f} times the log loss of a hand-made LightGBM in {seconds:.2f} times its seconds; "
+        f"Over {len(pairs)} {'study' if len(pairs) == 1 else 'studies'} propend has {mean_ratio('auc'):.3f} times the AUC "
+        f"and {mean_ratio('log_loss'):.3f} times the log loss of a hand-made LightGBM in {seconds:.2f} times its seconds; "
         f"of {len(judged)} comparisons of AUC and log loss with all contenders, {judged.count('better')} are better "
         f"beyond their interval and {judged.count('worse')} worse."
     )

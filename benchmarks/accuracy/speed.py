@@ -5,11 +5,11 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightgbm as lgb
+from benchmarks.accuracy.results import Speed
 from benchmarks.accuracy.studies import Study
 
 import propend
@@ -19,26 +19,6 @@ from propend.training import build_plan, gather
 ROUNDS, TURNS = 300, 2
 PLAIN: dict[str, Any] = {"objective": "binary", "num_threads": 2, "verbose": -1}
 """The library's defaults (learning rate 0.1, 31 leaves), on as many threads as everybody has."""
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Best of two turns, in turns, after imports and with compiled kernels.
-
-    Attributes:
-        propend: seconds of a whole ``propend.run``: read, learn, prove, refit, score, explain, write.
-        plain: seconds of one LightGBM fit of 300 rounds, its data set made from the matrix included.
-        rows, features: of the matrix.
-    """
-
-    propend: float
-    plain: float
-    rows: int
-    features: int
-
-    @property
-    def ratio(self) -> float:
-        return self.propend / self.plain
 
 
 def measure_speed(study: Study) -> Speed:

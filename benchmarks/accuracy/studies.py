@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class Study:
         settle_days: days late events are waited for.
         changes: entries of the document to replace: its data's events, for one.
         simulated: "signal" or "none" for the simulator.
+        profiles: how many it makes.
         as_of: where the data end, when that is not their last day.
         cutoffs: how many out-of-time cutoffs are tried in the full form.
     """
@@ -52,17 +53,19 @@ class Study:
     settle_days: int = 0
     changes: tuple[tuple[str, Any], ...] = ()
     simulated: str = ""
+    profiles: int = SIMULATED_PROFILES
     as_of: str = ""
     cutoffs: int = 3
 
     def document(self) -> dict[str, Any]:
-        """The instance for propend; data under an absolute folder, the quality bar at its least."""
+        """The instance for propend; data under an absolute folder, the quality bar at its least but without
+        a signal."""
         if self.simulated:
             return {
                 "name": self.name, "type": "conversion", "data": {"events": "not read"},
                 "goal": {"all_of": ["purchase"], "within": f"{self.within_days}d"},
                 "eligible": {"all_of": [{"did": "anything", "at_least": 1, "within": f"{self.eligible_days}d"}]},
-                "options": {"quality_bar": 0.5},
+                "options": {"quality_bar": 0.5} if self.simulated == "signal" else {},
             }  # fmt: skip
         found: dict[str, Any] = yaml.safe_load((EXAMPLES / f"{self.example}.yaml").read_text(encoding="utf-8"))
         found["data"]["folder"] = str((EXAMPLES / found["data"]["folder"]).resolve())
@@ -75,7 +78,7 @@ class Study:
         return found
 
     def simulation(self) -> Simulation:
-        return simulate(SIMULATED_PROFILES, SIMULATED_DAYS, 7, first=FIRST, signal=self.simulated == "signal")
+        return simulate(self.profiles, SIMULATED_DAYS, 7, first=FIRST, signal=self.simulated == "signal")
 
     def has_data(self) -> bool:
         """Whether the data are on this machine: the simulator's always are."""
@@ -97,6 +100,7 @@ SHORT = (
     Study("CDNOW, no purchase 180 d", "cdnow_churn", "true", "true", 180, 0, quiet=True, cutoffs=1),
     Study("Simulator, purchase 30 d", "", "kind = 'purchase'", "true", 30, 90, simulated="signal"),
 )
+BRIEF = (replace(SHORT[2], name="Simulator, 1,500 profiles, purchase 30 d", profiles=1_500),)
 FULL = (
     SHORT[0],
     Study("Online Retail II, no purchase 90 d", "online_retail_ii_churn", BUY, BUY, 90, 365, quiet=True),

@@ -1,0 +1,36 @@
+"""Fill the tables of docs/evidence.md from saved results: ``python -m benchmarks.accuracy.evidence``.
+
+Runs nothing. Takes the results of the full form in ``OUT`` (``.bench/accuracy-full``).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from benchmarks.accuracy import page, published
+from benchmarks.accuracy.results import load_all
+from benchmarks.accuracy.studies import FULL, ROOT
+
+PAGE = ROOT / "docs" / "evidence.md"
+BEGIN, END = "<!-- accuracy: begin -->", "<!-- accuracy: end -->"
+
+
+def filled(text: str, tables: str) -> str:
+    """A page with what stands between the marks replaced."""
+    return re.sub(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n\n{tables}\n{END}", text, flags=re.DOTALL)
+
+
+def main() -> None:
+    """Say how many studies the tables show."""
+    out = Path(os.environ.get("OUT") or ".bench/accuracy-full")
+    results = load_all(out, [s.name for s in FULL])
+    tables = page.tables(results, published.results(out, run=False, resume=True)) + f"\n{page.sentence(results)}\n"
+    lower = re.sub(r"^## ", "### ", tables, flags=re.MULTILINE)
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), lower), encoding="utf-8")
+    print(f"docs/evidence.md shows {len(results)} of {len(FULL)} studies")
+
+
+if __name__ == "__main__":
+    main()
