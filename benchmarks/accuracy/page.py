@@ -214,9 +214,10 @@ def sentence(results: Sequence[Result]) -> str:
         for f in ("auc", "log_loss")
     ]
     seconds = float(np.exp(np.mean([np.log(r.seconds["propend"] / r.seconds["lightgbm"]) for r in pairs])))
+    many = "study" if len(pairs) == 1 else "studies"
     return (
-        f"Over {len(pairs)} {'study' if len(pairs) == 1 else 'studies'} propend has {mean_ratio('auc'):.3f} times the AUC "
-        f"and {mean_ratio('log_loss'):.3f} times the log loss of a hand-made LightGBM in {seconds:.2f} times its seconds; "
+        f"Over {len(pairs)} {many} propend has {mean_ratio('auc'):.3f} times the AUC and "
+        f"{mean_ratio('log_loss'):.3f} times the log loss of a hand-made LightGBM in {seconds:.2f} times its seconds; "
         f"of {len(judged)} comparisons of AUC and log loss with all contenders, {judged.count('better')} are better "
         f"beyond their interval and {judged.count('worse')} worse."
     )
