@@ -24,7 +24,7 @@ from propend.training import sides, train_stage
 
 Float = NDArray[np.float64]
 MOST_CUTOFFS, LEAST_HISTORY_DAYS = 8, 30
-NAMES = ("propend", "recency", "frequency", "rfm_logistic", "bgnbd", "lightgbm", "featuretools")
+NAMES = ("propend", "recency", "frequency", "rfm_logistic", "bgnbd", "bgnbd_count", "lightgbm", "featuretools")
 ORDINARY_LIMIT, LIMITS = 1_800.0, {"featuretools": 300.0}
 """Seconds after which a contender is stopped."""
 MOST_SYNTHESISED = 20_000
@@ -141,8 +141,8 @@ def run_other(name: str, task: Task) -> Outcome:
     profile, at, y = [r[0] for r in rows], np.array([r[1] for r in rows], float), np.array([r[2] for r in rows], float)
     n = len(rows)
     handmade.register_snapshots(session, profile + ids, np.concatenate([at, np.full(len(ids), task.cutoff)]))
-    if name == "bgnbd":
-        p = _bgnbd(handmade.goal_history(session, task.study), n, y, task.study)
+    if name in ("bgnbd", "bgnbd_count"):
+        p = _bgnbd(handmade.goal_history(session, task.study), n, y, task.study, counts=name == "bgnbd_count")
     elif name == "lightgbm":
         X = handmade.windowed_features(session, task.study, task.cutoff)
         p = handmade.train_and_predict(X[:n], y, at, profile, task.study.within_days, X[n:])
@@ -184,16 +184,17 @@ def _rule(name: str, history: Float, n: int, y: Float) -> Float:
     return baseline_probabilities(inputs(history[:n], y), inputs(new, np.zeros(len(new))))[name]
 
 
-def _bgnbd(history: Float, n: int, y: Float, study: Study) -> Float:
+def _bgnbd(history: Float, n: int, y: Float, study: Study, *, counts: bool) -> Float:
     """Fitted on what is known of the tested profiles before the cutoff; those without a goal event get the base rate
-    that such profiles had in training."""
+    that such profiles had in training. By counts: the probability of any under a Poisson count of the mean expected."""
     old, new = history[:n], history[n:]
     known = np.isfinite(new[:, 5])
     never = ~np.isfinite(old[:, 5])
     base = float(y[never].mean()) if never.any() else float(y.mean())
     p = np.full(len(new), base)
     model = BgNbd.fit(new[known, 3], new[known, 4], new[known, 5])
-    any_purchase = model.any_purchase(new[known, 3], new[known, 4], new[known, 5], study.within_days)
+    given = (new[known, 3], new[known, 4], new[known, 5], study.within_days)
+    any_purchase = 1 - np.exp(-model.expected_count(*given)) if counts else model.any_purchase(*given)
     p[known] = 1 - any_purchase if study.quiet else any_purchase
     return p
 

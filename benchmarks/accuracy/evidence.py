@@ -26,7 +26,7 @@ def main() -> None:
     """Say how many studies the tables show."""
     out = Path(os.environ.get("OUT") or ".bench/accuracy-full")
     results = load_all(out, [s.name for s in FULL])
-    tables = page.tables(results, published.results(out, run=False, resume=True)) + f"\n{page.sentence(results)}\n"
+    tables = page.tables(results, published.load(out)) + f"\n{page.sentence(results)}\n"
     lower = re.sub(r"^## ", "### ", tables, flags=re.MULTILINE)
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), lower), encoding="utf-8")
     print(f"docs/evidence.md shows {len(results)} of {len(FULL)} studies")
