@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from propend.explain.factors import build_explainer
 from propend.model.baselines import BaselineInputs, baseline_probabilities
 from propend.model.evaluate import proof_document
+from propend.model.metrics import METRICS
 from propend.model.train import Columns, TrainingSet, choose, fit, useful_columns
 from propend.scoring import ScoringContext, insights, score_rows
 from propend.snapshots.plan import Channel, Op, Plan, PlanInput, Vocabulary, make_plan
@@ -89,6 +90,12 @@ def _fitted(propensity_type: str) -> Documents:
     explainer = build_explainer(model, plan.features, now)
     ids = np.array([f"{12_000 + i}" for i in range(PROFILES)], dtype=object)
     found = insights(score_rows(ids, now, explainer, context), explainer, context) | {"score_stability": 0.04}
+    found["horizons"] = [
+        {"days": days, "expected_rate": share, "buckets": {"high": 1.5 * share, "medium": share, "low": 0.5 * share}}
+        for days, share in ((7, 0.12), (30, 0.4), (90, 0.6))
+    ]
+    figures = {"n": PROFILES, "positives": 480, "base_rate": 0.12, "expected_rate": 0.121}
+    evaluation["horizons"] = [{"days": 7} | figures | {name: evaluation[name] for name in METRICS}]
     return {"evaluation": evaluation, "insights": plain(found), "run": run_document(propensity_type, found, label)}
 
 

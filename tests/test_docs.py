@@ -27,7 +27,7 @@ from propend import cli, errors
 from propend.demo import orders_path
 from propend.instance import Attributes, Columns, Data, Instance, Options, Source
 from propend.model.metrics import METRICS
-from propend.scoring import FACTOR_TYPE, SCORES_SCHEMA
+from propend.scoring import FACTOR_TYPE, HORIZONS_SCHEMA, SCORES_SCHEMA
 from propend.sentence import write_sentence
 from propend.snapshots.plan import FAMILIES
 from shops import SHOP, shop
@@ -119,7 +119,7 @@ def test_every_key_of_the_instance_is_described(heading: str, part: type[BaseMod
 
 
 def test_defaults_of_options_are_true() -> None:
-    plain = {"settle": "0d", "buckets": [25, 75], "schedule": None, "lookback": None}
+    plain = {"settle": "0d", "buckets": [25, 75], "schedule": None, "lookback": None, "horizons": None}
     defaults = {name: plain.get(name, field.default) for name, field in Options.model_fields.items()}
     written = {quoted(row[0])[0]: row[1] for row in rows(section(page("docs/instance.md"), "## options"))}
     shown = {name: yaml.safe_load(quoted(text)[0]) if quoted(text) else None for name, text in written.items()}
@@ -129,8 +129,12 @@ def test_defaults_of_options_are_true() -> None:
 def test_every_column_of_the_scores_is_described() -> None:
     text = section(page("docs/results.md"), "## scores.parquet")
     table, factor = rows(text), rows(text.split("A factor:")[1])
-    types = {"factors": "list of struct"}
+    more = rows(text.split("there are two more:")[1])
+    types = {"factors": "list of struct", "horizons": "list of struct"}
     assert [(quoted(r[0])[0], r[1]) for r in table] == [(f.name, types.get(f.name, str(f.type))) for f in SCORES_SCHEMA]
+    assert [(quoted(r[0])[0], r[1]) for r in more] == [
+        (f.name, types.get(f.name, str(f.type))) for f in HORIZONS_SCHEMA
+    ]
     assert [(quoted(r[0])[0], r[1]) for r in factor] == [(f.name, str(f.type)) for f in FACTOR_TYPE]
 
 

@@ -359,6 +359,19 @@ def bucket_shares(rows: Rows, words: Words) -> Drawing:
     return alt.layer(*layers)
 
 
+@chart(
+    "Expected to {do}, by time",
+    "The share of each bucket that is expected to {do} within so many days, all from one model; between the "
+    "points the line is only drawn through.",
+    [("days", "Within days", "count"), ("bucket", "Bucket"), ("expected_rate", "Expected to {do}", "percent")],
+)
+def horizon_curve(rows: Rows, words: Words) -> Drawing:
+    x = alt.X("days:Q", axis=alt.Axis(title="days from the start of the outcome window", grid=False, tickCount=6))
+    y = alt.Y("expected_rate:Q", axis=_percent_axis(f"expected to {words.do}"), scale=alt.Scale(domainMin=0))
+    line = _base().mark_line(strokeWidth=2.5, point={"filled": True, "size": 40})
+    return line.encode(x=x, y=y, color=_in_tones(rows), tooltip=_tips("horizon_curve"))
+
+
 # --- what drives the scores -----------------------------------------------------------------------------
 
 

@@ -381,6 +381,32 @@ def write_item(item: Group | Did | Measure | Then) -> Any:
     return plain["did"] if set(plain) == {"did"} else plain
 
 
+Course = Literal["rising", "falling", "unsteady"]
+"""How the share of profiles that meet a goal moves as its outcome window grows."""
+_TURNED: dict[Course, Course] = {"rising": "falling", "falling": "rising", "unsteady": "unsteady"}
+_RISING_BOUNDS = {"max": ("gt", "gte"), "min": ("lt", "lte"), "count_distinct": ("gt", "gte")}
+
+
+def _course_of(item: Any) -> Course:
+    """Whether an item, once it holds, holds in every longer window with the same start; or once it does not, never.
+
+    Sums of amounts may fall again and means go either way; extremes of nothing meet no bound.
+    """
+    if isinstance(item, Group):
+        courses = {_course_of(i) for i in item.items}
+        course: Course = courses.pop() if len(courses) == 1 else "unsteady"
+        return course if item.combinator in ("all_of", "any_of") else _TURNED[course]
+    if item.from_days is not None or item.within_days is not None:
+        return "unsteady"
+    if isinstance(item, Did):
+        return "rising" if item.high is None else "falling" if item.low == 0 else "unsteady"
+    if isinstance(item, Measure):
+        rises = item.bound in _RISING_BOUNDS.get(item.aggregate, ())
+        falls = item.aggregate == "count_distinct" and item.bound in ("lt", "lte")
+        return "rising" if rises else "falling" if falls else "unsteady"
+    return "rising"
+
+
 def _is_absence(item: Any) -> bool:
     """Nothing but ``at_most: 0``, or the denial of something else; the denial of an absence is none."""
     if isinstance(item, Group):
@@ -439,6 +465,15 @@ class Goal(Part):
     def lead_days(self) -> int:
         """Days from the cutoff to the start of the first window."""
         return min(self.window_of(a)[0] for a in self.group.atoms())
+
+    @property
+    def course(self) -> Course:
+        """Whether a goal, once met, stays met (rising), once missed stays missed (falling), or neither."""
+        return _course_of(self.group)
+
+    def within(self, days: int) -> Goal:
+        """The same goal with an outcome window of another length."""
+        return self.model_copy(update={"within_days": days})
 
     @property
     def negative(self) -> bool:

@@ -27,6 +27,13 @@ _CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 _CRON_PART = re.compile(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/[1-9]\d?)?")
 
 
+UNSTEADY = (
+    "options.horizons asks when: the goal must stay met once met (counts of at least so many, sequences, any_of or "
+    "all_of of these) or stay missed once missed (none_of, at_most); this one may turn back (sums, means, counts "
+    "within two bounds, a mix of both, items with own from or within): take the horizons out, or ask such a goal"
+)
+
+
 def _read_paths(value: Any) -> Any:
     many = value if isinstance(value, list | tuple) else (value,)
     if value is not None and not (many and all(isinstance(v, str) and v for v in many)):
@@ -144,6 +151,7 @@ class Options(Part):
         was_doing: negative goals only count profiles that were doing it before.
         remove_met_in_gap: with a lead time, leave out profiles who meet the goal before the window.
         factors: how many factors to name in each direction.
+        horizons: further lengths of the outcome window to give a probability for, from the same training.
         seed: of every random choice.
     """
 
@@ -157,6 +165,7 @@ class Options(Part):
     was_doing: bool = True
     remove_met_in_gap: bool = True
     factors: Annotated[int, Field(ge=1, le=20)] = 5
+    horizons: Annotated[tuple[PositiveDays, ...], Field(min_length=1, max_length=12)] | None = None
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
 
     @field_validator("schedule")
@@ -179,6 +188,13 @@ class Options(Part):
     def _no_truth(cls, value: Any) -> Any:
         if isinstance(value, bool):
             raise ValueError(f"a number is needed, not {value!r}")
+        return value
+
+    @field_validator("horizons", mode="after")
+    @classmethod
+    def _ever_later(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is not None and list(value) != sorted(set(value)):
+            raise ValueError(f"ascending days such as [7, 14, 30] are needed, not {list(value)}")
         return value
 
     @field_validator("buckets", mode="before")
@@ -228,7 +244,15 @@ class Instance(Part):
                 raise ValueError(f"{name!r} cannot be both an exit and part of the goal")
             if name in self.exclude:
                 raise ValueError(f"{name!r} cannot be both excluded and part of the goal: it would never happen")
+        if self.options.horizons and self.goal.course == "unsteady":
+            raise ValueError(UNSTEADY)
         return self
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        """Days of the curve, ascending: those asked for and the goal's own; empty where none are asked for."""
+        asked = self.options.horizons
+        return tuple(sorted({*asked, self.goal.within_days})) if asked else ()
 
     @classmethod
     def load(cls, source: str | Path | dict[str, Any]) -> Instance:

@@ -116,6 +116,7 @@ def compose(given: Given) -> Plain:
         "people": _people(given),
         "quality": _quality(given),
         "scores": _scores(given),
+        "when": _when(given),
         "drivers": _drivers(given),
         "choice": _choice(given),
         "data": _data(given),
@@ -348,6 +349,38 @@ def _scores(given: Given) -> Plain:
     return {
         "buckets": buckets,
         "pictures": [_picture("score_histogram", bars, spread), _picture("bucket_shares", buckets, held)],
+    }
+
+
+def _when(given: Given) -> Plain:
+    """The curve over horizons and its proof; nothing where none was asked for."""
+    expected = given.insights.get("horizons", [])
+    rows = [
+        {"days": row["days"], "bucket": name, "expected_rate": rate, "tone": given.tones[name]}
+        for row in expected
+        for name, rate in row["buckets"].items()
+    ]
+    if not rows:
+        return {"pictures": [], "figures": []}
+    first, last = expected[0], expected[-1]
+    said = (
+        f"{percent(first['expected_rate'])} of all are expected to {given.words.do} within {first['days']} days, "
+        f"{percent(last['expected_rate'])} within {last['days']}"
+    )
+    return {
+        "pictures": [_picture("horizon_curve", rows, said)],
+        "figures": [
+            {
+                "Within": f"{row['days']} days",
+                "Profiles tested": count(row["n"]) if row["n"] else "not observed yet",
+                "Expected": shown(row["expected_rate"], "percent"),
+                given.words.did.capitalize(): shown(row["base_rate"], "percent"),
+                "AUC": _interval(row["auc"], "decimal"),
+                "Log loss": _interval(row["log_loss"], "fine"),
+                "Calibration error": _interval(row["calibration_error"], "fine"),
+            }
+            for row in given.evaluation.get("horizons", [])
+        ],
     }
 
 

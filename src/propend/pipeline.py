@@ -259,9 +259,11 @@ def score_stage(
             instance=instance.name,
             bucket_edges=options.buckets,
             factors=options.factors,
+            lead_days=instance.goal.lead_days,
         )
         explainer = build_explainer(saved.model, saved.plan.features, _spread(X, EXPLAINER_SAMPLE))
-        scored = score_rows(prepared.survey.profile_ids[rows.profile], X, explainer, context)
+        ids = prepared.survey.profile_ids[rows.profile]
+        scored = score_rows(ids, X, explainer, context, saved.horizons)
         psi = checks.gate_scores(saved.reference, scored.probability)
         found = insights(scored, explainer, context) | {"score_stability": psi}
         used = tuple(saved.plan.features[j] for j in saved.model.columns)

@@ -24,6 +24,7 @@ from propend.explain.factors import (
 )
 from propend.explain.wording import factor_texts, typical_text
 from propend.model.calibrate import logit, sigmoid
+from propend.model.horizons import NEVER, Horizons
 
 Float = NDArray[np.float64]
 
@@ -54,6 +55,9 @@ SCORES_SCHEMA = pa.schema(
         ("instance", pa.string()),
     ]
 )
+HORIZON_TYPE = pa.struct([("days", pa.int16()), ("probability", pa.float64())])
+HORIZONS_SCHEMA = pa.schema([("horizons", pa.list_(HORIZON_TYPE)), ("expected_days", pa.int16())])
+"""Further columns, where the instance asks for horizons."""
 HISTOGRAM_BIN = 5
 EXAMPLES_PER_BUCKET = 2
 PICTURE_ROWS = 50_000
@@ -85,7 +89,11 @@ def buckets_of(score: NDArray[np.float32], edges: tuple[float, float] = (25.0, 7
 
 @dataclass(frozen=True)
 class ScoringContext:
-    """What every row of a run's scores shares."""
+    """What every row of a run's scores shares.
+
+    Attributes:
+        lead_days: from the cutoff to the start of the outcome window.
+    """
 
     propensity_type: str
     scored_at: datetime
@@ -94,6 +102,7 @@ class ScoringContext:
     instance: str
     bucket_edges: tuple[float, float] = (25.0, 75.0)
     factors: int = 5
+    lead_days: int = 0
 
 
 @dataclass(frozen=True)
@@ -105,6 +114,8 @@ class Scored:
         probability, score: in the order of the rows given, not of the table.
         bucket: int8[N], likewise.
         explained: contributions and shown values, likewise.
+        horizons: days of the horizons; empty where none were asked for.
+        curve: float64[N, H], probability at each, likewise.
     """
 
     table: pa.Table
@@ -112,10 +123,16 @@ class Scored:
     score: NDArray[np.float32]
     bucket: NDArray[np.int8]
     explained: Explained
+    horizons: tuple[int, ...]
+    curve: Float
 
 
 def score_rows(
-    profile_ids: NDArray[np.object_], X: NDArray[np.float32], explainer: Explainer, context: ScoringContext
+    profile_ids: NDArray[np.object_],
+    X: NDArray[np.float32],
+    explainer: Explainer,
+    context: ScoringContext,
+    horizons: Horizons | None = None,
 ) -> Scored:
     """Score and explain every row.
 
@@ -124,6 +141,7 @@ def score_rows(
         X: float32[N, F], all features of the plan.
         explainer: of the fitted model.
         context: what the rows share.
+        horizons: the curve over horizons, where one is asked for.
     """
     contributions = explainer.contributions(X)
     # the contributions are the log-odds: the members need not be asked a second time
@@ -150,7 +168,27 @@ def score_rows(
         ],
         schema=SCORES_SCHEMA,
     )
-    return Scored(table.sort_by("profile_id"), probability, score, bucket, explained)
+    curve = horizons.curve(X, probability) if horizons else np.zeros((n, 0))
+    if horizons:
+        table = _with_horizons(table, horizons, curve, context.lead_days)
+    days = horizons.days if horizons else ()
+    return Scored(table.sort_by("profile_id"), probability, score, bucket, explained, days, curve)
+
+
+def _with_horizons(table: pa.Table, horizons: Horizons, curve: Float, lead_days: int) -> pa.Table:
+    n, width = curve.shape
+    days = pa.array(np.tile(np.array(horizons.days, dtype=np.int16), n))
+    pairs = pa.StructArray.from_arrays([days, pa.array(curve.ravel())], fields=list(HORIZON_TYPE))
+    offsets = pa.array(np.arange(0, n * width + 1, width, dtype=np.int32))
+    expected = horizons.expected_days(curve)
+    # days count from the cutoff, as those of all other columns do
+    columns = (
+        pa.ListArray.from_arrays(offsets, pairs),
+        pa.array((expected + lead_days).astype(np.int16), mask=expected == NEVER),
+    )
+    for field, column in zip(HORIZONS_SCHEMA, columns, strict=True):
+        table = table.append_column(field, column)
+    return table
 
 
 def _factor_lists(explainer: Explainer, explained: Explained) -> pa.ListArray:
@@ -215,7 +253,20 @@ def insights(scored: Scored, explainer: Explainer, context: ScoringContext) -> d
         "buckets": buckets,
         "factors": global_factors(explainer, explained),
         "examples": _examples(scored),
-    }
+    } | ({"horizons": _expected_by(scored)} if scored.horizons else {})
+
+
+def _expected_by(scored: Scored) -> list[dict[str, Any]]:
+    """Of all and of each bucket, the share that is expected to meet the goal within each horizon."""
+    inside = {name: scored.bucket == code for code, name in reversed(list(enumerate(BUCKETS)))}
+    return [
+        {
+            "days": days,
+            "expected_rate": float(curve.mean()) if len(curve) else 0.0,
+            "buckets": {name: float(curve[rows].mean()) for name, rows in inside.items() if rows.any()},
+        }
+        for days, curve in zip(scored.horizons, scored.curve.T, strict=True)
+    ]
 
 
 def _thinned(given: Explained, thin: slice, factors: int) -> Explained:

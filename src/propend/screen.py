@@ -181,7 +181,12 @@ def _population_text(finished: Run) -> list[str]:
         f"  {found['population']:,} profiles are eligible as of {day}; "
         f"{_percent(found['mean_probability'])} of them are expected to {WORDS[finished.record['propensity_type']].do}",
         f"  buckets: {buckets}",
+        *([f"  when: {_horizons_text(found['horizons'])}"] if "horizons" in found else []),
     ]
+
+
+def _horizons_text(horizons: Sequence[dict[str, Any]]) -> str:
+    return ", ".join(f"{_percent(h['expected_rate'])} within {h['days']} d" for h in horizons)
 
 
 def _proof_text(evaluation: dict[str, Any], words: Words, zone: str) -> str:
@@ -241,6 +246,7 @@ def profile_text(found: dict[str, Any], zone: str) -> str:
         f"profile {found['profile_id']} in {found['instance']}, as of {local_day(found['scored_at'], zone)}",
         f"  probability {_percent(found['probability'])}, {found['times_average']:.1f} times the average; "
         f"score {found['score']:.0f} ({found['bucket']}), percentile {found['percentile']}",
+        *_curve_text(found),
         "",
     ]
     rows = [("factor", "value", "typical", "impact", "importance")]
@@ -249,6 +255,16 @@ def profile_text(found: dict[str, Any], zone: str) -> str:
     lines.append(left_text(rows) if len(rows) > 1 else "  no factor stands out")
     lines += ["", "  impacts are in log-odds; they say what the model goes by, not what causes what."]
     return "\n".join(lines)
+
+
+def _curve_text(found: dict[str, Any]) -> list[str]:
+    """The profile's curve over horizons, where its run has one."""
+    if not found.get("horizons"):
+        return []
+    steps = ", ".join(f"{_percent(h['probability'])} within {h['days']} d" for h in found["horizons"])
+    expected = found["expected_days"]
+    when = f"as likely as not by day {expected}" if expected is not None else "not expected within the longest of these"
+    return [f"  when: {steps}; {when}"]
 
 
 # --- list ----------------------------------------------------------------------------------------------

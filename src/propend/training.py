@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from propend import record
 from propend.errors import BadModelError
 from propend.events import OpenedEvents
+from propend.horizons import Curves, Described, learn_curves, pace_columns
 from propend.model import checks
 from propend.model.evaluate import BaselineInputs, baseline_probabilities, proof_document
 from propend.model.level import LevelForecast
@@ -57,12 +58,13 @@ class Learning:
     Attributes:
         train: labelled snapshots of the training cutoffs.
         proof: labelled snapshots of the proof's cutoff.
-        proof_profile: int64[N], positions in the survey of the proof's rows.
+        train_rows, proof_rows: where they are in the survey.
     """
 
     train: TrainingSet
     proof: TrainingSet
-    proof_profile: NDArray[np.int64]
+    train_rows: Rows
+    proof_rows: Rows
 
 
 def train_stage(prepared: Prepared, stages: Stages) -> Trained:
@@ -96,11 +98,18 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         model = fit(everything, columns, choices, seed)
         level = _level(outlook, model, timeline.matured, timeline.now)
         model = model.with_level(level.shift, level.error)
+    curves = None
+    if instance.horizons:
+        with stages("horizons"):
+            curves = _curves(prepared, plan, learning, columns, dropped, outlook, proof_model)
+            evaluation["horizons"] = curves.figures
     saved = SavedModel(
         instance=instance,
         plan=plan,
         model=model,
         proof_model=proof_model,
+        horizons=curves.now if curves else None,
+        proof_horizons=curves.proof if curves else None,
         number_fields=prepared.log.request.number_fields,
         text_fields=prepared.log.request.text_fields,
         reference=checks.Reference.of(learning.proof.X[:, columns.used], model.probability(learning.proof.X)),
@@ -113,7 +122,11 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         sample=learning.proof.X,
         leaks=tuple(leaks),
         dropped=tuple((plan.features[d.column].name, d.reason) for d in dropped),
-        notices=(*checks.few_outcomes_notice(counts), *record.proof_notices(timeline, evaluation, leaks)),
+        notices=(
+            *checks.few_outcomes_notice(counts),
+            *record.proof_notices(timeline, evaluation, leaks),
+            *(curves.notices if curves else ()),
+        ),
     )
 
 
@@ -175,7 +188,7 @@ def gather(prepared: Prepared, plan: Plan) -> Learning:
         X = feature_matrix(prepared.log, plan, rows)
         return TrainingSet(X, rows.label, given.keys[rows.profile], rows.cutoff)
 
-    return Learning(described(train_rows), described(proof_rows), proof_rows.profile)
+    return Learning(described(train_rows), described(proof_rows), train_rows, proof_rows)
 
 
 def _at_most(prepared: Prepared, cutoffs: tuple[int, ...], most: int) -> Rows:
@@ -253,6 +266,26 @@ def _level(outlook: Outlook, model: Model, trained: tuple[int, ...], cutoff: int
     return forecast(outlook, outlook.history(model, trained, cutoff), cutoff)
 
 
+def _curves(
+    prepared: Prepared,
+    plan: Plan,
+    learning: Learning,
+    columns: Columns,
+    dropped: Sequence[Dropped],
+    outlook: Outlook,
+    model: Model,
+) -> Curves:
+    """Hazards over the horizons, with the proof of the model that the evaluation speaks of."""
+    channel = _goal_channel(prepared, plan, learning.train)
+    pace = pace_columns(plan, channel, columns.used, {d.column: d.twin for d in dropped if d.twin >= 0})
+    train, proof = (
+        Described(rows, side.X)
+        for rows, side in ((learning.train_rows, learning.train), (learning.proof_rows, learning.proof))
+    )
+    weekly = Described(outlook.sample.rows, outlook.X)
+    return learn_curves(prepared, pace, train, proof, weekly, model.probability(learning.proof.X))
+
+
 def _prove(prepared: Prepared, plan: Plan, learning: Learning, model: Model) -> dict[str, Any]:
     timeline, zone = prepared.timeline, prepared.instance.options.zone
     channel = _goal_channel(prepared, plan, learning.train)
@@ -262,7 +295,7 @@ def _prove(prepared: Prepared, plan: Plan, learning: Learning, model: Model) -> 
         learning.proof.label,
         model.probability(learning.proof.X),
         baselines,
-        groups=learning.proof_profile,
+        groups=learning.proof_rows.profile,
         proof=timeline.proof_kind,
         cutoff_at=record.instant(timeline.proof, zone),
         outcome_ends_at=record.instant(timeline.proof + timeline.windows.reach_days, zone),

@@ -26,6 +26,7 @@ from propend.errors import InstanceNotFoundError, OutputExistsError, WriteFailed
 from propend.instance import Instance
 from propend.model.calibrate import Calibration
 from propend.model.checks import Reference
+from propend.model.horizons import Horizons
 from propend.model.members import Logistic, Scaling
 from propend.model.train import Model
 from propend.snapshots.plan import Channel, Factor, Feature, Op, Plan
@@ -238,6 +239,7 @@ class SavedModel:
         reference: distributions at the proof's cutoff.
         evaluation: the proof.
         facts: timeline, level history, counts and notices of the training, as plain data.
+        horizons, proof_horizons: the curve over horizons beside each model, where one was asked for.
     """
 
     instance: Instance
@@ -249,6 +251,8 @@ class SavedModel:
     reference: Reference
     evaluation: dict[str, Any]
     facts: dict[str, Any]
+    horizons: Horizons | None = None
+    proof_horizons: Horizons | None = None
 
 
 def save_model(folder: Path, saved: SavedModel) -> None:
@@ -265,6 +269,8 @@ def save_model(folder: Path, saved: SavedModel) -> None:
         "text_fields": list(saved.text_fields),
         "evaluation": saved.evaluation,
         "facts": saved.facts,
+        "horizons": _horizons_document("horizons", saved.horizons, arrays),
+        "proof_horizons": _horizons_document("proof_horizons", saved.proof_horizons, arrays),
     }
     arrays |= {f"reference_{k}": v for k, v in saved.reference.__dict__.items()}
     write_json(folder / "model.json", document)
@@ -295,6 +301,8 @@ def load_model(folder: Path) -> SavedModel:
             ),
             evaluation=document["evaluation"],
             facts=document["facts"],
+            horizons=_read_horizons("horizons", document["horizons"], arrays),
+            proof_horizons=_read_horizons("proof_horizons", document["proof_horizons"], arrays),
         )
     except (KeyError, ValueError, TypeError, OSError, EOFError, xgb.core.XGBoostError) as error:
         raise _damaged(folder, str(error)) from error
@@ -335,9 +343,7 @@ def _model_document(name: str, model: Model, folder: Path, arrays: dict[str, np.
         # written from here, not by the library, so that a full disk is told as such
         (folder / f"{name}-trees-{i}.json").write_bytes(booster.save_raw(raw_format="json"))
     for i, member in enumerate(model.linear):
-        prefix = f"{name}_linear{i}_"
-        arrays |= {f"{prefix}{k}": getattr(member, k) for k in LINEAR_ARRAYS}
-        arrays |= {f"{prefix}scaling_{k}": v for k, v in member.scaling.__dict__.items()}
+        arrays |= _linear_arrays(f"{name}_linear{i}_", member)
     return {
         "ensembles": len(model.trees),
         "tree_weight": model.tree_weight,
@@ -368,6 +374,40 @@ def _read_model(name: str, document: dict[str, Any], folder: Path, arrays: dict[
         calibration=Calibration(**document["calibration"]),
         base_rate=float(document["base_rate"]),
     )
+
+
+def _horizons_document(name: str, horizons: Horizons | None, arrays: dict[str, np.ndarray]) -> dict[str, Any] | None:
+    if horizons is None:
+        return None
+    arrays[f"{name}_columns"] = horizons.columns
+    for i, hazard in enumerate(horizons.hazards):
+        arrays |= _linear_arrays(f"{name}_hazard{i}_", hazard)
+    return {
+        "days": list(horizons.days),
+        "own": horizons.own,
+        "falling": horizons.falling,
+        "intercepts": [hazard.intercept for hazard in horizons.hazards],
+    }
+
+
+def _read_horizons(name: str, document: dict[str, Any] | None, arrays: dict[str, np.ndarray]) -> Horizons | None:
+    if document is None:
+        return None
+    return Horizons(
+        days=tuple(document["days"]),
+        own=int(document["own"]),
+        falling=bool(document["falling"]),
+        columns=arrays[f"{name}_columns"],
+        hazards=tuple(
+            _read_linear(f"{name}_hazard{i}_", float(intercept), arrays)
+            for i, intercept in enumerate(document["intercepts"])
+        ),
+    )
+
+
+def _linear_arrays(prefix: str, member: Logistic) -> dict[str, np.ndarray]:
+    inner = {f"{prefix}scaling_{k}": v for k, v in member.scaling.__dict__.items()}
+    return inner | {f"{prefix}{k}": getattr(member, k) for k in LINEAR_ARRAYS}
 
 
 def _read_linear(prefix: str, intercept: float, arrays: dict[str, np.ndarray]) -> Logistic:
