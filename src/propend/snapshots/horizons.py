@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from propend.events import EventLog
+from propend.events import EventLog, Partition
 from propend.snapshots.build import Rows, survey_part
+from propend.snapshots.levels import CUTOFFS_AT_ONCE
 from propend.snapshots.program import Program
 
 UNMET, MET, UNKNOWN = 0, 1, 2
@@ -28,10 +30,43 @@ def outcomes_at(log: EventLog, programs: Sequence[Program], rows: Rows) -> NDArr
     for part in log.partitions():
         first, end = np.searchsorted(rows.profile, (base, base + part.profiles))
         if end > first:
-            days = tuple(np.unique(rows.cutoff[first:end]).tolist())
-            at = rows.profile[first:end] - base, np.searchsorted(days, rows.cutoff[first:end])
-            for h, program in enumerate(programs):
-                seen = survey_part(part, program, days)
-                found[h, first:end] = np.where(seen.labelled[at], seen.met[at], UNKNOWN)
+            wanted, owner = np.unique(rows.profile[first:end] - base, return_inverse=True)
+            found[:, first:end] = _outcomes(_only(part, wanted), programs, owner, rows.cutoff[first:end])
         base += part.profiles
     return found
+
+
+def _outcomes(
+    part: Partition, programs: Sequence[Program], owner: NDArray[np.int64], cutoff: NDArray[np.int64]
+) -> NDArray[np.uint8]:
+    out = np.empty((len(programs), len(cutoff)), dtype=np.uint8)
+    days = np.unique(cutoff)
+    for block in np.split(days, range(CUTOFFS_AT_ONCE, len(days), CUTOFFS_AT_ONCE)):
+        here = np.flatnonzero(np.isin(cutoff, block))
+        at = owner[here], np.searchsorted(block, cutoff[here])
+        for h, program in enumerate(programs):
+            seen = survey_part(part, program, tuple(block.tolist()))
+            out[h, here] = np.where(seen.labelled[at], seen.met[at], UNKNOWN)
+    return out
+
+
+def _only(part: Partition, profiles: NDArray[np.int64]) -> Partition:
+    """Some profiles of a partition, ascending, without their attributes: a sample need not look at everybody."""
+    if len(profiles) == part.profiles:
+        return part
+    starts, sizes = part.offsets[profiles], np.diff(part.offsets)[profiles]
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    events = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], sizes)
+    return replace(
+        part,
+        profile_ids=part.profile_ids[profiles],
+        keys=part.keys[profiles],
+        offsets=offsets,
+        at=part.at[events],
+        kind=part.kind[events],
+        bits=part.bits[events],
+        value=part.value[events],
+        numbers=np.ascontiguousarray(part.numbers[:, events]),
+        texts=np.ascontiguousarray(part.texts[:, events]),
+        attributes=None,
+    )
