@@ -361,7 +361,7 @@ def _when(given: Given) -> Plain:
         for name, rate in row["buckets"].items()
     ]
     if not rows:
-        return {"pictures": [], "figures": []}
+        return {"pictures": [], "figures": [], "unobserved": []}
     first, last = expected[0], expected[-1]
     said = (
         f"{percent(first['expected_rate'])} of all are expected to {given.words.do} within {first['days']} days, "
@@ -372,7 +372,7 @@ def _when(given: Given) -> Plain:
         "figures": [
             {
                 "Within": f"{row['days']} days",
-                "Profiles tested": count(row["n"]) if row["n"] else "not observed yet",
+                "Profiles tested": shown(row["n"] or None, "count"),
                 "Expected": shown(row["expected_rate"], "percent"),
                 given.words.did.capitalize(): shown(row["base_rate"], "percent"),
                 "AUC": _interval(row["auc"], "decimal"),
@@ -381,6 +381,7 @@ def _when(given: Given) -> Plain:
             }
             for row in given.evaluation.get("horizons", [])
         ],
+        "unobserved": [row["days"] for row in given.evaluation.get("horizons", []) if not row["n"]],
     }
 
 
