@@ -9,7 +9,7 @@ BENCH := .venv-bench
 SETUP_BENCH := $(BENCH)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-horizons evidence browser clean
+.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-horizons bench-leaks evidence browser clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -64,6 +64,9 @@ bench-explain: $(SETUP_BENCH)  ## speed and exactness of explanations; FULL=1 a 
 
 bench-horizons: $(SETUP_BENCH)  ## one training for five horizons beside one for each; FULL=1 more goals
 	$(BENCH)/bin/python benchmarks/horizons.py
+
+bench-leaks: $(SETUP_BENCH)  ## planted leaks and drifts found, clean data accused; FULL=1 real data, twenty seeds
+	$(BENCH)/bin/python benchmarks/leaks.py
 
 evidence: $(SETUP_BENCH)  ## the tables of docs/evidence.md from the results of FULL=1 make bench-accuracy
 	$(BENCH)/bin/python -m benchmarks.accuracy.evidence

@@ -237,7 +237,9 @@ def test_document_has_the_shape_that_readers_rely_on() -> None:
         "gains": {"share_targeted", "share_caught", "low", "high", "random", "perfect"},
         "top_n": {"n", "share", "caught", "caught_low", "caught_high", "wasted", "precision"},
     }
-    assert set(found["verdict"]) == {"grade", "beats", "does_not_beat", "sentence"}
+    assert set(found["verdict"]) == {
+        *("grade", "better_than_chance", "chance", "beats", "does_not_beat", "sentence"),
+    }
 
 
 @pytest.mark.parametrize(("n", "ties"), [(1000, False), (1003, False), (1003, True)])
@@ -311,6 +313,8 @@ def test_verdict_names_what_is_beaten_and_what_is_not() -> None:
     found = proof_document(label, p, baselines, **STAMPS)["verdict"]
     assert found == {
         "grade": "good",
+        "better_than_chance": True,
+        "chance": pytest.approx(0.0, abs=1e-100),
         "beats": ["recency", "frequency"],
         "does_not_beat": ["rfm_logistic", "oracle_rule"],
         "sentence": "Ranks well: a randomly chosen profile who met the goal scored above one who did not 81 "
@@ -339,7 +343,14 @@ def test_verdict_when_nobody_met_the_goal() -> None:
     found = document(60, label=np.zeros(60))["verdict"]
     sentence = "Cannot be judged: in the proof every profile had the same outcome."
     lost = ["recency", "frequency"]
-    assert found == {"grade": "poor", "beats": [], "does_not_beat": lost, "sentence": sentence}
+    assert found == {
+        "grade": "poor",
+        "better_than_chance": False,
+        "chance": None,
+        "beats": [],
+        "does_not_beat": lost,
+        "sentence": sentence,
+    }
 
 
 def test_verdict_says_when_the_level_was_wrong() -> None:

@@ -13,7 +13,10 @@ from propend.errors import PropendError
 from propend.events import DAY_US, Partition
 from propend.goal import ANYTHING
 from propend.model import checks
+from propend.model.leaks import Leak, leak_notices
+from propend.model.train import useful_columns
 from propend.preparation import Prepared, Stages, gate_scoring
+from propend.suspects import find_suspects
 from propend.timeline import day_date
 from propend.training import build_plan, gather, outcome_counts
 
@@ -52,7 +55,7 @@ def define(prepared: Prepared, stages: Stages) -> Check:
     window = f"between {day_date(timeline.matured[0])} and {day_date(timeline.observation.until_day)}"
     population = int(prepared.survey.population[:, prepared.survey.cutoffs.index(timeline.now)].sum())
     refusals: list[dict[str, Any]] = []
-    leaks: list[checks.Leak] = []
+    leaks: list[Leak] = []
     try:
         checks.gate_outcomes(counts, instance.options.minimum, window)
         with stages("look for leaks"):
@@ -62,7 +65,8 @@ def define(prepared: Prepared, stages: Stages) -> Check:
         refusals.append(refusal.to_dict())
     document = record.timeline_document(prepared)
     snapshots = sum(c["snapshots"] for c in document["cutoffs"])
-    notices = [*checks.few_outcomes_notice(counts), *record.data_notices(prepared)] if not refusals else []
+    notices = [*checks.few_outcomes_notice(counts), *record.data_notices(prepared), *leak_notices(leaks)]
+    notices = notices if not refusals else []
     return Check(
         {
             "name": instance.name,
@@ -83,10 +87,11 @@ def define(prepared: Prepared, stages: Stages) -> Check:
     )
 
 
-def _leak_suspects(prepared: Prepared) -> list[checks.Leak]:
+def _leak_suspects(prepared: Prepared) -> list[Leak]:
     plan = build_plan(prepared)
-    train = gather(prepared, plan).train
-    return checks.find_leaks(train.X, train.label, range(len(plan.features)), plan.features)
+    learning = gather(prepared, plan)
+    useful, _ = useful_columns(learning.train.X)
+    return find_suspects(prepared, plan, learning.train.X, learning.train_rows, useful.tolist())
 
 
 # --- example profiles -------------------------------------------------------------------------------------

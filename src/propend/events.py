@@ -86,12 +86,14 @@ class FieldFacts:
         filled: share of the events looked at that have it.
         distinct: distinct values among them, approximate where they are many.
         rows: events looked at.
+        later: for times, the share of them more than a day after their event and none after the last event.
     """
 
     field: Field
     filled: float
     distinct: int
     rows: int = 0
+    later: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,8 @@ def _figures(given: Given) -> list[dict[str, str]]:
     n, rate, auc = insights["population"], insights["mean_probability"], evaluation["auc"]["value"]
     grade, ranks = "Cannot be judged", "everybody in the test had the same outcome"
     if auc is not None:
-        grade = evaluation["verdict"]["grade"].capitalize()
+        verdict = evaluation["verdict"]
+        grade = verdict["grade"].capitalize() if verdict["better_than_chance"] else "No signal"
         ranks = f"ranks the right one of two first {_times_in_100(auc)}"
     until = given.day_before(given.run["expires_at"])
     return [

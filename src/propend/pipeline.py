@@ -268,7 +268,8 @@ def score_stage(
         found = insights(scored, explainer, context) | {"score_stability": psi}
         used = tuple(saved.plan.features[j] for j in saved.model.columns)
         notices = checks.score_drift_notices(psi)
-        notices += checks.drift_notices(saved.reference, X[:, saved.model.columns], used)
+        notices += checks.new_kind_notices(saved.facts["kinds"], prepared.log.facts.kinds)
+        notices += checks.drift_notices(saved.reference, X[:, saved.model.columns], used, timeline.now)
     return scored, found, notices
 
 

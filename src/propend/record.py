@@ -14,7 +14,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from propend.events import EventFacts
-from propend.model.checks import Leak, Notice
+from propend.model.checks import Notice, no_signal_notice
+from propend.model.evaluate import CHANCE_LIMIT
+from propend.model.leaks import Leak, leak_notices
 from propend.model.level import LevelForecast
 from propend.model.train import Choices, Columns, TrainingSet
 from propend.preparation import Prepared
@@ -251,18 +253,14 @@ def proof_notices(timeline: Timeline, evaluation: dict[str, Any], leaks: Sequenc
         )
         hint = "figures from the same period flatter; add history or shorten the window."
         notices.append(Notice("PROPEND-301", "SAME_PERIOD_PROOF", message, hint))
+    notices += no_signal_notice(evaluation, CHANCE_LIMIT)
     weaker = evaluation["verdict"]["does_not_beat"]
-    if weaker:
+    if weaker and evaluation["verdict"]["better_than_chance"]:
         names = ", ".join(n.replace("_", " ") for n in weaker)
         message = f"the model does not clearly beat the simple rule: {names}."
         hint = "the scores are as good as that rule; further kinds of events would help most."
         notices.append(Notice("PROPEND-308", "SIMPLE_RULE_AS_GOOD", message, hint))
-    if leaks:
-        shown = "; ".join(f"{leak.sentence} (AUC {leak.auc:.3f})" for leak in leaks[:3])
-        dropped = sum(leak.certain for leak in leaks)
-        message = f"{len(leaks)} features know the outcome suspiciously well, {dropped} were dropped: {shown}."
-        notices.append(Notice("PROPEND-306", "LEAK_SUSPECT", message, "check that they are known before it."))
-    return notices
+    return notices + leak_notices(leaks)
 
 
 # --- the run ---------------------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ def check_text(found: dict[str, Any]) -> str:
     for met in (True, False):
         lines += ["", "  examples that met the goal" if met else "  examples that did not"]
         lines += [f"    {e['profile_id']}: {e['evidence']}" for e in found["examples"] if e["met"] == met]
-    suspects = [f"  leak? {x['sentence']}: AUC {x['auc']:.3f} alone; {x['reason']}" for x in found["leaks"]]
+    suspects = [f"  {_leak(x)}" for x in found["leaks"]]
     warnings = notices_text(found["warnings"])
     if suspects or warnings:
         lines += ["", *suspects, *warnings]
@@ -118,6 +118,13 @@ def check_text(found: dict[str, Any]) -> str:
         ]
         lines.append(f"  Hint: {refusal['hint']}")
     return "\n".join(lines)
+
+
+def _leak(given: dict[str, Any]) -> str:
+    """A suspect in one line."""
+    power = "" if given["auc"] is None else f"AUC {given['auc']:.3f} alone; "
+    word = {"dropped": "leak", "suspect": "leak?"}.get(given["action"], given["action"])
+    return f"{word} {given['sentence']}: {power}{given['reason']}"
 
 
 def _guesses(data: dict[str, Any]) -> list[str]:

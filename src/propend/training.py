@@ -15,6 +15,7 @@ from propend.events import OpenedEvents
 from propend.horizons import Curves, Described, learn_curves, pace_columns
 from propend.model import checks
 from propend.model.evaluate import BaselineInputs, baseline_probabilities, proof_document
+from propend.model.leaks import Leak
 from propend.model.level import LevelForecast
 from propend.model.train import Columns, Dropped, Model, TrainingSet, choose, fit, folds_of, useful_columns
 from propend.outlook import Outlook, forecast, look_back
@@ -22,6 +23,7 @@ from propend.preparation import Prepared, Stages, feature_fields
 from propend.snapshots.build import Rows, count_support, feature_matrix, plan_input, rows_at
 from propend.snapshots.plan import Op, Plan, make_plan
 from propend.store.runs import SavedModel
+from propend.suspects import find_suspects
 from propend.timeline import Timeline, day_date
 
 MAX_TRAINING_ROWS = 200_000
@@ -46,7 +48,7 @@ class Trained:
     saved: SavedModel
     counts: checks.OutcomeCounts
     sample: NDArray[np.float32]
-    leaks: tuple[checks.Leak, ...]
+    leaks: tuple[Leak, ...]
     dropped: tuple[tuple[str, str], ...]
     notices: tuple[checks.Notice, ...]
 
@@ -82,7 +84,7 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
     seed = instance.options.seed
     with stages("fit"):
         useful, dropped = useful_columns(learning.train.X)
-        leaks = checks.find_leaks(learning.train.X, learning.train.label, useful.tolist(), plan.features)
+        leaks = find_suspects(prepared, plan, learning.train.X, learning.train_rows, useful.tolist())
         columns = _columns(prepared, plan, learning.train, useful, dropped, leaks)
         choices = choose(learning.train, columns, seed)
         proof_model = fit(learning.train, columns, choices, seed)
@@ -112,9 +114,15 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         proof_horizons=curves.proof if curves else None,
         number_fields=prepared.log.request.number_fields,
         text_fields=prepared.log.request.text_fields,
-        reference=checks.Reference.of(learning.proof.X[:, columns.used], model.probability(learning.proof.X)),
+        reference=checks.Reference.of(
+            learning.proof.X[:, columns.used],
+            model.probability(learning.proof.X),
+            timeline.proof,
+            learning.train.X[:, columns.used],
+            learning.train.cutoff,
+        ),
         evaluation=evaluation,
-        facts=record.training_facts(prepared, choices, level, everything, columns),
+        facts=record.training_facts(prepared, choices, level, everything, columns) | {"kinds": known_kinds(prepared)},
     )
     return Trained(
         saved=saved,
@@ -146,6 +154,12 @@ def _period(timeline: Timeline) -> str:
     first, last = day_date(timeline.matured[0]), day_date(timeline.proof + timeline.windows.reach_days)
     count, days = len(timeline.matured), timeline.windows.outcome_days
     return f"in {count} outcome window{'s' if count > 1 else ''} of {days} days between {first} and {last}"
+
+
+def known_kinds(prepared: Prepared) -> list[str]:
+    """Kinds of which there are events before the proof's cutoff."""
+    seen = count_support(prepared.log, prepared.timeline.proof).kinds
+    return [kind for kind, profiles in zip(prepared.log.kinds, seen.tolist(), strict=True) if profiles]
 
 
 def build_plan(prepared: Prepared) -> Plan:
@@ -210,14 +224,14 @@ def _columns(
     train: TrainingSet,
     useful: NDArray[np.int64],
     dropped: Sequence[Dropped],
-    leaks: Sequence[checks.Leak],
+    leaks: Sequence[Leak],
 ) -> Columns:
     """The columns the model uses: useful ones without certain leaks.
 
     Raises:
         BadModelError: there are none.
     """
-    used = useful[~np.isin(useful, [leak.column for leak in leaks if leak.certain])]
+    used = useful[~np.isin(useful, [j for leak in leaks if leak.certain for j in leak.columns])]
     if len(used) == 0:
         raise BadModelError(
             f"None of {len(plan.features)} features differs between profiles: there is nothing to learn from.",

@@ -258,14 +258,39 @@ def summarise(db: Database, sources: Sequence[EventSource]) -> OpenedEvents:
 def field_facts(db: Database, sources: Sequence[EventSource], fields: Mapping[str, Field]) -> tuple[FieldFacts, ...]:
     """How filled and how varied each column is that plays no role."""
     seen: dict[str, tuple[int, int]] = {}
+    later: dict[str, float] = {}
     total = 0
     for source in sources:
         free = [c for c in source.relation.columns.values() if c.name in fields and c.name not in source.roles.values()]
         total += _count_values(db, source, free, seen)
+        later |= _later_shares(db, source, [c for c in free if c.type == "time"])
     return tuple(
-        FieldFacts(fields[name], given / total if total else 0.0, distinct, total)
+        FieldFacts(fields[name], given / total if total else 0.0, distinct, total, later.get(name, 0.0))
         for name, (given, distinct) in seen.items()
     )
+
+
+def _later_shares(db: Database, source: EventSource, columns: Sequence[RawColumn]) -> dict[str, float]:
+    """The share of each column's times that lie more than a day after their event.
+
+    0 where any lies after the last event of all: such columns hold plans (a stay that is booked), known in advance.
+    """
+    at = source.relation.columns[source.roles["at"]]
+    if at.type != "time" or not columns:
+        return {}
+    table, moment, day = source.relation.table, at.column.time, "INTERVAL 1 DAY"
+    asked = ", ".join(
+        f"count({c.column.time}), count(*) FILTER ({c.column.time} > {moment} + {day}), "
+        f"count(*) FILTER ({c.column.time} > (SELECT max({moment}) FROM {table}) + {day})"
+        for c in columns
+    )
+    with db.reading(source.relation.name):
+        row = db.rows(f"SELECT {asked} FROM {table}")[0]
+    found = {}
+    for i, column in enumerate(columns):
+        given, later, planned = (int(n) for n in row[3 * i : 3 * i + 3])
+        found[column.name] = later / given if given and not planned else 0.0
+    return found
 
 
 def _count_values(

@@ -1,7 +1,8 @@
-"""Gates that refuse, and checks that warn: enough outcomes, good enough, leaking, drifting."""
+"""Gates that refuse, and checks that warn: enough outcomes, good enough, drifting."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import chi2
 
 from propend.errors import (
     BadModelError,
@@ -20,22 +22,21 @@ from propend.errors import (
     SingleValueError,
 )
 from propend.model.calibrate import logit
-from propend.snapshots.plan import Feature, Op
+from propend.snapshots.plan import Feature
 
 Matrix = NDArray[np.float32]
-Labels = NDArray[np.uint8]
 
 COMFORTABLE_OUTCOMES = 500
 AMBER_OUTCOMES = 100
-LEAK_SUSPECT_AUC = 0.95
-LEAK_CERTAIN_AUC = 0.99
 DRIFT_WARN_PSI = 0.25
 SCORE_DRIFT_WARN_PSI = 0.5
 SCORE_DRIFT_REFUSE_PSI = 4.0
 SCORE_DRIFT_REFUSE_SHIFT = 0.5
 """In log-odds: a factor of 1.6 in the odds."""
 PSI_BINS = 10
-SAMPLE_ROWS = 20_000
+LEAST_ROWS_BEFORE = 50
+NEW_KIND_EVENTS = 20
+USUAL_ALLOWANCE = 2.0
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def gate_quality(evaluation: dict[str, Any], bar: float) -> None:
     if value is not None and value >= bar:
         return
     shown = "not measurable" if value is None else f"{value:.3f} (95 % interval {low:.3f} to {high:.3f})"
-    signal = "no signal was found" if low is None or low <= 0.5 else "the signal is weak"
+    signal = "the signal is weak" if evaluation["verdict"]["better_than_chance"] else "no signal was found"
     raise BadModelError(
         f"On the later period the model was tested on, its AUC is {shown}; at least {bar} is asked for: {signal}.",
         "check that data is up to date and without gaps, add events that people did before meeting the goal, "
@@ -156,72 +157,23 @@ def gate_quality(evaluation: dict[str, Any], bar: float) -> None:
     )  # fmt: skip
 
 
-# --- leaks ---------------------------------------------------------------------------------------------
+def no_signal_notice(evaluation: dict[str, Any], limit: float) -> list[Notice]:
+    """A notice where the bar is passed but chance could rank as well: few outcomes, or no signal.
 
-
-@dataclass(frozen=True)
-class Leak:
-    """A feature that knows the outcome suspiciously well.
-
-    Attributes:
-        column: position in the plan.
-        auc: of this feature alone, direction ignored.
-        certain: whether it was dropped.
-        reason: in words.
+    Args:
+        limit: how rarely chance alone may rank as well.
     """
-
-    column: int
-    feature: str
-    sentence: str
-    auc: float
-    certain: bool
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """The suspect as plain data, with what was done about it."""
-        return {
-            "feature": self.feature,
-            "sentence": self.sentence,
-            "auc": self.auc,
-            "action": "dropped" if self.certain else "suspect",
-            "reason": self.reason,
-        }
-
-
-def find_leaks(X: Matrix, label: Labels, columns: Sequence[int], features: Sequence[Feature]) -> list[Leak]:
-    """Features whose power alone is too good to be true.
-
-    A feature made of events before the cutoff may honestly be that good and is only named; an attribute
-    table's column may have been written after the fact, and at 0.99 is dropped.
-    """
-    rows = slice(None, None, max(1, len(label) // SAMPLE_ROWS))
-    found = []
-    for j in columns:
-        power = abs(single_auc(X[rows, j], label[rows]) - 0.5) + 0.5
-        if power < LEAK_SUSPECT_AUC:
-            continue
-        attribute = features[j].op in (Op.ATTRIBUTE_NUMBER, Op.ATTRIBUTE_TEXT_IS)
-        certain = attribute and power >= LEAK_CERTAIN_AUC
-        reason = (
-            "this attribute alone tells the outcome: it was most likely written after it"
-            if certain
-            else "this alone all but tells the outcome; check that it is known before it"
-        )
-        found.append(Leak(int(j), features[j].name, features[j].sentence, power, certain, reason))
-    return found
-
-
-def single_auc(values: NDArray[np.float32], label: Labels) -> float:
-    """AUC of one feature, missing values below all others; 0.5 for a single class."""
-    positives = int(label.sum())
-    negatives = len(label) - positives
-    if positives == 0 or negatives == 0:
-        return 0.5
-    filled = np.where(np.isnan(values), -np.inf, values)
-    ordered = np.sort(filled)
-    rank = (np.searchsorted(ordered, filled, "left") + np.searchsorted(ordered, filled, "right") + 1) / 2.0
-    area = float(rank[label == 1].sum()) - positives * (positives + 1) / 2.0
-    return area / (positives * negatives)
+    verdict, auc = evaluation["verdict"], evaluation["auc"]
+    if verdict["better_than_chance"] or auc["value"] is None:
+        return []
+    message = (
+        f"no signal was found: the ranking of the test (AUC {auc['value']:.3f}, {evaluation['positives']:,} of "
+        f"{evaluation['n']:,} met the goal) is not shown to be better than chance; chance alone ranks as well in "
+        f"{100 * verdict['chance']:.{1 if verdict['chance'] >= 0.01 else 2}f} % of cases, at most {100 * limit:g} % "
+        "are asked for."
+    )
+    hint = "use the scores for nothing yet: add events that people did before meeting the goal, or more outcomes."
+    return [Notice("PROPEND-313", "NO_SIGNAL", message, hint)]
 
 
 # --- drift ---------------------------------------------------------------------------------------------
@@ -235,16 +187,38 @@ class Reference:
         edges: float64[C, B - 1] inner quantiles of each used feature.
         shares: float64[C, B + 1], the last for missing values.
         score_edges, score_shares: the same for the calibrated probability that the model to be used gives them.
+        rows: N, how many they are from.
+        day: of the cutoff.
+        usual: float64[C], the largest index of each feature from one earlier cutoff to the next: how far it moves
+            anyway, with seasons, growth and age.
+        step_days: between those cutoffs; 0 without any.
     """
 
     edges: NDArray[np.float64]
     shares: NDArray[np.float64]
     score_edges: NDArray[np.float64]
     score_shares: NDArray[np.float64]
+    rows: int
+    day: int
+    usual: NDArray[np.float64]
+    step_days: int
 
     @classmethod
-    def of(cls, X: Matrix, probability: NDArray[np.float64]) -> Reference:
-        """The distributions of used features, float32[N, C], and of their probabilities, float64[N]."""
+    def of(
+        cls,
+        X: Matrix,
+        probability: NDArray[np.float64],
+        day: int = 0,
+        earlier: Matrix | None = None,
+        cutoff: NDArray[np.int64] | None = None,
+    ) -> Reference:
+        """The distributions of used features, float32[N, C], and of their probabilities, float64[N].
+
+        Args:
+            day: of the proof's cutoff.
+            earlier: float32[M, C], the same features at earlier cutoffs.
+            cutoff: int64[M], their days.
+        """
         inner = np.linspace(0, 1, PSI_BINS + 1)[1:-1]
         edges = np.zeros((X.shape[1], len(inner)))
         for j in range(X.shape[1]):
@@ -252,7 +226,35 @@ class Reference:
             edges[j] = np.quantile(known, inner) if len(known) else 0.0
         shares = np.array([_shares(X[:, j], edges[j]) for j in range(X.shape[1])])
         score_edges = np.quantile(probability, inner)
-        return cls(edges, shares, score_edges, _shares(probability, score_edges))
+        days = [int(d) for d, n in zip(*np.unique(cutoff, return_counts=True), strict=True) if n >= LEAST_ROWS_BEFORE
+                and d < day] if cutoff is not None else []  # fmt: skip
+        steps, usual = np.diff([*days, day]), np.zeros(X.shape[1])
+        sides = [earlier[cutoff == d] for d in days] if earlier is not None else []
+        for before, after in itertools.pairwise([*sides, X]):
+            usual = np.maximum(usual, _moved(before, after, edges))
+        step = int(np.median(steps)) if len(steps) else 0
+        return cls(edges, shares, score_edges, _shares(probability, score_edges), len(probability), day, usual, step)
+
+    def limits(self, n: int, day: int) -> NDArray[np.float64]:
+        """float64[C]: the index from which a feature of ``n`` rows at a later day has moved more than it should.
+
+        That is 0.25; more where the samples are so small that chance makes more of one input in ten thousand; and
+        more where the input moved as much from one earlier cutoff to the next. What moves steadily moves the index
+        by the square of the time.
+        """
+        chance = (float(chi2.isf(1e-4, PSI_BINS)) - PSI_BINS) / _pooled(int(self.rows), n)
+        steps = (day - int(self.day)) / int(self.step_days) if self.step_days else 1.0
+        return np.maximum(max(DRIFT_WARN_PSI, chance), USUAL_ALLOWANCE * self.usual * max(steps, 1.0) ** 2)
+
+
+def _moved(before: Matrix, after: Matrix, edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    rows = _pooled(len(before), len(after))
+    return np.array(
+        [
+            population_stability(_shares(before[:, j], edges[j]), _shares(after[:, j], edges[j]), rows)
+            for j in range(len(edges))
+        ]
+    )
 
 
 def _shares(values: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -262,18 +264,37 @@ def _shares(values: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[np.floa
     return np.append(counts, missing.sum()) / max(len(values), 1)
 
 
-def population_stability(expected: NDArray[np.float64], actual: NDArray[np.float64]) -> float:
-    """Population stability index of two sets of shares; under 0.1 is stable, over 0.25 has moved."""
-    e, a = np.maximum(expected, 1e-4), np.maximum(actual, 1e-4)
-    return float(np.sum((a - e) * np.log(a / e)))
+def population_stability(expected: NDArray[np.float64], actual: NDArray[np.float64], rows: float = math.inf) -> float:
+    """Population stability index of two sets of shares; under 0.1 is stable, over 0.25 has moved.
+
+    Between two samples of one distribution the index is not 0 but, on average, the number of shares less one over
+    ``rows``, since it is then a chi-square statistic divided by them (Yurdakul 2018). That is taken off.
+
+    Args:
+        rows: ``1 / (1 / n + 1 / m)`` of the sizes of the two samples.
+    """
+    least = max(1e-4, 0.5 / rows)
+    e, a = np.maximum(expected, least), np.maximum(actual, least)
+    index = float(np.sum((a - e) * np.log(a / e)))
+    filled = int(((expected > 0) | (actual > 0)).sum())
+    return max(0.0, index - max(filled - 1, 0) / rows)
 
 
-def drift_notices(reference: Reference, X: Matrix, features: Sequence[Feature]) -> list[Notice]:
-    """Features whose distribution at scoring differs from the proof's, the most moved first."""
+def _pooled(n: int, m: int) -> float:
+    return 1 / (1 / max(n, 1) + 1 / max(m, 1))
+
+
+def drift_notices(reference: Reference, X: Matrix, features: Sequence[Feature], day: int = 0) -> list[Notice]:
+    """Features whose distribution at scoring differs from the proof's by more than it should, the most moved first.
+
+    Args:
+        day: of the scoring cutoff.
+    """
+    rows = _pooled(int(reference.rows), len(X))
     moved = []
-    for j, feature in enumerate(features):
-        psi = population_stability(reference.shares[j], _shares(X[:, j], reference.edges[j]))
-        if psi > DRIFT_WARN_PSI:
+    for j, (feature, limit) in enumerate(zip(features, reference.limits(len(X), day), strict=True)):
+        psi = population_stability(reference.shares[j], _shares(X[:, j], reference.edges[j]), rows)
+        if psi > limit:
             moved.append((psi, feature.sentence))
     if not moved:
         return []
@@ -282,6 +303,25 @@ def drift_notices(reference: Reference, X: Matrix, features: Sequence[Feature]) 
     message = f"{len(moved)} of {len(features)} inputs are distributed otherwise than in the test period: {named}."
     hint = "season or growth explains much of this; if not, look for missing or late data."
     return [Notice("PROPEND-307", "INPUT_DRIFT", message, hint)]
+
+
+def new_kind_notices(known: Sequence[str], kinds: Sequence[tuple[str, int, int]], most: int = 3) -> list[Notice]:
+    """Kinds of events of which there were none before the proof's cutoff, so that the model knows nothing of them.
+
+    Args:
+        known: kinds there were.
+        kinds: name, events and profiles of each kind there is now.
+    """
+    new = [(k, n) for k, n, profiles in kinds if k not in known and n >= NEW_KIND_EVENTS and profiles >= 2]
+    if not known or not new:
+        return []
+    named = ", ".join(f"{kind!r} ({n:,} events)" for kind, n in new[:most])
+    more = f" and {len(new) - most} more" if len(new) > most else ""
+    message = (
+        f"kinds of events that were not there before the test's cutoff, and that the model ignores: {named}{more}."
+    )
+    hint = "if an old kind was renamed, give both one name under `events` and train again; a new one counts in time."
+    return [Notice("PROPEND-314", "NEW_KIND", message, hint)]
 
 
 def score_drift_notices(psi: float) -> list[Notice]:
@@ -302,7 +342,8 @@ def gate_scores(reference: Reference, probability: NDArray[np.float64]) -> float
     Raises:
         IneligibleScoresError: index above ``SCORE_DRIFT_REFUSE_PSI`` and distance above ``SCORE_DRIFT_REFUSE_SHIFT``.
     """
-    psi = population_stability(reference.score_shares, _shares(probability, reference.score_edges))
+    rows = _pooled(int(reference.rows), len(probability))
+    psi = population_stability(reference.score_shares, _shares(probability, reference.score_edges), rows)
     if psi <= SCORE_DRIFT_REFUSE_PSI:
         return psi
     deciles = np.quantile(probability, np.linspace(0, 1, PSI_BINS + 1)[1:-1])

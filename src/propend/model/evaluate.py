@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
 
 from propend.model.baselines import BaselineInputs, baseline_probabilities
 from propend.model.metrics import METRICS, Ranking, Tally, ratio, rows_at
@@ -54,6 +55,8 @@ BASELINE_WORDS = {
     "rfm_logistic": "a simple recency-frequency-money model",
 }
 NOTABLE_LEVEL_ERROR = 0.1
+CHANCE_LIMIT = 0.001
+"""How rarely chance alone may rank as well, before a ranking counts as shown to be better (decision 0012)."""
 
 
 # --- bootstrap ------------------------------------------------------------------------------------------
@@ -244,7 +247,7 @@ def proof_document(
         "deciles": _decile_rows(tally),
         "gains": _gain_rows(model, tally),
         "top_n": _top_rows(model, tally),
-        "verdict": _verdict(metrics["auc"], differences, expected, realised),
+        "verdict": _verdict(metrics["auc"], tally, differences, expected, realised),
     }
 
 
@@ -352,29 +355,57 @@ def _standing(found: Mapping[str, Metric]) -> str:
     return "probabilities" if math.isfinite(rank.value) and loss.high < 0 else "level"
 
 
+def chance_of(tally: Tally) -> float:
+    """How probable so high an AUC is if labels are shuffled: the rank-sum test with ties, one-sided.
+
+    The interval of the AUC is not asked: one of 40 rankings by chance would lie above a half, and with few outcomes
+    more. NaN with one class only.
+    """
+    n, met = float(tally.seen_total[-1]), float(tally.seen_positive[-1])
+    unmet = n - met
+    if met <= 0 or unmet <= 0:
+        return math.nan
+    tied = float(np.sum(tally.total**3 - tally.total))
+    variance = (n + 1 - tied / (n * (n - 1))) / (12 * met * unmet)
+    if variance <= 0:
+        return 1.0
+    half_step = 0.5 / (met * unmet)
+    return float(norm.sf((METRICS["auc"].of(tally) - 0.5 - half_step) / math.sqrt(variance)))
+
+
 def _verdict(
-    ranking: Metric, differences: Mapping[str, Mapping[str, Metric]], expected: Metric, realised: Metric
+    ranking: Metric,
+    tally: Tally,
+    differences: Mapping[str, Mapping[str, Metric]],
+    expected: Metric,
+    realised: Metric,
 ) -> dict[str, Any]:
+    """A ranking that is not shown to be better than chance beats no rule: luck may favour it over them, too."""
+    chance = chance_of(tally)
+    better = chance < CHANCE_LIMIT
     standing = {name: _standing(found) for name, found in differences.items()}
-    won = [name for name, how in standing.items() if how in ("ranks", "probabilities")]
-    parts = [_ranking_words(ranking), _comparison_words(standing), _level_words(expected, realised)]
+    won = [name for name, how in standing.items() if how in ("ranks", "probabilities") and better]
+    compared = _comparison_words(standing) if better or ranking.high < 0.5 else ""
+    parts = [_ranking_words(ranking, better), compared, _level_words(expected, realised)]
     if not math.isfinite(ranking.value):
         parts = parts[:1]
     return {
         "grade": grade_of(ranking.value),
+        "better_than_chance": better,
+        "chance": _finite(chance),
         "beats": won,
         "does_not_beat": [name for name in standing if name not in won],
         "sentence": " ".join(part for part in parts if part),
     }
 
 
-def _ranking_words(ranking: Metric) -> str:
+def _ranking_words(ranking: Metric, better: bool) -> str:
     if not math.isfinite(ranking.value):
         return "Cannot be judged: in the proof every profile had the same outcome."
     opening = GRADE_WORDS[grade_of(ranking.value)]
     if ranking.high < 0.5:
         opening = "Ranks the wrong way round"
-    elif ranking.low <= 0.5:
+    elif not better:
         opening = "Not shown to rank better than chance"
     times, low, high = (round(100 * x) for x in (ranking.value, ranking.low, ranking.high))
     spread = f" (95 % interval {low} to {high})" if low < high else ""
