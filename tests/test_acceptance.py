@@ -131,7 +131,10 @@ def test_t10_no_signal_writes_no_scores(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("auc", "passes"), [(0.649, False), (0.6499999, False), (0.65, True)])
 def test_mo_08_the_bar_itself_passes(auc: float, passes: bool) -> None:
-    evaluation = {"auc": {"value": auc, "low": auc - 0.05, "high": auc + 0.05}}
+    evaluation = {
+        "auc": {"value": auc, "low": auc - 0.05, "high": auc + 0.05},
+        "verdict": {"better_than_chance": True},
+    }
     if passes:
         assert gate_quality(evaluation, 0.65) is None
     else:
