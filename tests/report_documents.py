@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from propend.explain.factors import build_explainer
 from propend.model.baselines import BaselineInputs, baseline_probabilities
 from propend.model.evaluate import proof_document
+from propend.model.groups import Outcomes, group_figures, group_sentences, shown_groups
 from propend.model.metrics import METRICS
 from propend.model.train import Columns, TrainingSet, choose, fit, useful_columns
 from propend.scoring import ScoringContext, insights, score_rows
@@ -96,7 +97,21 @@ def _fitted(propensity_type: str) -> Documents:
     ]
     figures = {"n": PROFILES, "positives": 480, "base_rate": 0.12, "expected_rate": 0.121}
     evaluation["horizons"] = [{"days": 7} | figures | {name: evaluation[name] for name in METRICS}]
+    evaluation["fairness"], found["fairness"] = groups(label[:PROFILES], model.probability(X[:PROFILES]))
     return {"evaluation": evaluation, "insights": plain(found), "run": run_document(propensity_type, found, label)}
+
+
+def groups(
+    label: NDArray[np.uint8], probability: NDArray[np.float64]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Of the proof and of those scored: a group that is selected more, and one too small to be shown."""
+    names = shown_groups(["young"] * 900 + ["old"] * 580 + ["ageless"] * (PROFILES - 1480))
+    high = probability > np.where(names == "old", 0.3, 0.5)
+    figures = group_figures(Outcomes(label, probability, high), names)
+    proxies = [{"sentence": "number of buys in the last 30 days", "group": "old", "auc": 0.71}]
+    tested = {"attribute": "age_group", "groups": figures, "sentences": group_sentences("age group", figures)}
+    now = [{"group": g["group"], "n": g["n"], "expected": 0.3, "high_share": g["high_share"]} for g in figures]
+    return [tested | {"proxies": proxies}], [{"attribute": "age_group", "groups": now}]
 
 
 def run_document(propensity_type: str, found: dict[str, Any], label: NDArray[np.uint8]) -> dict[str, Any]:

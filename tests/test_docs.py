@@ -119,7 +119,14 @@ def test_every_key_of_the_instance_is_described(heading: str, part: type[BaseMod
 
 
 def test_defaults_of_options_are_true() -> None:
-    plain = {"settle": "0d", "buckets": [25, 75], "schedule": None, "lookback": None, "horizons": None}
+    plain = {
+        "settle": "0d",
+        "buckets": [25, 75],
+        "schedule": None,
+        "lookback": None,
+        "horizons": None,
+        "fairness": None,
+    }
     defaults = {name: plain.get(name, field.default) for name, field in Options.model_fields.items()}
     written = {quoted(row[0])[0]: row[1] for row in rows(section(page("docs/instance.md"), "## options"))}
     shown = {name: yaml.safe_load(quoted(text)[0]) if quoted(text) else None for name, text in written.items()}

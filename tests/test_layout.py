@@ -34,7 +34,7 @@ LAYERS = (
     ("explain",),
     ("scoring", "store"),
     ("preparation",),
-    ("record", "outlook", "horizons", "suspects"),
+    ("record", "outlook", "horizons", "suspects", "fairness"),
     ("training",),
     ("definition", "proposal"),
     ("pipeline", "workspace"),
@@ -53,7 +53,8 @@ ROOMS = {
     "numba": ("snapshots.kernel", "snapshots.build", "explain.shap"),
     "numpy": (
         *("events", "timeline", "connectors", "engines", "snapshots", "model", "explain", "scoring", "store"),
-        *("record", "outlook", "horizons", "suspects", "training", "definition", "proposal", "pipeline", "demo"),
+        *("record", "outlook", "horizons", "suspects", "fairness", "training", "definition", "proposal", "pipeline"),
+        *("demo",),
     ),
     "pyarrow": ("connectors", "engines", "scoring", "store", "pipeline", "demo"),
     "pydantic": ("conditions", "goal", "document", "instance", "sentence", "binding"),

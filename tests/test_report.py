@@ -92,7 +92,8 @@ def page() -> Page:
 def test_it_is_read_from_top_to_bottom(page: Page) -> None:
     titles = ["".join(e.text) for e in page.elements if e.tag == "h2" and "id" in e.attributes]
     assert titles == [
-        "Who was asked about", "How good, and how do we know", "Scores and buckets", "When", "What drives the scores",
+        "Who was asked about", "How good, and how do we know", "Scores and buckets", "When", "Groups",
+        "What drives the scores",
         "How many to take", "The data", "How it was made",
     ]  # fmt: skip
 

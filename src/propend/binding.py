@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -161,6 +161,30 @@ def _measures(document: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
         for place, item in _items(document.get(section), section):
             if isinstance(item, dict):
                 yield from ((place, a, item[a]) for a in AGGREGATES if a in item)
+
+
+def group_mistakes(instance: Instance, opened: OpenedEvents, attributes: Sequence[str]) -> list[Mistake]:
+    """Names under ``options.fairness`` that are no attribute nor column, or that the model would see all the same.
+
+    Args:
+        attributes: names of the columns of the attribute tables.
+    """
+    mistakes = []
+    seen = {c.field: name for name, event in instance.events.items() for c in event.where}
+    for i, name in enumerate(instance.options.fairness or ()):
+        place, field = f"options.fairness[{i + 1}]", opened.fields.get(name)
+        if name not in attributes and field is None:
+            known = [*attributes, *opened.fields]
+            problem = f"there is no attribute or column {name!r}; there are: {', '.join(known[:12]) or 'none'}"
+            mistakes.append(Mistake(place, problem, nearest(name, known)))
+        elif name not in attributes and field is not None and field.type == "time":
+            mistakes.append(Mistake(place, f"column {name!r} holds times; groups need texts or numbers"))
+        elif name in seen:
+            problem = (
+                f"the named event {seen[name]!r} has a condition on {name!r}: the model would see the groups by it"
+            )
+            mistakes.append(Mistake(place, problem))
+    return mistakes
 
 
 def check_rows(instance: Instance, opened: OpenedEvents) -> None:

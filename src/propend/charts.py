@@ -311,6 +311,48 @@ def calibration(rows: Rows, words: Words) -> Drawing:
     return alt.layer(diagonal, span, points)
 
 
+@chart(
+    "Expected and what happened, by group",
+    "The point is the share of the group that {did} in the test, the line its 95 % interval, the upright mark what was "
+    "expected.",
+    [
+        ("group", "Group"), ("n", "Profiles", "count"), ("expected", "Expected", "percent"),
+        ("realised", "{did}", "percent"), ("low", "From", "percent"), ("high", "To", "percent"),
+    ],
+)  # fmt: skip
+def group_outcomes(rows: Rows, _words: Words) -> Drawing:
+    for row in rows:
+        row["both"] = f"{row['realised_text']} · {row['expected_text']} expected"
+    top = max((max(row["high"] or 0.0, row["expected"]) for row in rows), default=0.0) or 1.0
+    base, scale, y = _base(ROW_STEP * max(len(rows), 1)), alt.Scale(domain=[0, top], nice=True), _place()
+    axis = _percent_axis(None)
+    span = base.mark_rule(strokeWidth=3, yOffset=10, opacity=0.45, color=BLUE).encode(
+        y=y, x=alt.X("low:Q", scale=scale, axis=axis), x2=alt.X2("high:Q")
+    )
+    names = {"what happened": BLUE, "what was expected": INK}
+    points = base.mark_point(filled=True, size=110, opacity=1, yOffset=10).encode(
+        y=y, x=alt.X("realised:Q", scale=scale, axis=axis), color=_word(rows, "what happened", names),
+        tooltip=_tips("group_outcomes"),
+    )  # fmt: skip
+    marks = base.mark_tick(size=BAR + 8, thickness=2.5, yOffset=10, opacity=1).encode(
+        y=y, x=alt.X("expected:Q", scale=scale, axis=axis), color=_word(rows, "what was expected", names)
+    )
+    return alt.layer(span, points, marks, *_texts(base, "group", "both", 170))
+
+
+@chart(
+    "Who is in the high bucket, by group",
+    "The bar is the share of the group's profiles, of those scored now, that are in the high bucket; the thin mark "
+    "that of all.",
+    [
+        ("group", "Group"), ("n", "Profiles", "count"), ("high_share", "In the high bucket", "percent"),
+        ("expected", "Expected to {do}", "percent"), ("overall", "Of all in the high bucket", "percent"),
+    ],
+)  # fmt: skip
+def group_selection(rows: Rows, _words: Words) -> Drawing:
+    return _bar_list("group_selection", rows, "group", "high_share", "high_share_text", mark="overall")
+
+
 # --- scores and buckets ---------------------------------------------------------------------------------
 
 

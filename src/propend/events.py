@@ -49,6 +49,7 @@ class EventRequest:
         text_fields: columns delivered as dictionary codes, in this order.
         as_of: nothing at or after this local midnight is read.
         time_zone: the zone of the local wall clock; also of raw times that carry none.
+        group_fields: attributes that are delivered even where nobody knows since when they hold.
     """
 
     selectors: tuple[Selector, ...]
@@ -57,6 +58,7 @@ class EventRequest:
     text_fields: tuple[str, ...] = ()
     as_of: date | None = None
     time_zone: str = "UTC"
+    group_fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,7 @@ class Options(Part):
         remove_met_in_gap: with a lead time, leave out profiles who meet the goal before the window.
         factors: how many factors to name in each direction.
         horizons: further lengths of the outcome window to give a probability for, from the same training.
+        fairness: attributes whose groups the model is compared in, and which it does not use.
         seed: of every random choice.
     """
 
@@ -166,6 +167,7 @@ class Options(Part):
     remove_met_in_gap: bool = True
     factors: Annotated[int, Field(ge=1, le=20)] = 5
     horizons: Annotated[tuple[PositiveDays, ...], Field(min_length=1, max_length=12)] | None = None
+    fairness: Annotated[tuple[str, ...], Field(min_length=1, max_length=5)] | None = None
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
 
     @field_validator("schedule")

@@ -117,6 +117,7 @@ def compose(given: Given) -> Plain:
         "quality": _quality(given),
         "scores": _scores(given),
         "when": _when(given),
+        "fairness": _fairness(given),
         "drivers": _drivers(given),
         "choice": _choice(given),
         "data": _data(given),
@@ -383,6 +384,61 @@ def _when(given: Given) -> Plain:
             for row in given.evaluation.get("horizons", [])
         ],
         "unobserved": [row["days"] for row in given.evaluation.get("horizons", []) if not row["n"]],
+    }
+
+
+def _fairness(given: Given) -> list[Plain]:
+    """The groups of each attribute that was asked for, in the test and now."""
+    now = {entry["attribute"]: entry["groups"] for entry in given.insights.get("fairness", [])}
+    overall = given.bucket("high")["share"]
+    return [
+        {
+            "attribute": entry["attribute"],
+            "sentences": entry["sentences"],
+            "proxies": [
+                f"{p['sentence']} (tells {p['group']!r} from the others {_times_in_100(p['auc'])})"
+                for p in entry["proxies"]
+            ],
+            "pictures": [
+                _picture("group_outcomes", [_outcome_row(g) for g in entry["groups"]], name=str(i)),
+                _picture(
+                    "group_selection",
+                    [_selection_row(g, overall) for g in now.get(entry["attribute"], [])],
+                    name=str(i),
+                ),
+            ],
+            "figures": [_group_row(g, given.words.did) for g in entry["groups"]],
+        }
+        for i, entry in enumerate(given.evaluation.get("fairness", []))
+    ]
+
+
+def _outcome_row(group: Plain) -> Plain:
+    realised = {
+        "realised": group["realised"]["value"],
+        "low": group["realised"]["low"],
+        "high": group["realised"]["high"],
+    }
+    return {"group": group["group"], "n": group["n"], "expected": group["expected"]["value"], **realised}
+
+
+def _selection_row(group: Plain, overall: float) -> Plain:
+    plain = {key: group[key] for key in ("group", "n", "expected")}
+    return {**plain, "high_share": group["high_share"]["value"], "overall": overall}
+
+
+def _group_row(group: Plain, did: str) -> dict[str, str]:
+    return {
+        "Group": group["group"],
+        "Profiles tested": count(group["n"]),
+        did.capitalize(): _interval(group["realised"], "percent"),
+        "Expected": shown(group["expected"]["value"], "percent"),
+        "AUC": _interval(group["auc"], "decimal"),
+        "Log loss": _interval(group["log_loss"], "fine"),
+        "Calibration error": _interval(group["calibration_error"], "fine"),
+        "In the high bucket": _interval(group["high_share"], "percent"),
+        "In the top fifth": _interval(group["top_share"], "percent"),
+        "Against the largest": shown(group.get("ratio"), "times"),
     }
 
 

@@ -26,6 +26,7 @@ from propend import record
 from propend.definition import Check, define
 from propend.errors import ProfileNotFoundError
 from propend.explain.factors import build_explainer
+from propend.fairness import scored_groups
 from propend.instance import Instance
 from propend.model import checks
 from propend.preparation import Prepared, Progress, Stages, gate_scoring, prepare, read_inputs
@@ -266,6 +267,8 @@ def score_stage(
         scored = score_rows(ids, X, explainer, context, saved.horizons)
         psi = checks.gate_scores(saved.reference, scored.probability)
         found = insights(scored, explainer, context) | {"score_stability": psi}
+        if options.fairness:
+            found["fairness"] = scored_groups(prepared, rows, scored.bucket == 2, scored.probability)
         used = tuple(saved.plan.features[j] for j in saved.model.columns)
         notices = checks.score_drift_notices(psi)
         notices += checks.new_kind_notices(saved.facts["kinds"], prepared.log.facts.kinds)

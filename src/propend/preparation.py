@@ -10,7 +10,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from propend.binding import binding_mistakes, check_behaviour, check_rows
+from propend.binding import binding_mistakes, check_behaviour, check_rows, group_mistakes
 from propend.columns import choose_fields
 from propend.document import Lines, Place, read_document
 from propend.engines import connect
@@ -206,6 +206,10 @@ def prepare(inputs: Inputs, stages: Stages, saved: SavedModel | None = None) -> 
                 raise ConfigurationError(_in_lines(mistakes, inputs.lines), instance.name)
             check_behaviour(instance, opened)
             log = session.load(instance.data, inputs.folder, _request(inputs, opened, saved), inputs.tables)
+            known = [*log.attribute_numbers, *log.attribute_texts, *log.facts.attributes_without_time]
+            mistakes = group_mistakes(instance, opened, known)
+            if mistakes:
+                raise ConfigurationError(_in_lines(mistakes, inputs.lines), instance.name)
         with stages("survey"):
             surveyed = survey_log(inputs, opened, log, saved)
         yield surveyed
@@ -245,12 +249,15 @@ def _request(inputs: Inputs, opened: OpenedEvents, saved: SavedModel | None) -> 
     instance = inputs.instance
     lines = lines_of(instance)
     numbers, texts = measured_fields(lines)
+    groups = instance.options.fairness or ()
     if saved is not None:
         numbers, texts = saved.number_fields, saved.text_fields
     else:
         more_numbers, more_texts = feature_fields(instance, opened)
         numbers = tuple(dict.fromkeys([*numbers, *more_numbers]))
-        texts = tuple(dict.fromkeys([*texts, *more_texts]))
+        apart = [opened.fields[name] for name in groups if name in opened.fields]
+        numbers = tuple(dict.fromkeys([*numbers, *(f.name for f in apart if f.type == "number")]))
+        texts = tuple(dict.fromkeys([*texts, *more_texts, *(f.name for f in apart if f.type in ("text", "boolean"))]))
     return EventRequest(
         selectors=selectors_of(instance, lines),
         exclude=excluded_events(instance),
@@ -258,14 +265,19 @@ def _request(inputs: Inputs, opened: OpenedEvents, saved: SavedModel | None) -> 
         text_fields=texts,
         as_of=inputs.as_of,
         time_zone=instance.options.time_zone,
+        group_fields=groups,
     )
 
 
 def feature_fields(instance: Instance, opened: OpenedEvents) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Columns of numbers and of texts that describe profiles: those the document names, or a choice."""
+    """Columns of numbers and of texts that describe profiles: those the document names, or a choice.
+
+    None that the document names under ``options.fairness``.
+    """
+    apart = instance.options.fairness or ()
     if instance.data.fields is None:
-        return choose_fields(opened.field_facts)
-    chosen = [opened.fields[name] for name in instance.data.fields]
+        return choose_fields([f for f in opened.field_facts if f.field.name not in apart])
+    chosen = [opened.fields[name] for name in instance.data.fields if name not in apart]
     numbers = tuple(f.name for f in chosen if f.type == "number")
     return numbers, tuple(f.name for f in chosen if f.type in ("text", "boolean"))
 

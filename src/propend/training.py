@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from propend import record
 from propend.errors import BadModelError
 from propend.events import OpenedEvents
+from propend.fairness import proof_groups
 from propend.horizons import Curves, Described, learn_curves, pace_columns
 from propend.model import checks
 from propend.model.evaluate import BaselineInputs, baseline_probabilities, proof_document
+from propend.model.groups import Outcomes
 from propend.model.leaks import Leak
 from propend.model.level import LevelForecast
 from propend.model.train import Columns, Dropped, Model, TrainingSet, choose, fit, folds_of, useful_columns
 from propend.outlook import Outlook, forecast, look_back
 from propend.preparation import Prepared, Stages, feature_fields
+from propend.scoring import buckets_of, scores_of
 from propend.snapshots.build import Rows, count_support, feature_matrix, plan_input, rows_at
 from propend.snapshots.plan import Op, Plan, make_plan
 from propend.store.runs import SavedModel
@@ -95,6 +98,9 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
     with stages("prove"):
         evaluation = _prove(prepared, plan, learning, proof_model)
         checks.gate_quality(evaluation, instance.options.quality_bar)
+    if instance.options.fairness:
+        with stages("fairness"):
+            evaluation["fairness"] = _fairness(prepared, plan, learning, proof_model)
     with stages("refit"):
         everything = _together(learning.train, learning.proof)
         model = fit(everything, columns, choices, seed)
@@ -167,7 +173,8 @@ def build_plan(prepared: Prepared) -> Plan:
     log, timeline = prepared.log, prepared.timeline
     support = count_support(log, timeline.proof, timeline.training[0] - timeline.lookback_days)
     numbers, texts = feature_fields(prepared.instance, prepared.opened)
-    return make_plan(plan_input(log, support, timeline.feature_windows, _value_name(prepared.opened), numbers, texts))
+    apart, value_name = prepared.instance.options.fairness or (), _value_name(prepared.opened)
+    return make_plan(plan_input(log, support, timeline.feature_windows, value_name, numbers, texts, apart))
 
 
 def _value_name(opened: OpenedEvents) -> str:
@@ -314,6 +321,14 @@ def _prove(prepared: Prepared, plan: Plan, learning: Learning, model: Model) -> 
         cutoff_at=record.instant(timeline.proof, zone),
         outcome_ends_at=record.instant(timeline.proof + timeline.windows.reach_days, zone),
     )
+
+
+def _fairness(prepared: Prepared, plan: Plan, learning: Learning, model: Model) -> list[dict[str, Any]]:
+    probability = model.probability(learning.proof.X)
+    high = buckets_of(scores_of(probability), prepared.instance.options.buckets) == 2
+    used = {int(j): plan.features[j] for j in model.columns}
+    outcomes = Outcomes(learning.proof.label, probability, high)
+    return proof_groups(prepared, learning.proof_rows, outcomes, learning.proof.X, used)
 
 
 def _baseline_inputs(plan: Plan, channel: int, rows: TrainingSet) -> BaselineInputs:

@@ -105,10 +105,12 @@ def load_attributes(
     for given in data.attributes:
         relation = open_relation(db, given, folder, tables)
         profile = _profile_column(db, relation, given, profile_names)
-        columns = _delivered(db, relation, given, profile)
+        columns = _delivered(db, relation, given, profile, request.group_fields)
         if given.effective is None and not given.constant:
-            without += columns
-            continue
+            without += [n for n in columns if n not in request.group_fields]
+            columns = {n: c for n, c in columns.items() if n in request.group_fields}
+            if not columns:
+                continue
         taken = {name for p in parts for name in (*p.numbers, *p.texts)}
         parts.append(_part(db, relation, given, profile, columns, taken, request.time_zone))
     if not any(p.numbers or p.texts for p in parts):
@@ -144,11 +146,14 @@ def _named(relation: Relation, name: str, role: str) -> RawColumn:
     )  # fmt: skip
 
 
-def _delivered(db: Database, relation: Relation, given: Attributes, profile: RawColumn) -> dict[str, RawColumn]:
-    """The attributes of a table: those named, else all that are numbers or repeating texts."""
-    if given.columns is not None:
-        return {name: _named(relation, name, "attribute") for name in given.columns}
+def _delivered(
+    db: Database, relation: Relation, given: Attributes, profile: RawColumn, wanted: Sequence[str]
+) -> dict[str, RawColumn]:
+    """The attributes of a table: those named, else all that are numbers or repeating texts; and those wanted."""
     roles = {profile.name, given.effective}
+    also = {n: c for n, c in relation.columns.items() if n in wanted and n not in roles}
+    if given.columns is not None:
+        return {name: _named(relation, name, "attribute") for name in given.columns} | also
     free = {n: c for n, c in relation.columns.items() if n not in roles and c.type != "time"}
     texts = [c for c in free.values() if c.type == "text"]
     if not texts:
@@ -157,7 +162,7 @@ def _delivered(db: Database, relation: Relation, given: Attributes, profile: Raw
     with db.reading(relation.name):
         counts = db.rows(f"SELECT {asked} FROM {relation.table}")[0]
     unlike = {c.name for c, count in zip(texts, counts, strict=True) if int(count) > MAX_DISTINCT}
-    return {n: c for n, c in free.items() if n not in unlike}
+    return {n: c for n, c in free.items() if n not in unlike} | also
 
 
 def _part(

@@ -79,7 +79,7 @@ def _finite(number: float) -> float | None:
     return float(number) if math.isfinite(number) else None
 
 
-def _interval(sample: Float, recentre: bool = False) -> Metric:
+def figure(sample: Float, recentre: bool = False) -> Metric:
     """Percentile interval of float64[1 + R]: the value on the full sample, then its replicates.
 
     Replicates in which the figure is not defined (a resample of one class) are left out.
@@ -111,7 +111,7 @@ class _Figures:
         return np.asarray(self.metrics[:, list(METRICS).index(name)])
 
     def summary(self) -> dict[str, Metric]:
-        return {name: _interval(self.column(name), m.recentre) for name, m in METRICS.items()}
+        return {name: figure(self.column(name), m.recentre) for name, m in METRICS.items()}
 
 
 def _resample(
@@ -193,7 +193,7 @@ def paired_differences(
 
 
 def _differences(model: _Figures, other: _Figures) -> dict[str, Metric]:
-    return {name: _interval(model.column(name) - other.column(name)) for name in ("auc", "log_loss")}
+    return {name: figure(model.column(name) - other.column(name)) for name in ("auc", "log_loss")}
 
 
 # --- the document ---------------------------------------------------------------------------------------
@@ -230,7 +230,7 @@ def proof_document(
     figures = _resample(rankings, groups, replicates, seed)
     model, tally = figures.pop(""), rankings[""].tally()
     differences = {name: _differences(model, other) for name, other in figures.items()}
-    metrics, expected, realised = model.summary(), _interval(model.rates[:, 0]), _interval(model.rates[:, 1])
+    metrics, expected, realised = model.summary(), figure(model.rates[:, 0]), figure(model.rates[:, 1])
     return {
         "proof": proof,
         "cutoff_at": cutoff_at,
@@ -302,7 +302,7 @@ def _gain_rows(model: _Figures, tally: Tally) -> list[dict[str, Any]]:
     rates = np.where(model.rates[:, 1] > 0, model.rates[:, 1], np.nan)
     rows = []
     for percent in GAIN_PERCENTS:
-        share, caught = percent / 100, _interval(model.top[:, PERCENTS.index(percent)] / rates)
+        share, caught = percent / 100, figure(model.top[:, PERCENTS.index(percent)] / rates)
         found = caught.to_dict()
         rows.append(
             {
@@ -322,7 +322,7 @@ def _top_rows(model: _Figures, tally: Tally) -> list[dict[str, Any]]:
     rows = []
     for percent in TOP_PERCENTS:
         size = int(rows_at(percent, n))
-        caught = _interval(model.top[:, PERCENTS.index(percent)] * n)
+        caught = figure(model.top[:, PERCENTS.index(percent)] * n)
         rows.append(
             {
                 "n": size,

@@ -140,11 +140,11 @@ def find_outstanding(X: Matrix, label: Labels, columns: Sequence[int], features:
     if not strong:
         return []
     usual = power_of(_usual_odds(X[rows], y, features, without=-1), y)
-    error = _hanley_error(usual, y)
+    error = auc_error(usual, y)
     found = []
     for j, power in strong:
         lead = power - usual
-        if lead < OUTSTANDING_LEAD or lead < 3 * (error + _hanley_error(power, y)):
+        if lead < OUTSTANDING_LEAD or lead < 3 * (error + auc_error(power, y)):
             continue
         reason = (
             f"this alone tells far more than recency and frequency of all events together (AUC {usual:.2f}); "
@@ -176,7 +176,7 @@ def single_auc(values: NDArray[Any], label: Labels) -> float:
     return area / (positives * negatives)
 
 
-def _hanley_error(auc: float, label: Labels) -> float:
+def auc_error(auc: float, label: Labels) -> float:
     """Standard error of an AUC (Hanley and McNeil 1982)."""
     m = max(int(label.sum()), 1)
     n = max(len(label) - m, 1)

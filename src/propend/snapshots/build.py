@@ -320,8 +320,13 @@ def plan_input(
     value_name: str,
     feature_numbers: Sequence[str],
     feature_texts: Sequence[str],
+    apart: Sequence[str] = (),
 ) -> PlanInput:
-    """Channels and fields worth features, in a stable order: all events, named events, kinds, values."""
+    """Channels and fields worth features, in a stable order: all events, named events, kinds, values.
+
+    Args:
+        apart: attributes that are no features; also where several tables have them.
+    """
     request = log.request
     texts = tuple(
         Vocabulary(name, _top(log.vocabularies[t], support.values[t], support.profiles, MAX_VALUE_CHANNELS))
@@ -340,10 +345,15 @@ def plan_input(
         value_name=value_name,
         numbers=tuple(n for n in request.number_fields if n in feature_numbers),
         texts=texts,
-        attribute_numbers=tuple(log.attribute_numbers),
-        attribute_texts=attribute_texts,
+        attribute_numbers=tuple(n for n in log.attribute_numbers if not _is_one_of(n, apart)),
+        attribute_texts=tuple(t for t in attribute_texts if not _is_one_of(t.name, apart)),
         timed=support.timed,
     )
+
+
+def _is_one_of(name: str, apart: Sequence[str]) -> bool:
+    """Whether a column is named, or is called so in a further table, whose name then stands before it."""
+    return name in apart or name.split(".", 1)[-1] in apart
 
 
 def _event_channels(log: EventLog, support: Support) -> list[Channel]:

@@ -1,0 +1,154 @@
+"""Groups of profiles by attributes that the model does not use, and how the model does in each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propend.model.evaluate import wilson
+from propend.model.groups import OTHER, UNKNOWN, Outcomes, bands, group_figures, group_sentences, shown_groups
+from propend.model.leaks import power_of
+from propend.preparation import Prepared
+from propend.snapshots.build import Rows
+from propend.snapshots.plan import Feature
+
+PROXIES = 3
+PROXY_AUC = 0.6
+PROXY_ROWS = 5_000
+
+Values = dict[str, list[str | None]]
+
+
+def values_today(prepared: Prepared) -> Values:
+    """The latest value of each attribute of ``options.fairness``, per profile in the order of the survey.
+
+    As of today, also for past cutoffs: a group is no feature, so that it need not have been known then.
+    """
+    log = prepared.log
+    found: Values = {}
+    for name in prepared.instance.options.fairness or ():
+        if name in log.attribute_numbers:
+            found[name] = bands(_latest_facts(prepared, log.attribute_numbers.index(name)))
+        elif name in log.attribute_texts:
+            t = log.attribute_texts.index(name)
+            found[name] = _words(_latest_codes(prepared, t, of_events=False), log.attribute_vocabularies[t])
+        elif name in log.request.number_fields:
+            found[name] = bands(_latest_numbers(prepared, log.request.number_fields.index(name)))
+        else:
+            t = log.request.text_fields.index(name)
+            found[name] = _words(_latest_codes(prepared, t, of_events=True), log.vocabularies[t])
+    return found
+
+
+def _words(codes: NDArray[np.int64], vocabulary: tuple[str, ...]) -> list[str | None]:
+    return [vocabulary[c] if c >= 0 else None for c in codes.tolist()]
+
+
+def _last_known(offsets: NDArray[np.int64], known: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """int64[P]: the last known row of each profile, -1 for none."""
+    last = np.maximum.accumulate(np.where(known, np.arange(len(known)), -1)) if len(known) else np.zeros(0, np.int64)
+    if not len(last):
+        return np.full(len(offsets) - 1, -1, dtype=np.int64)
+    found = last[np.maximum(offsets[1:] - 1, 0)]
+    return np.where((found >= offsets[:-1]) & (offsets[1:] > offsets[:-1]), found, -1)
+
+
+def _latest_codes(prepared: Prepared, field: int, *, of_events: bool) -> NDArray[np.int64]:
+    parts = []
+    for part in prepared.log.partitions():
+        rows = part if of_events else part.attributes
+        if rows is None:
+            parts.append(np.full(part.profiles, -1, dtype=np.int64))
+            continue
+        codes = rows.texts[field]
+        last = _last_known(rows.offsets, codes >= 0)
+        parts.append(np.where(last >= 0, codes[last] if len(codes) else -1, -1).astype(np.int64))
+    return np.concatenate(parts)
+
+
+def _latest_facts(prepared: Prepared, field: int) -> NDArray[np.float64]:
+    parts = []
+    for part in prepared.log.partitions():
+        rows = part.attributes
+        parts.append(np.full(part.profiles, np.nan) if rows is None else _latest(rows.offsets, rows.numbers[field]))
+    return np.concatenate(parts)
+
+
+def _latest_numbers(prepared: Prepared, field: int) -> NDArray[np.float64]:
+    return np.concatenate([_latest(part.offsets, part.numbers[field]) for part in prepared.log.partitions()])
+
+
+def _latest(offsets: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    last = _last_known(offsets, ~np.isnan(values))
+    return np.where(last >= 0, values[last] if len(values) else np.nan, np.nan)
+
+
+def _at(values: list[str | None], rows: Rows) -> NDArray[np.object_]:
+    return shown_groups([values[i] for i in rows.profile.tolist()])
+
+
+# --- in the proof, and now ------------------------------------------------------------------------------
+
+
+def proof_groups(
+    prepared: Prepared, rows: Rows, outcomes: Outcomes, X: NDArray[np.float32], features: Mapping[int, Feature]
+) -> list[dict[str, Any]]:
+    """One entry per attribute, for ``evaluation.json``: groups with their figures, what is sure, and proxies.
+
+    Args:
+        rows: the proof's, in the order of ``outcomes``.
+        X: float32[N, F].
+        features: those the model uses, by their column.
+    """
+    found = []
+    for name, values in values_today(prepared).items():
+        groups = _at(values, rows)
+        figures = group_figures(outcomes, groups)
+        found.append(
+            {
+                "attribute": name,
+                "groups": figures,
+                "sentences": group_sentences(name.replace("_", " "), figures),
+                "proxies": _proxies(groups, X, features),
+            }
+        )
+    return found
+
+
+def _proxies(
+    groups: NDArray[np.object_], X: NDArray[np.float32], features: Mapping[int, Feature]
+) -> list[dict[str, Any]]:
+    """The inputs that tell best who is in which group: what the model may go by in the attribute's place."""
+    thin = slice(None, None, max(1, len(groups) // PROXY_ROWS))
+    names = [g for g in np.unique(groups[thin].astype(str)).tolist() if g not in (UNKNOWN, OTHER)]
+    told = [
+        (power_of(X[thin, j], inside), feature.sentence, name)
+        for name in names
+        if 0 < (inside := (groups[thin] == name).astype(np.uint8)).sum() < len(inside)
+        for j, feature in features.items()
+    ]
+    best: list[dict[str, Any]] = []
+    for auc, sentence, group in sorted(told, reverse=True):
+        if auc >= PROXY_AUC and len(best) < PROXIES and sentence not in {b["sentence"] for b in best}:
+            best.append({"sentence": sentence, "group": group, "auc": auc})
+    return best
+
+
+def scored_groups(prepared: Prepared, rows: Rows, high: NDArray[np.bool_], probability: NDArray[np.float64]) -> Any:
+    """One entry per attribute, for ``insights.json``: who is selected in each group of those scored now."""
+    found = []
+    for name, values in values_today(prepared).items():
+        groups = _at(values, rows)
+        names, sizes = np.unique(groups.astype(str), return_counts=True)
+        shown = []
+        for group, n in zip(names.tolist(), sizes.tolist(), strict=True):
+            inside = groups == group
+            low, upper = wilson(float(high[inside].sum()), n)
+            rate = {"value": float(high[inside].mean()), "low": low, "high": upper}
+            shown.append({"group": group, "n": n, "expected": float(probability[inside].mean()), "high_share": rate})
+        shown.sort(key=lambda r: (r["group"] in (UNKNOWN, OTHER), -r["n"], r["group"]))
+        found.append({"attribute": name, "groups": shown})
+    return found
