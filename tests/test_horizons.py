@@ -264,9 +264,11 @@ def test_a_horizon_longer_than_history_is_left_out(events: pa.Table, tmp_path: P
     [
         ([30, 7], "ascending days such as [7, 14, 30] are needed, not [30, 7]"),
         ([7, 7], "ascending days such as [7, 14, 30] are needed, not [7, 7]"),
+        (False, "days such as [7, 14, 30], or true, are needed, not False"),
+        (7, "days such as [7, 14, 30], or true, are needed, not 7"),
     ],
 )
-def test_horizons_are_ascending_days(asked: list[int], problem: str) -> None:
+def test_horizons_are_ascending_days(asked: Any, problem: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Instance.load(with_options(horizons=asked))
     assert [(m.place, m.problem) for m in caught.value.mistakes] == [("options.horizons", problem)]
@@ -282,4 +284,5 @@ def test_a_goal_that_may_be_met_and_unmet_again_has_no_curve() -> None:
 def test_the_goals_own_window_is_always_a_horizon() -> None:
     assert Instance.load(DOCUMENT).horizons == (7, 14, 30, 60, 90)
     assert Instance.load(instance()).horizons == ()
+    assert Instance.load(with_options(horizons=True)).horizons == (7, 14, 30, 60, 90)
     assert Instance.load(DOCUMENT).document()["options"] == {"horizons": ["7d", "14d", "60d", "90d"]}

@@ -22,6 +22,8 @@ from propend.goal import ANYTHING, Days, Eligibility, EventName, Goal, NamedEven
 
 PropensityType = Literal["conversion", "churn"]
 SCHEDULES = ("daily", "weekly", "monthly")
+USUAL_HORIZONS = (7, 14, 30, 60, 90)
+"""What ``horizons: true`` asks for; those that history has no windows for are left out."""
 _CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 """Minute, hour, day, month, day of the week."""
 _CRON_PART = re.compile(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/[1-9]\d?)?")
@@ -151,7 +153,8 @@ class Options(Part):
         was_doing: negative goals only count profiles that were doing it before.
         remove_met_in_gap: with a lead time, leave out profiles who meet the goal before the window.
         factors: how many factors to name in each direction.
-        horizons: further lengths of the outcome window to give a probability for, from the same training.
+        horizons: further lengths of the outcome window to give a probability for, from the same training; true is
+            ``USUAL_HORIZONS``.
         fairness: attributes whose groups the model is compared in, and which it does not use.
         seed: of every random choice.
     """
@@ -191,6 +194,15 @@ class Options(Part):
         if isinstance(value, bool):
             raise ValueError(f"a number is needed, not {value!r}")
         return value
+
+    @field_validator("horizons", mode="before")
+    @classmethod
+    def _usual(cls, value: Any) -> Any:
+        if value is True:
+            return USUAL_HORIZONS
+        if value is None or isinstance(value, list | tuple):
+            return value
+        raise ValueError(f"days such as [7, 14, 30], or true, are needed, not {reprlib.repr(value)}")
 
     @field_validator("horizons", mode="after")
     @classmethod
