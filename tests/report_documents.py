@@ -9,20 +9,24 @@ from __future__ import annotations
 from copy import deepcopy
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from propend import aftermath
 from propend.explain.factors import build_explainer
+from propend.instance import Instance
 from propend.model.baselines import BaselineInputs, baseline_probabilities
-from propend.model.evaluate import proof_document
+from propend.model.evaluate import evaluate, paired_differences, proof_document
 from propend.model.groups import Outcomes, group_figures, group_sentences, shown_groups
 from propend.model.metrics import METRICS
 from propend.model.train import Columns, TrainingSet, choose, fit, useful_columns
 from propend.scoring import ScoringContext, insights, score_rows
 from propend.snapshots.plan import Channel, Op, Plan, PlanInput, Vocabulary, make_plan
-from propend.store.runs import plain
+from propend.store.runs import RunEntry, plain
+from propend.timeline import Observation, Windows
 
 Documents = dict[str, dict[str, Any]]
 PROFILES = 1500
@@ -218,3 +222,75 @@ def run_document(propensity_type: str, found: dict[str, Any], label: NDArray[np.
 def documents(propensity_type: str = "conversion") -> Documents:
     """Evaluation, insights and run, free to be changed."""
     return deepcopy(_fitted(propensity_type))
+
+
+# --- after the window --------------------------------------------------------------------------------------
+
+
+@cache
+def _aftermath(propensity_type: str) -> dict[str, Any]:
+    given = documents(propensity_type)
+    instance = Instance.load(INSTANCE | {"type": propensity_type})
+    day = int(np.datetime64("2011-07-01").astype(int))
+    seen = aftermath.Seen(None, None, Windows(30, 30), Observation(day - 400, day + 62, day + 62))  # type: ignore[arg-type]
+    found = []
+    for i in range(3):
+        at = {
+            key: f"2011-0{month}-{last}T23:00:00Z"
+            for key, month, last in (("scored_at", 6 + i, 30), ("expires_at", 7 + i, 30))
+        }
+        entry = RunEntry(Path(f"runs/{i}"), given["run"] | at | {"run_id": f"2026010{i + 1}T120000-abc123"})
+        run = aftermath.PastRun(
+            entry.folder,
+            entry.document,
+            aftermath.said_of(entry, given["evaluation"], given["insights"]),
+            instance,
+            day + 31 * i,
+        )
+        more = {"matured": i < 2, "matures_at": at["expires_at"], "score_drift": 0.07 * i if i else None}
+        found.append((aftermath.judged(run, _outcomes(i)) if i < 2 else run.said) | more)
+    left = [
+        {
+            "run_id": "20250101T120000-abc123",
+            "folder": "runs/old",
+            "reason": "asks another question than the newest run",
+        }
+    ]
+    document = aftermath.document_of(seen, instance, found, left)
+    made = {"challenge": _challenge(), "propend_version": "0.1.0", "made_at": "2026-01-01T12:00:00.000Z"}
+    return dict(plain(document | made))
+
+
+def _outcomes(seed: int) -> aftermath.Outcomes:
+    rng = np.random.default_rng(seed)
+    probability = rng.beta(1.2, 4.0, PROFILES)
+    outcome = (rng.random(PROFILES) < probability * (1.0 + 0.4 * seed)).astype(np.uint8)
+    outcome[:40] = aftermath.ABSENT
+    outcome[40:60] = aftermath.GONE
+    return aftermath.Outcomes(
+        probability, np.digitize(probability, [0.1, 0.4]).astype(np.int64), outcome, outcome != aftermath.ABSENT, 3
+    )
+
+
+def _challenge() -> dict[str, Any]:
+    rng = np.random.default_rng(5)
+    ours = rng.beta(1.2, 4.0, PROFILES)
+    label, theirs = rng.random(PROFILES) < ours, np.clip(ours + rng.normal(0, 0.02, PROFILES), 0.001, 0.999)
+    sides = {
+        name: {"folder": f"models/{name}", "trained_at": "2026-01-01T12:00:00Z", "learnt_until": "2011-03-31T23:00:00Z",
+               "expected_rate": float(p.mean())} | {k: m.to_dict() for k, m in evaluate(label, p).items()}
+        for name, p in (("champion", ours), ("challenger", theirs))
+    }  # fmt: skip
+    differences = {k: m.to_dict() for k, m in paired_differences(label, theirs, ours).items()}
+    return sides | {
+        "cutoffs": ["2011-05-31T23:00:00Z", "2011-06-30T23:00:00Z"],
+        "outcome_ends_at": "2011-07-30T23:00:00Z",
+        "n": PROFILES, "profiles": PROFILES, "positives": int(label.sum()), "margin": 0.005,
+        "differences": differences, "saving": {"value": -0.01, "low": -0.02, "high": 0.001}, "decision": "keep",
+        "sentence": "Keep the champion: the challenger does not save the 0.50 % of log loss asked for.",
+    }  # fmt: skip
+
+
+def aftermath_document(propensity_type: str = "conversion") -> dict[str, Any]:
+    """What came of three runs, one of which cannot be judged yet, with a challenge; free to change."""
+    return deepcopy(_aftermath(propensity_type))

@@ -12,18 +12,20 @@ import pytest
 from jsonschema import Draft7Validator
 from numpy.typing import NDArray
 
+from propend.aftermath_page import compose
 from propend.charts import CHARTS, TONES
 from propend.phrasing import NEUTRAL, NOTHING, SPACE, Words, listed, shown
 from propend.report import Report, pictures_in
-from report_documents import documents
+from report_documents import aftermath_document, documents
 
 CONVERT = Words("convert", "converted")
 
 
 @pytest.fixture(scope="module")
 def rows() -> dict[str, list[dict[str, Any]]]:
-    """The rows that each chart gets in a report."""
-    return {p["chart"]: p["rows"] for p in pictures_in(Report(**documents()).to_dict())}
+    """The rows that each chart gets in a report, or after the window."""
+    pages = (Report(**documents()).to_dict(), compose(aftermath_document()))
+    return {p["chart"]: p["rows"] for page in reversed(pages) for p in pictures_in(page)}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def drawn_fields(node: Any) -> Iterator[str]:
                 yield from drawn_fields(value)
 
 
-def test_every_chart_has_its_place_in_the_report(rows: dict[str, Any]) -> None:
+def test_every_chart_has_its_place_on_a_page(rows: dict[str, Any]) -> None:
     assert set(rows) == set(CHARTS)
 
 

@@ -23,7 +23,7 @@ from propend import cli
 from propend.version import __version__
 from shops import SHOP, before, last_day, no_signal, shop
 
-COMMANDS = ["demo", "init", "check", "run", "train", "score", "report", "explain", "list"]
+COMMANDS = ["demo", "init", "check", "run", "train", "score", "evaluate", "report", "explain", "list"]
 RUN_FILES = ["evaluation.json", "insights.json", "model", "report.html", "run.json", "scores.parquet"]
 METRICS = {"auc", "average_precision", "log_loss", "brier", "calibration_error", "top_decile_lift"}
 FACTOR = pa.struct(

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from propend.aftermath_page import Aftermath
 from propend.report import Report, pictures_in
-from report_documents import Documents, documents
+from report_documents import aftermath_document, documents
 from test_report import HOSTILE, poisoned
 
 pytestmark = pytest.mark.browser
@@ -55,12 +56,12 @@ frame.onload = () => when(() => states().filter(Boolean).every((s) => s !== "dra
 """
 
 
-def watched(folder: Path, given: Documents, width: int) -> tuple[dict[str, Any], list[str]]:
-    """What the browser found after everything was opened, and the lines of its console."""
+def watched(folder: Path, page: str, width: int) -> tuple[dict[str, Any], list[str]]:
+    """What the browser found on a page after everything was opened, and the lines of its console."""
     if CHROMIUM is None:
         print("no Chromium here: the report was not opened in a browser (make browser installs one)")
         pytest.skip("no Chromium: `make browser` installs one")
-    Report(**given).save(folder / "report.html")
+    (folder / "report.html").write_text(page, encoding="utf-8")
     (folder / "watch.html").write_text(WATCHER.format(width=width), encoding="utf-8")
     finished = subprocess.run(
         [
@@ -82,7 +83,7 @@ def watched(folder: Path, given: Documents, width: int) -> tuple[dict[str, Any],
 def test_everything_is_drawn_and_fits(tmp_path: Path, kind: str, width: int) -> None:
     given = documents(kind)
     count = len(pictures_in(Report(**given).to_dict()))
-    found, console = watched(tmp_path, given, width)
+    found, console = watched(tmp_path, Report(**given).to_html(), width)
     assert console == []
     assert found["states"] == ["drawn"] * count
     assert (found["drawings"], found["empty"], found["menus"]) == (count, 0, 2 * count)
@@ -91,9 +92,16 @@ def test_everything_is_drawn_and_fits(tmp_path: Path, kind: str, width: int) -> 
     assert found["texts"] > 1000
 
 
+@pytest.mark.parametrize(("kind", "width"), [("conversion", 1280), ("churn", 360)])
+def test_the_page_after_the_window_is_drawn_and_fits(tmp_path: Path, kind: str, width: int) -> None:
+    found, console = watched(tmp_path, Aftermath(aftermath_document(kind)).to_html(), width)
+    assert (console, found["states"]) == ([], ["drawn"] * 4)
+    assert (found["overflow"], found["wide"], found["loaded"], found["empty"]) == (0, [], [], 0)
+
+
 def test_hostile_texts_are_drawn_as_texts_and_run_nothing(tmp_path: Path) -> None:
     given = poisoned()
-    found, console = watched(tmp_path, given, 360)
+    found, console = watched(tmp_path, Report(**given).to_html(), 360)
     assert console == []
     assert set(found["states"]) == {"drawn"}
     assert (found["overflow"], found["wide"]) == (0, [])

@@ -1,8 +1,8 @@
 """propend: for every profile, how likely it is to do something, and why.
 
 The verbs ``check``, ``run``, ``train`` and ``score`` take an instance (a document, a path or a mapping)
-and your events (files, or a pandas, polars or Arrow table). Importing this package is cheap: engines and
-models are loaded when a verb is first used.
+and your events (files, or a pandas, polars or Arrow table); ``evaluate`` takes finished runs, later. Importing
+this package is cheap: engines and models are loaded when a verb is first used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from propend.definition import Check
     from propend.errors import PropendError
     from propend.instance import Instance
-    from propend.pipeline import Run, check, run, score, train
+    from propend.pipeline import Run, check, evaluate, run, score, train
     from propend.proposal import propose
 
 _ROOMS = {
@@ -25,6 +25,7 @@ _ROOMS = {
     "PropendError": "errors",
     "Run": "pipeline",
     "check": "pipeline",
+    "evaluate": "pipeline",
     "propose": "proposal",
     "run": "pipeline",
     "score": "pipeline",
@@ -38,6 +39,7 @@ __all__ = [
     "Run",
     "__version__",
     "check",
+    "evaluate",
     "propose",
     "run",
     "score",

@@ -286,7 +286,7 @@ def ranking(rows: Rows, _words: Words) -> Drawing:
 
 @chart(
     "Expected and what happened",
-    "Profiles of the test in ten groups by their probability. On the diagonal as many {did} as expected; above "
+    "Profiles in ten groups by their probability. On the diagonal as many {did} as expected; above "
     "it more, below it fewer. The lines are 95 % intervals.",
     [
         ("bin", "Group"), ("n", "Profiles", "count"), ("expected", "Expected", "percent"),
@@ -297,7 +297,7 @@ def calibration(rows: Rows, words: Words) -> Drawing:
     top = max((max(row["expected"], row["high"]) for row in rows), default=1.0)
     scale = alt.Scale(domain=[0, min(1.0, top * 1.03)], nice=False)
     x = alt.X("expected:Q", scale=scale, axis=_percent_axis("expected"))
-    axis = _percent_axis(f"{words.did} in the test")
+    axis = _percent_axis(words.did)
     base = _base(320)
     ends = alt.Data(values=[{"at": 0.0}, {"at": top}] if rows else [])
     diagonal = alt.Chart(ends, width="container").mark_line(color=PALE, strokeDash=[5, 4], strokeWidth=1.5)
@@ -412,6 +412,67 @@ def horizon_curve(rows: Rows, words: Words) -> Drawing:
     y = alt.Y("expected_rate:Q", axis=_percent_axis(f"expected to {words.do}"), scale=alt.Scale(domainMin=0))
     line = _base().mark_line(strokeWidth=2.5, point={"filled": True, "size": 40})
     return line.encode(x=x, y=y, color=_in_tones(rows), tooltip=_tips("horizon_curve"))
+
+
+# --- after the window ------------------------------------------------------------------------------------
+
+
+@chart(
+    "What came, by bucket",
+    "The bar is the share of each bucket's profiles who {did}, the thin line its 95 % interval, the dark mark what was "
+    "expected; the figures say both.",
+    [
+        ("bucket", "Bucket"), ("n", "Profiles", "count"), ("expected", "Expected", "percent"),
+        ("realised", "{did}", "percent"), ("low", "From", "percent"), ("high", "To", "percent"), ("level", "Verdict"),
+    ],
+)  # fmt: skip
+def bucket_outcomes(rows: Rows, _words: Words) -> Drawing:
+    top = max((max(row["high"], row["expected"]) for row in rows), default=0.0) or 1.0
+    for row in rows:
+        row["both"] = f"{row['realised_text']} · {row['expected_text']}"
+    names = {"came": BLUE, "expected": INK}
+    base, y = _base(ROW_STEP * max(len(rows), 1)), _place()
+    scale = alt.Scale(domain=[0, top], nice=False)
+    bars = _bars(base).encode(
+        y=y, x=alt.X("realised:Q", scale=scale, axis=None), color=_word(rows, "came", names),
+        tooltip=_tips("bucket_outcomes"),
+    )  # fmt: skip
+    spans = base.mark_rule(color=GREY, strokeWidth=2, yOffset=BAR / 2 + 3).encode(
+        y=y, x=alt.X("low:Q", scale=scale, axis=None), x2=alt.X2("high:Q")
+    )
+    marks = _ticks(base, thickness=3).encode(
+        y=y, x=alt.X("expected:Q", scale=scale, axis=None), color=_word(rows, "expected", names)
+    )
+    return alt.layer(_track(base), bars, spans, marks, *_texts(base, "bucket", "both", 130))
+
+
+@chart(
+    "Expected and what came, run by run",
+    "Each date is one run. The solid line is the share of a bucket who {did}, with its 95 % interval; the dashed one "
+    "what was expected, alone where the window is not over yet.",
+    [
+        ("scored_on", "As of"), ("bucket", "Bucket"), ("expected", "Expected", "percent"),
+        ("realised", "{did}", "percent"), ("low", "From", "percent"), ("high", "To", "percent"),
+    ],
+)  # fmt: skip
+def outcome_trend(rows: Rows, words: Words) -> Drawing:
+    axis = alt.Axis(title=None, grid=False, format="%-d %b %Y", labelOverlap=True, tickCount=5)
+    x = alt.X("scored_on:T", scale=alt.Scale(type="utc", padding=24), axis=axis)
+    zero, tips = alt.Scale(domainMin=0), _tips("outcome_trend")
+
+    def y(field: str) -> Drawing:
+        return alt.Y(f"{field}:Q", axis=_percent_axis(f"share who {words.did}"), scale=zero)
+
+    base = _base().encode(x=x, color=_in_tones(rows))
+    came = base.transform_filter("isValid(datum.realised)")
+    expected = base.mark_line(strokeDash=[5, 4], strokeWidth=1.5, point={"filled": False, "fill": "white", "size": 40})
+    spans = came.mark_rule(strokeWidth=2, opacity=0.4)
+    realised = came.mark_line(strokeWidth=2.5, point={"filled": True, "size": 60})
+    return alt.layer(
+        expected.encode(y=y("expected"), tooltip=tips),
+        spans.encode(y=y("low"), y2=alt.Y2("high:Q")),
+        realised.encode(y=y("realised"), tooltip=tips),
+    )
 
 
 # --- what drives the scores -----------------------------------------------------------------------------

@@ -234,6 +234,38 @@ def score(
     _run_and_show(work, as_json)
 
 
+@app.command()
+def evaluate(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of runs, or with runs in them.", metavar="FOLDER...")],
+    data: DataOption = None,
+    as_of: AsOfOption = None,
+    challenger: Annotated[
+        Path | None, typer.Option("--challenger", help="A run or model to compare with the newest run's.")
+    ] = None,
+    margin: Annotated[float, typer.Option("--margin", help="Share of log loss a challenger must save.")] = 0.005,
+    folder: Annotated[Path | None, typer.Option("--out", help="Folder for aftermath.json and aftermath.html.")] = None,
+    engine: EngineOption = "duckdb",
+    memory: MemoryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """After the window: what came of finished runs, beside what they expected; champion against challenger."""
+    from propend import pipeline  # noqa: PLC0415
+    from propend.screen import aftermath_text  # noqa: PLC0415
+
+    try:
+        with _progress(as_json) as progress:
+            found = pipeline.evaluate(
+                folders, data=data, as_of=as_of, challenger=challenger, margin=margin, out=folder, engine=engine,
+                memory=memory, progress=progress,
+            )  # fmt: skip
+    except PropendError as error:
+        _fail(error, as_json)
+    if as_json:
+        out.print_json(json.dumps(found.to_dict(), default=str))
+    else:
+        _say(aftermath_text(found.to_dict(), folder))
+
+
 def _run_and_show(work: Callable[[Callable[[str], None] | None], Any], as_json: bool) -> None:
     from propend.screen import run_text  # noqa: PLC0415
 

@@ -133,6 +133,24 @@ class NoBehaviourError(PropendError):
     number, symbol, stage, exit_status = 105, "NO_BEHAVIOUR_BESIDES_GOAL", "configure", 2
 
 
+class DifferentQuestionsError(PropendError):
+    """Runs or models that are to be held against each other ask different questions."""
+
+    number, symbol, stage, exit_status = 120, "DIFFERENT_QUESTIONS", "evaluate", 2
+
+
+class NoOutcomeKnownError(PropendError):
+    """Of no run the outcome is known: no window has matured, or the data are of other profiles."""
+
+    number, symbol, stage, exit_status = 121, "NO_OUTCOME_KNOWN", "evaluate", 3
+
+
+class NoFairComparisonError(PropendError):
+    """Since both models were trained, no outcome window has passed: one would be judged on what it has seen."""
+
+    number, symbol, stage, exit_status = 122, "NO_FAIR_COMPARISON", "evaluate", 3
+
+
 # --- sources (exit 2: the document points at something that cannot be read) ---------------------------
 
 

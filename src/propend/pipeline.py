@@ -5,7 +5,9 @@
     score_stage   probabilities, scores and factors as of now                     (scoring)
     write         one folder, visible by one rename                               (store)
 
-``run``, ``train``, ``score`` and ``check`` are the verbs of the command line, of Python and of REST.
+    evaluate      later, when windows have passed: what came of the scores        (aftermath, challenge)
+
+``run``, ``train``, ``score``, ``evaluate`` and ``check`` are the verbs of the command line, of Python and of REST.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import resource
 import sys
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -22,17 +25,31 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from propend import record
+from propend import aftermath, record
+from propend.aftermath import Seen
+from propend.aftermath_page import Aftermath
+from propend.challenge import MARGIN, Contender, compare, gate_question, same_events
 from propend.definition import Check, define
-from propend.errors import ProfileNotFoundError
+from propend.errors import ConfigurationError, Mistake, ProfileNotFoundError
 from propend.explain.factors import build_explainer
 from propend.fairness import scored_groups
 from propend.instance import Instance
 from propend.model import checks
-from propend.preparation import Prepared, Progress, Stages, gate_scoring, prepare, read_inputs
+from propend.preparation import (
+    Inputs,
+    Prepared,
+    Progress,
+    Stages,
+    gate_scoring,
+    prepare,
+    read_inputs,
+    read_log,
+    together,
+)
 from propend.report import Report
 from propend.scoring import Scored, ScoringContext, insights, score_rows
 from propend.snapshots.build import feature_matrix, rows_at
+from propend.snapshots.program import lines_of, measured_fields
 from propend.store import runs as store
 from propend.timeline import midnight_utc
 from propend.training import Trained, train_stage
@@ -214,8 +231,7 @@ def score(
         IneligibleScoresError: the scores are distributed far from those of the proof.
     """
     stages, started = Stages(progress), datetime.now(UTC)
-    source = Path(model)
-    saved = store.load_model(source / "model" if (source / "model").is_dir() else source)
+    saved = store.load_model(_model_folder(Path(model)))
     inputs = read_inputs(saved.instance, data, as_of, engine, memory)
     if data is None:  # paths are relative to where they were when the model was trained
         inputs = replace(inputs, folder=Path(saved.facts["data_folder"]))
@@ -229,6 +245,92 @@ def score(
             store.save_model(folder / "model", saved)
             _write(folder, run_id, started, scored, found, document, saved.evaluation, stages)
     return Run.load(out)
+
+
+def evaluate(
+    runs: str | Path | Sequence[str | Path],
+    *,
+    data: Any = None,
+    as_of: date | str | None = None,
+    challenger: str | Path | None = None,
+    margin: float = MARGIN,
+    out: str | Path | None = None,
+    engine: str = "duckdb",
+    memory: str | None = None,
+    progress: Progress | None = None,
+) -> Aftermath:
+    """After the window: what came of finished runs, beside what they expected and what their proofs promised.
+
+    Args:
+        runs: folders of runs, or with runs in them, of one instance.
+        data: folder, file or table in place of the newest run's sources; it must reach past the runs' windows.
+        as_of: a date that "now" is moved to.
+        challenger: folder of a run or of ``train``, to be compared with the newest run's model.
+        margin: share of the champion's log loss that the challenger must save to be promoted.
+        out: folder for ``aftermath.json`` and ``aftermath.html``.
+        engine, memory, progress: as in ``run``.
+
+    Raises:
+        DifferentQuestionsError: the runs, or the challenger, ask different questions.
+        NoOutcomeKnownError: of no run the outcome is known yet.
+        NoFairComparisonError: since both models were trained, no window has passed.
+    """
+    stages = Stages(progress)
+    found, left_out = aftermath.find_runs([Path(f) for f in ([runs] if isinstance(runs, str | Path) else runs)])
+    champion, given = found[-1], (data, as_of, engine, memory)
+    pair = _contenders(champion.folder, Path(challenger), margin) if challenger is not None else ()
+    inputs = _past_inputs(champion.instance, champion.folder, *given)
+    shared = [c for c in pair if same_events(c.saved.instance, champion.instance)]
+    fields = together(measured_fields(lines_of(champion.instance)), *(c.fields for c in shared))
+    with read_log(inputs, stages, fields) as (_, log):
+        seen = Seen.of(inputs, log)
+        if not pair:
+            aftermath.gate_matured(seen, found)
+        with stages("look back"):
+            documents = aftermath.look_back(seen, found)
+            aftermath.gate_known(documents)
+        with stages("compare"):
+            challenge = _compare(seen, pair, given, margin, stages) if pair else None
+    document = aftermath.document_of(seen, champion.instance, documents, left_out)
+    document |= {"challenge": challenge, "propend_version": __version__, "made_at": _text(datetime.now(UTC))}
+    result = Aftermath(store.plain(document))
+    if out is not None:
+        result.save(out)
+    return result
+
+
+def _past_inputs(
+    instance: Instance, folder: Path, data: Any, as_of: date | str | None, engine: str, memory: str | None
+) -> Inputs:
+    inputs = read_inputs(instance, data, as_of, engine, memory)
+    if data is None:  # paths are relative to where they were when the model was trained
+        inputs = replace(inputs, folder=Path(store.read_facts(_model_folder(folder))["data_folder"]))
+    return inputs
+
+
+def _model_folder(folder: Path) -> Path:
+    return folder / "model" if (folder / "model").is_dir() else folder
+
+
+def _contenders(champion: Path, challenger: Path, margin: float) -> tuple[Contender, Contender]:
+    """Both models; refused before anything is read where they cannot be compared."""
+    if not 0 <= margin < 1:
+        raise ConfigurationError([Mistake("--margin", f"{margin} is not a share from 0 to under 1")])
+    ours, theirs = (Contender.of(f, store.load_model(_model_folder(f))) for f in (champion, challenger))
+    gate_question(ours.saved.instance, theirs.saved.instance)
+    return ours, theirs
+
+
+def _compare(
+    seen: Seen, pair: tuple[Contender, Contender], given: tuple[Any, ...], margin: float, stages: Stages
+) -> dict[str, Any]:
+    """A model that describes profiles by other events reads the data for itself."""
+    champion, challenger = pair
+    if same_events(challenger.saved.instance, champion.saved.instance):
+        return compare(seen, champion, challenger, seen, margin)
+    inputs = _past_inputs(challenger.saved.instance, challenger.folder, *given)
+    with read_log(inputs, stages, challenger.fields) as (_, log):
+        return compare(seen, champion, challenger, Seen.of(inputs, log), margin)
 
 
 # --- the stage of scoring ---------------------------------------------------------------------------------

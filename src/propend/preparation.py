@@ -15,7 +15,7 @@ from propend.columns import choose_fields
 from propend.document import Lines, Place, read_document
 from propend.engines import connect
 from propend.errors import ConfigurationError, Mistake, NoRecentDataError, NoScoringDataError, PropendError
-from propend.events import EventLog, EventRequest, OpenedEvents
+from propend.events import EventLog, EventRequest, Field, OpenedEvents
 from propend.instance import Data, Instance, Source, parse_instance
 from propend.snapshots.build import Survey, survey
 from propend.snapshots.program import (
@@ -28,9 +28,11 @@ from propend.snapshots.program import (
     selectors_of,
 )
 from propend.store.runs import SavedModel
-from propend.timeline import Timeline, Windows, day_date, observe, plan_timeline
+from propend.timeline import Observation, Timeline, Windows, day_date, observe, plan_timeline
 
 Progress = Callable[[str], None]
+FieldNames = tuple[tuple[str, ...], tuple[str, ...]]
+"""Columns of numbers, and of texts."""
 
 
 @dataclass
@@ -196,6 +198,20 @@ def prepare(inputs: Inputs, stages: Stages, saved: SavedModel | None = None) -> 
     Args:
         saved: score with this model: only the scoring cutoff is surveyed.
     """
+    fields = None if saved is None else (saved.number_fields, saved.text_fields)
+    with read_log(inputs, stages, fields) as (opened, log):
+        with stages("survey"):
+            surveyed = survey_log(inputs, opened, log, saved)
+        yield surveyed
+
+
+@contextmanager
+def read_log(inputs: Inputs, stages: Stages, fields: FieldNames | None) -> Iterator[tuple[OpenedEvents, EventLog]]:
+    """Open, bind and read; the engine's session lives as long as the context.
+
+    Args:
+        fields: columns of numbers and of texts to read; a choice of those that describe profiles where None.
+    """
     instance = inputs.instance
     with connect(inputs.engine, memory=inputs.memory) as session:
         with stages("read"):
@@ -205,14 +221,12 @@ def prepare(inputs: Inputs, stages: Stages, saved: SavedModel | None = None) -> 
             if mistakes:
                 raise ConfigurationError(_in_lines(mistakes, inputs.lines), instance.name)
             check_behaviour(instance, opened)
-            log = session.load(instance.data, inputs.folder, _request(inputs, opened, saved), inputs.tables)
+            log = session.load(instance.data, inputs.folder, _request(inputs, opened, fields), inputs.tables)
             known = [*log.attribute_numbers, *log.attribute_texts, *log.facts.attributes_without_time]
             mistakes = group_mistakes(instance, opened, known)
             if mistakes:
                 raise ConfigurationError(_in_lines(mistakes, inputs.lines), instance.name)
-        with stages("survey"):
-            surveyed = survey_log(inputs, opened, log, saved)
-        yield surveyed
+        yield opened, log
 
 
 def survey_log(inputs: Inputs, opened: OpenedEvents, log: EventLog, saved: SavedModel | None = None) -> Prepared:
@@ -224,19 +238,10 @@ def survey_log(inputs: Inputs, opened: OpenedEvents, log: EventLog, saved: Saved
     Raises:
         NotEnoughHistoryError: the log covers too few days.
     """
-    lines, goal, options = lines_of(inputs.instance), inputs.instance.goal, inputs.instance.options
-    program = compile_program(lines, goal, log.request)
-    cut_by_as_of = log.facts.set_aside.get("after_as_of", 0) > 0
-    observation = observe(log.facts.days, log.facts.last_time_of_day, inputs.as_of, cut_by_as_of)
-    windows = Windows(
-        outcome_days=goal.within_days,
-        reach_days=goal.reach_days,
-        lead_days=goal.lead_days,
-        settle_days=options.settle,
-        eligibility_days=eligibility_days(lines),
-    )
+    program = compile_program(lines_of(inputs.instance), inputs.instance.goal, log.request)
+    windows, observation = windows_of(inputs.instance), observation_of(inputs, log)
     if saved is None:
-        timeline = plan_timeline(windows, observation, options.lookback)
+        timeline = plan_timeline(windows, observation, inputs.instance.options.lookback)
         cutoffs = [*timeline.matured, timeline.now]
     else:
         lookback = saved.plan.lookback_days
@@ -245,19 +250,31 @@ def survey_log(inputs: Inputs, opened: OpenedEvents, log: EventLog, saved: Saved
     return Prepared(inputs, opened, log, program, timeline, survey(log, program, cutoffs))
 
 
-def _request(inputs: Inputs, opened: OpenedEvents, saved: SavedModel | None) -> EventRequest:
+def windows_of(instance: Instance) -> Windows:
+    """The lengths that an instance asks for."""
+    goal = instance.goal
+    return Windows(
+        outcome_days=goal.within_days,
+        reach_days=goal.reach_days,
+        lead_days=goal.lead_days,
+        settle_days=instance.options.settle,
+        eligibility_days=eligibility_days(lines_of(instance)),
+    )
+
+
+def observation_of(inputs: Inputs, log: EventLog) -> Observation:
+    """What the log covers, as of the day that was asked for."""
+    cut_by_as_of = log.facts.set_aside.get("after_as_of", 0) > 0
+    return observe(log.facts.days, log.facts.last_time_of_day, inputs.as_of, cut_by_as_of)
+
+
+def _request(inputs: Inputs, opened: OpenedEvents, fields: FieldNames | None) -> EventRequest:
     instance = inputs.instance
-    lines = lines_of(instance)
-    numbers, texts = measured_fields(lines)
-    groups = instance.options.fairness or ()
-    if saved is not None:
-        numbers, texts = saved.number_fields, saved.text_fields
-    else:
-        more_numbers, more_texts = feature_fields(instance, opened)
-        numbers = tuple(dict.fromkeys([*numbers, *more_numbers]))
+    lines, groups = lines_of(instance), instance.options.fairness or ()
+    if fields is None:
         apart = [opened.fields[name] for name in groups if name in opened.fields]
-        numbers = tuple(dict.fromkeys([*numbers, *(f.name for f in apart if f.type == "number")]))
-        texts = tuple(dict.fromkeys([*texts, *more_texts, *(f.name for f in apart if f.type in ("text", "boolean"))]))
+        fields = together(measured_fields(lines), feature_fields(instance, opened), _by_type(apart))
+    numbers, texts = fields
     return EventRequest(
         selectors=selectors_of(instance, lines),
         exclude=excluded_events(instance),
@@ -269,7 +286,13 @@ def _request(inputs: Inputs, opened: OpenedEvents, saved: SavedModel | None) -> 
     )
 
 
-def feature_fields(instance: Instance, opened: OpenedEvents) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def together(*given: FieldNames) -> FieldNames:
+    """Fields of several needs, each once, in the order they are first needed."""
+    numbers, texts = ([name for fields in given for name in fields[side]] for side in (0, 1))
+    return tuple(dict.fromkeys(numbers)), tuple(dict.fromkeys(texts))
+
+
+def feature_fields(instance: Instance, opened: OpenedEvents) -> FieldNames:
     """Columns of numbers and of texts that describe profiles: those the document names, or a choice.
 
     None that the document names under ``options.fairness``.
@@ -278,8 +301,12 @@ def feature_fields(instance: Instance, opened: OpenedEvents) -> tuple[tuple[str,
     if instance.data.fields is None:
         return choose_fields([f for f in opened.field_facts if f.field.name not in apart])
     chosen = [opened.fields[name] for name in instance.data.fields if name not in apart]
-    numbers = tuple(f.name for f in chosen if f.type == "number")
-    return numbers, tuple(f.name for f in chosen if f.type in ("text", "boolean"))
+    return _by_type(chosen)
+
+
+def _by_type(fields: Sequence[Field]) -> FieldNames:
+    numbers = tuple(f.name for f in fields if f.type == "number")
+    return numbers, tuple(f.name for f in fields if f.type in ("text", "boolean"))
 
 
 # --- ready to score -------------------------------------------------------------------------------------------

@@ -53,23 +53,7 @@ class Report:
 
     def to_html(self) -> str:
         """The report as one HTML file that opens offline."""
-        content, words = self.to_dict(), self._given.words
-        specs = {p["id"]: _spec(p, words) for p in pictures_in(content)}
-        scripts = [_script(name) for name in SCRIPTS]
-        hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
-        return (
-            _environment()
-            .get_template("report.html.j2")
-            .render(
-                report=content,
-                words=words,
-                style=(ROOM / "templates" / "report.css").read_text(encoding="utf-8"),
-                policy=" ".join(f"'sha256-{h}'" for h in hashes),
-                scripts=scripts,
-                specs=_embedded_json(specs),
-                licences=(ROOM / "static" / "LICENSES.txt").read_text(encoding="utf-8"),
-            )
-        )
+        return page_html("report.html.j2", self.to_dict(), self._given.words)
 
     @property
     def _given(self) -> Given:
@@ -81,27 +65,61 @@ class Report:
         Raises:
             WriteFailedError: the folder cannot be written, or the disk is full.
         """
-        target, text = Path(path), self.to_html()
-        unfinished: Path | None = None
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=f".{target.name}-", suffix=".tmp", dir=target.parent)
-            unfinished = Path(name)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            unfinished.chmod(0o644)
-            unfinished.replace(target)
-        except OSError as error:
-            if unfinished is not None:
-                unfinished.unlink(missing_ok=True)
-            raise WriteFailedError(
-                f"The report could not be written to {target.name!r}: {error.strerror or error}.",
-                "free some space, or name another file with --out; nothing half-written was left.",
-                path=str(target),
-            ) from error
+        write_whole(Path(path), self.to_html())
 
 
 # --- the page ---------------------------------------------------------------------------------------------
+
+
+def page_html(template: str, content: Plain, words: Words) -> str:
+    """A page as one HTML file that opens offline.
+
+    Args:
+        template: file in ``templates/``; it gets the content as ``report``.
+        content: texts, tables, and pictures as named charts with rows.
+        words: how meeting the goal is called.
+    """
+    specs = {p["id"]: _spec(p, words) for p in pictures_in(content)}
+    scripts = [_script(name) for name in SCRIPTS]
+    hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            report=content,
+            words=words,
+            style=(ROOM / "templates" / "report.css").read_text(encoding="utf-8"),
+            policy=" ".join(f"'sha256-{h}'" for h in hashes),
+            scripts=scripts,
+            specs=_embedded_json(specs),
+            licences=(ROOM / "static" / "LICENSES.txt").read_text(encoding="utf-8"),
+        )
+    )
+
+
+def write_whole(target: Path, text: str) -> None:
+    """Write a text file; it is there whole or not at all.
+
+    Raises:
+        WriteFailedError: the folder cannot be written, or the disk is full.
+    """
+    unfinished: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}-", suffix=".tmp", dir=target.parent)
+        unfinished = Path(name)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        unfinished.chmod(0o644)
+        unfinished.replace(target)
+    except OSError as error:
+        if unfinished is not None:
+            unfinished.unlink(missing_ok=True)
+        raise WriteFailedError(
+            f"The report could not be written to {target.name!r}: {error.strerror or error}.",
+            "free some space, or name another file with --out; nothing half-written was left.",
+            path=str(target),
+        ) from error
 
 
 def pictures_in(content: Any) -> list[Plain]:

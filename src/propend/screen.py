@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from propend.aftermath_page import PAGE_NAME
 from propend.errors import PropendError
 from propend.instance import Instance
 from propend.narrative import WORDS
@@ -272,6 +273,77 @@ def _curve_text(found: dict[str, Any]) -> list[str]:
     expected = found["expected_days"]
     when = f"as likely as not by day {expected}" if expected is not None else "not expected within the longest of these"
     return [f"  when: {steps}; {when}"]
+
+
+# --- evaluate -------------------------------------------------------------------------------------------
+
+
+def aftermath_text(found: dict[str, Any], folder: Path | None = None) -> str:
+    """What came of finished runs: one row per run, the buckets of the newest, the challenge."""
+    zone = found["time_zone"]
+    told = [r for r in found["runs"] if r["matured"] and r["known"]]
+    lines = [found["name"], found["sentence"], "", *_past_runs(found["runs"], zone)]
+    if told:
+        newest = told[-1]
+        lines += ["", f"  the newest of them, as of {local_day(newest['scored_at'], zone)}", _past_buckets(newest)]
+        lines += [f"  {newest['verdict']['sentence']}"]
+    lines += ["", f"  {found['summary']['sentence']}"]
+    lines += [f"  left out: {r['folder']}, it {r['reason']}" for r in found["left_out"]]
+    if found["challenge"]:
+        lines += ["", *_challenge_text(found["challenge"], zone)]
+    warnings = notices_text(found["warnings"])
+    lines += ["", *warnings] if warnings else []
+    lines += ["", f"  page: {folder / PAGE_NAME}"] if folder else []
+    return "\n".join(lines)
+
+
+def _past_runs(runs: Sequence[dict[str, Any]], zone: str) -> list[str]:
+    rows: list[tuple[str, ...]] = [
+        ("as of", "profiles", "expected", "came (95 % interval)", "level", "AUC", "promised", "ranking", "drift")
+    ]
+    for r in runs:
+        drift = "-" if r["score_drift"] is None else f"{r['score_drift']:.2f}"
+        day, promised = local_day(r["scored_at"], zone), _value(r["promised"]["auc"])
+        expected = (day, f"{r['population']:,}", _percent(r["expected_rate"]))
+        if r["matured"]:
+            verdict = r["verdict"]
+            came = (_rate(r["realised_rate"]), verdict["level"], _value(r["auc"]), promised, verdict["ranking"])
+        else:
+            came = (f"from {local_day(r['matures_at'], zone)}", "not yet", "-", promised, "not yet")
+        rows.append((*expected, *came, drift))
+    return [columns_text(rows)]
+
+
+def _past_buckets(run: dict[str, Any]) -> str:
+    rows = [("bucket", "profiles", "expected", "came (95 % interval)", "level")]
+    for b in run["buckets"]:
+        rows.append(
+            (b["bucket"], f"{b['known']:,}", _percent(b["expected_rate"]), _rate(b["realised_rate"]), b["level"])
+        )
+    return columns_text(rows, 4)
+
+
+def _rate(rate: dict[str, Any] | None) -> str:
+    if rate is None:
+        return "-"
+    return f"{_percent(rate['value'])} ({_percent(rate['low'])} to {_percent(rate['high'])})"
+
+
+def _value(metric: dict[str, Any] | None) -> str:
+    return "-" if metric is None or metric["value"] is None else f"{metric['value']:.3f}"
+
+
+def _challenge_text(found: dict[str, Any], zone: str) -> list[str]:
+    sides = ("champion", "challenger")
+    rows: list[tuple[str, ...]] = [("", *sides)]
+    for key, words, digits in METRIC_WORDS:
+        rows.append((words, *(_metric(found[side][key], digits) for side in sides)))
+    days = ", ".join(local_day(c, zone) for c in found["cutoffs"])
+    return [
+        f"  champion and challenger on {found['n']:,} outcomes that neither has seen, as of {days}",
+        columns_text(rows, 4),
+        f"  {found['sentence']}",
+    ]
 
 
 # --- list ----------------------------------------------------------------------------------------------

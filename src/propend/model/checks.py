@@ -333,6 +333,12 @@ def score_drift_notices(psi: float) -> list[Notice]:
     return [Notice("PROPEND-309", "SCORE_DRIFT", message, hint)]
 
 
+def score_drift(before: NDArray[np.float64], after: NDArray[np.float64]) -> float:
+    """Population stability index of the probabilities of two runs, over the tenths of the earlier one."""
+    edges = np.quantile(before, np.linspace(0, 1, PSI_BINS + 1)[1:-1])
+    return population_stability(_shares(before, edges), _shares(after, edges), _pooled(len(before), len(after)))
+
+
 def gate_scores(reference: Reference, probability: NDArray[np.float64]) -> float:
     """Refuse scores whose distribution is far from the proof's (spec MO-12, 403); else give the PSI.
 

@@ -64,9 +64,19 @@ class Survey:
     @property
     def labelled(self) -> NDArray[np.bool_]:
         """bool[P, K]: in the population, observed to the end and not through with the goal in the gap."""
-        in_gap = (self.masks & np.uint64(self.program.mask_of("gap"))) != np.uint64(0)
-        known: NDArray[np.bool_] = self.population & self._all("exit_within") & ~in_gap
+        known: NDArray[np.bool_] = self.population & self._all("exit_within") & ~self.met_early
         return known
+
+    @property
+    def met_early(self) -> NDArray[np.bool_]:
+        """bool[P, K]: met the goal in the gap, before the outcome window."""
+        early: NDArray[np.bool_] = (self.masks & np.uint64(self.program.mask_of("gap"))) != np.uint64(0)
+        return early
+
+    @property
+    def gone(self) -> NDArray[np.bool_]:
+        """bool[P, K]: did an exit event before the outcome was known."""
+        return ~self._all("exit_before", "exit_within")
 
     @property
     def met(self) -> NDArray[np.bool_]:

@@ -175,11 +175,11 @@ def write_scores(path: Path, table: pa.Table) -> None:
         os.fsync(file.fileno())
 
 
-def read_scores(folder: Path, profile_id: str | None = None) -> pa.Table:
-    """The scores of a run, or of one profile in it.
+def read_scores(folder: Path, profile_id: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+    """The scores of a run, or of one profile in it; all columns, or some.
 
     Raises:
-        InstanceNotFoundError: the folder holds no scores.
+        InstanceNotFoundError: the folder holds no scores, or they are damaged.
     """
     path = folder / "scores.parquet"
     if not path.is_file():
@@ -187,7 +187,14 @@ def read_scores(folder: Path, profile_id: str | None = None) -> pa.Table:
             f"There are no scores in {folder.name!r}.", "`propend run INSTANCE --out DIR` makes some."
         )
     wanted = [("profile_id", "==", profile_id)] if profile_id is not None else None
-    return pq.read_table(path, filters=wanted)
+    try:
+        return pq.read_table(path, filters=wanted, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise InstanceNotFoundError(
+            f"The scores in {folder.name!r} cannot be read: {(str(error).splitlines() or [''])[0]:.200}.",
+            "run the instance again, or restore the file.",
+            path=str(path),
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -205,8 +212,19 @@ def list_runs(home: Path) -> list[RunEntry]:
         *home.glob("*/run.json"),
         *home.glob("run.json"),
     ]
-    found = [RunEntry(p.parent, read_json(p)) for p in places if not p.parent.name.endswith(".tmp")]
+    found = [RunEntry(p.parent, _read_record(p)) for p in places if not p.parent.name.endswith(".tmp")]
     return sorted(found, key=lambda r: str(r.document.get("started_at", "")), reverse=True)
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    document = read_json(path)
+    if isinstance(document, dict):
+        return document
+    raise InstanceNotFoundError(
+        f"{path.name} in {path.parent.name!r} cannot be read: it is not a mapping.",
+        "run the instance again: `propend run INSTANCE --out DIR`.",
+        path=str(path),
+    )
 
 
 def latest_run(home: Path) -> RunEntry:
@@ -306,6 +324,18 @@ def load_model(folder: Path) -> SavedModel:
         )
     except (KeyError, ValueError, TypeError, OSError, EOFError, xgb.core.XGBoostError) as error:
         raise _damaged(folder, str(error)) from error
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What a saved model says of how it came about, without reading the model.
+
+    Raises:
+        InstanceNotFoundError: there is none, or it is damaged.
+    """
+    document = read_json(folder / "model.json")
+    if not isinstance(document, dict) or not isinstance(document.get("facts"), dict):
+        raise _damaged(folder, "it has no facts")
+    return dict(document["facts"])
 
 
 def _damaged(folder: Path, reason: str) -> InstanceNotFoundError:
