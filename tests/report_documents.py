@@ -22,7 +22,7 @@ from propend.model.baselines import BaselineInputs, baseline_probabilities
 from propend.model.evaluate import evaluate, paired_differences, proof_document
 from propend.model.groups import Outcomes, group_figures, group_sentences, shown_groups
 from propend.model.metrics import METRICS
-from propend.model.train import Columns, TrainingSet, choose, fit, useful_columns
+from propend.model.train import Columns, TrainingSet, choose, useful_columns
 from propend.scoring import ScoringContext, insights, score_rows
 from propend.snapshots.plan import Channel, Op, Plan, PlanInput, Vocabulary, make_plan
 from propend.store.runs import RunEntry, plain
@@ -79,7 +79,7 @@ def _fitted(propensity_type: str) -> Documents:
     train = TrainingSet(X[PROFILES:], label[PROFILES:], key[PROFILES:], np.repeat([100, 130], PROFILES))
     used = useful_columns(train.X)[0]
     columns = Columns(used, np.array([f.heavy for f in plan.features])[used], np.arange(3))
-    model = fit(train, columns, choose(train, columns, 1), 1)
+    model = choose(train, columns, 1)[1]
     place = {f.name: j for j, f in enumerate(plan.features)}
     simple = [place[n] for n in ("days_since_last__buy", "count__buy__365d", "sum__buy__365d")]
     rules = [BaselineInputs(*(X[rows][:, j].astype(float) for j in simple), label=label[rows])

@@ -78,7 +78,7 @@ def model() -> Model:
     train = snapshots(2500, 1)
     simple = np.array([PLACE["count__buy__30d"], PLACE["attribute__age"]])
     columns = Columns(np.arange(len(FEATURES)), np.array([f.heavy for f in FEATURES]), simple)
-    choices = replace(choose(train, columns, 1), weights=(0.5, 0.3, 0.2))
+    choices = replace(choose(train, columns, 1)[0], weights=(0.5, 0.3, 0.2))
     return fit(train, columns, choices, 1).with_level(0.4, 0.1)
 
 
@@ -107,7 +107,7 @@ def code(explainer: Explainer, name: str) -> int:
 
 @pytest.mark.parametrize("members", ["all", "trees", "linear"])
 def test_base_and_contributions_are_the_calibrated_log_odds(model: Model, X: Matrix, members: str) -> None:
-    assert (len(model.trees), len(model.linear), model.calibration.slope == 1.0) == (3, 2, False)
+    assert (len(model.trees), len(model.linear), model.calibration.slope == 1.0) == (5, 2, False)
     if members == "trees":
         model = replace(model, linear=(), linear_weights=(), tree_weight=1.0)
     elif members == "linear":

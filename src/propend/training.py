@@ -89,8 +89,7 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         useful, dropped = useful_columns(learning.train.X)
         leaks = find_suspects(prepared, plan, learning.train.X, learning.train_rows, useful.tolist())
         columns = _columns(prepared, plan, learning.train, useful, dropped, leaks)
-        choices = choose(learning.train, columns, seed)
-        proof_model = fit(learning.train, columns, choices, seed)
+        choices, proof_model = choose(learning.train, columns, seed)
     with stages("level"):
         outlook = look_back(prepared, plan)
         level = _level(outlook, proof_model, timeline.training, timeline.proof)

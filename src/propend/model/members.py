@@ -6,9 +6,10 @@ machine's cores. Settings follow reference/science.md, recommended recipe 3.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import xgboost as xgb
@@ -16,18 +17,26 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from propend.model.calibrate import mean_log_loss
+
 Matrix = NDArray[np.float32]
 Float = NDArray[np.float64]
 Labels = NDArray[np.uint8]
+Member = TypeVar("Member")
+Found = TypeVar("Found")
 
-LEARNING_RATE = 0.05
-MAX_ROUNDS = 400
-PATIENCE = 40
+LEARNING_RATE = 0.08
+MAX_ROUNDS = 250
+PATIENCE = 25
 MAX_DEPTH = 5
 THREADS_PER_FIT = 1
 """Sums depend on the number of threads, XGBoost's and BLAS's alike: one each, several fits side by side."""
 
-MAX_LOGISTIC_ROWS = 40_000
+LOGISTIC_ROWS = 12_000
+LOGISTIC_CELLS = 1_500_000
+"""Rows that settle a line: so many, and as many more as make so many cells."""
+SMALL_ROWS = 5_000
+"""Up to here every fold has a say in the strength of a line; of more rows two folds tell as well."""
 STRENGTHS = (0.0003, 0.003, 0.03, 0.3)
 SIMPLE_STRENGTHS = (0.01, 1.0)
 Z_LIMIT = 6.0
@@ -61,35 +70,29 @@ def matrix_for_trees(X: Matrix, label: Labels | None = None) -> xgb.DMatrix:
     return xgb.DMatrix(X, label=label, missing=np.nan, nthread=THREADS_PER_FIT)
 
 
-def fit_trees(X: Matrix, label: Labels, rounds: int, seeds: Sequence[int]) -> tuple[xgb.Booster, ...]:
-    """One ensemble per seed, fitted side by side."""
-    data = matrix_for_trees(X, label)
-    rate = float(label.mean())
-
-    def fit(seed: int) -> xgb.Booster:
-        return xgb.train(tree_parameters(rate, seed), data, num_boost_round=rounds)
-
-    with ThreadPoolExecutor(2) as pool:
-        return tuple(pool.map(fit, seeds))
-
-
 @dataclass(frozen=True)
-class OutOfFold:
-    """Log-odds for rows by models that had not seen their profiles, and the choice behind them."""
+class CrossFit(Generic[Member]):
+    """Members fitted without one fold each, and what they say of the rows of theirs.
+
+    Attributes:
+        margin: float64[N], log-odds of each row by the member that had not seen its profile.
+        choice: rounds or strength, settled by the log loss of these.
+        members: what stands for the fit: for trees one ensemble per fold; for a line one, their mean.
+    """
 
     margin: Float
     choice: float
+    members: tuple[Member, ...]
 
 
-def cross_fit_trees(X: Matrix, label: Labels, fold: NDArray[np.int64], seed: int) -> OutOfFold:
-    """Out-of-fold margins of trees, at the number of rounds with the least mean log loss.
+def cross_fit_trees(X: Matrix, label: Labels, fold: NDArray[np.int64], seed: int) -> CrossFit[xgb.Booster]:
+    """One ensemble without each fold, at the number of rounds with the least mean log loss out of fold.
 
     Args:
         fold: int64[N]; all rows of a profile are in one fold.
     """
-    folds = range(int(fold.max()) + 1)
 
-    def fit(k: int) -> tuple[xgb.Booster, list[float]]:
+    def grow(k: int) -> tuple[xgb.Booster, list[float]]:
         inside, outside = fold != k, fold == k
         log: dict[str, dict[str, list[float]]] = {}
         held = matrix_for_trees(X[outside], label[outside])
@@ -104,17 +107,32 @@ def cross_fit_trees(X: Matrix, label: Labels, fold: NDArray[np.int64], seed: int
         )
         return booster, log["held"]["logloss"]
 
-    with ThreadPoolExecutor(2) as pool:
-        fitted = list(pool.map(fit, folds))
-    shortest = min(len(curve) for _, curve in fitted)
-    sizes = np.array([float(np.sum(fold == k)) for k in folds])
-    mean_curve = np.average([curve[:shortest] for _, curve in fitted], axis=0, weights=sizes)
+    grown = _side_by_side(grow, fold)
+    shortest = min(len(curve) for _, curve in grown)
+    mean_curve = np.average([curve[:shortest] for _, curve in grown], axis=0, weights=np.bincount(fold))
     rounds = int(np.argmin(mean_curve)) + 1
+    members = tuple(booster[:rounds] for booster, _ in grown)
     margin = np.empty(len(label), dtype=np.float64)
-    for k, (booster, _) in enumerate(fitted):
+    for k, booster in enumerate(members):
         rows = fold == k
-        margin[rows] = booster.predict(matrix_for_trees(X[rows]), output_margin=True, iteration_range=(0, rounds))
-    return OutOfFold(margin, rounds)
+        margin[rows] = booster.predict(matrix_for_trees(X[rows]), output_margin=True)
+    return CrossFit(margin, rounds, members)
+
+
+def fit_trees(X: Matrix, label: Labels, rounds: int, fold: NDArray[np.int64], seed: int) -> tuple[xgb.Booster, ...]:
+    """One ensemble without each fold, as in the cross-fit, with settled rounds."""
+
+    def grow(k: int) -> xgb.Booster:
+        inside = fold != k
+        parameters = tree_parameters(float(label[inside].mean()), seed + k)
+        return xgb.train(parameters, matrix_for_trees(X[inside], label[inside]), num_boost_round=rounds)
+
+    return tuple(_side_by_side(grow, fold))
+
+
+def _side_by_side(work: Callable[[int], Found], fold: NDArray[np.int64]) -> list[Found]:
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(work, range(int(fold.max()) + 1)))
 
 
 # --- logistic regression --------------------------------------------------------------------------------
@@ -242,45 +260,61 @@ def simple_form(heavy: NDArray[np.bool_], columns: NDArray[np.int64]) -> LinearF
     return LinearForm(columns, heavy[columns], True, SIMPLE_STRENGTHS)
 
 
-def _regression(Z: Matrix, label: Labels, strength: float) -> tuple[Float, float]:
-    # Newton's method takes four or five steps here, where lbfgs takes up to hundreds and stops short
-    fitted = LogisticRegression(C=strength, solver="newton-cholesky", max_iter=100, tol=1e-5)
-    fitted.fit(Z.astype(np.float64), label)
-    return fitted.coef_[0].astype(np.float64), float(fitted.intercept_[0])
+class _Regression:
+    """Ridge-penalised logistic regression of one set of rows; each strength starts from where the last one ended.
+
+    Newton's method takes four or five steps here, where lbfgs takes up to hundreds and stops short.
+    """
+
+    def __init__(self, Z: Float, label: Labels) -> None:
+        self._rows = Z, label
+        self._fit = LogisticRegression(solver="newton-cholesky", max_iter=100, tol=1e-5, warm_start=True)
+
+    def __call__(self, strength: float) -> Float:
+        """float64[K + 1]: coefficients, and the intercept last."""
+        self._fit.set_params(C=strength).fit(*self._rows)
+        return np.append(self._fit.coef_[0], self._fit.intercept_[0]).astype(np.float64)
 
 
-def _thin(n: int) -> slice:
-    return slice(None, None, max(1, n // MAX_LOGISTIC_ROWS))
+def _thin(rows: NDArray[np.int64], columns: int) -> NDArray[np.int64]:
+    """Evenly taken rows, enough for so many columns."""
+    return rows[:: max(1, round(len(rows) / max(LOGISTIC_ROWS, LOGISTIC_CELLS // columns)))]
 
 
 def fit_logistic(X: Matrix, label: Labels, form: LinearForm, strength: float) -> Logistic:
-    """A linear member at one strength, on at most ``MAX_LOGISTIC_ROWS`` evenly taken rows."""
-    rows = _thin(len(label))
+    """A linear member at one strength, on evenly taken rows."""
+    rows = _thin(np.arange(len(label)), len(form.columns))
     seen = X[rows][:, form.columns]
     scaling = Scaling.fit(seen, form.heavy, form.squares)
-    Z = scaling(seen)
+    Z = scaling(seen).astype(np.float64)
     with threadpool_limits(THREADS_PER_FIT, "blas"):
-        coefficients, intercept = _regression(Z, label[rows], strength)
-    return Logistic(form.columns, scaling, coefficients, intercept, Z.mean(axis=0).astype(np.float64))
+        theta = _Regression(Z, label[rows])(strength)
+    return Logistic(form.columns, scaling, theta[:-1], float(theta[-1]), Z.mean(axis=0))
 
 
-def cross_fit_logistic(X: Matrix, label: Labels, form: LinearForm, fold: NDArray[np.int64]) -> OutOfFold:
-    """Out-of-fold margins at the strength with the least log loss over the folds."""
-    folds = range(int(fold.max()) + 1)
-    margins = np.empty((len(form.strengths), len(label)), dtype=np.float64)
+def cross_fit_logistic(X: Matrix, label: Labels, form: LinearForm, fold: NDArray[np.int64]) -> CrossFit[Logistic]:
+    """The mean of the lines without each fold, at the strength with the least log loss out of fold.
 
-    def fit(k: int) -> None:
-        inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-        inside = inside[_thin(len(inside))]
-        seen = X[inside][:, form.columns]
-        scaling = Scaling.fit(seen, form.heavy, form.squares)
-        Z, held = scaling(seen), scaling(X[outside][:, form.columns]).astype(np.float64)
-        for s, strength in enumerate(form.strengths):
-            coefficients, intercept = _regression(Z, label[inside], strength)
-            margins[s, outside] = held @ coefficients + intercept
+    Of large data two folds settle the strength. Columns are scaled alike in all folds: that takes no outcome.
+    """
+    folds = list(range(int(fold.max()) + 1))
+    settling = folds if len(label) < SMALL_ROWS else folds[:2]
+    scaling = Scaling.fit(X[:, form.columns], form.heavy, form.squares)
+    Z = scaling(X[:, form.columns]).astype(np.float64)
+    lines: dict[tuple[int, float], Float] = {}
+    held = {strength: np.empty(len(label), dtype=np.float64) for strength in form.strengths}
+
+    def fit(k: int, strengths: Sequence[float]) -> None:
+        inside, outside = _thin(np.flatnonzero(fold != k), len(form.columns)), fold == k
+        regression = _Regression(Z[inside], label[inside])
+        for strength in strengths:
+            line = lines[k, strength] = regression(strength)
+            held[strength][outside] = Z[outside] @ line[:-1] + line[-1]
 
     with threadpool_limits(THREADS_PER_FIT, "blas"), ThreadPoolExecutor(2) as pool:
-        list(pool.map(fit, folds))
-    losses = [float(np.mean(np.logaddexp(0.0, m) - label * m)) for m in margins]
-    best = int(np.argmin(losses))
-    return OutOfFold(margins[best], form.strengths[best])
+        list(pool.map(lambda k: fit(k, form.strengths), settling))
+        settled = np.isin(fold, settling)
+        best = min(form.strengths, key=lambda s: mean_log_loss(label[settled], held[s][settled]))
+        list(pool.map(lambda k: fit(k, (best,)), folds[len(settling) :]))
+    line = np.mean([lines[k, best] for k in folds], axis=0)
+    return CrossFit(held[best], best, (Logistic(form.columns, scaling, line[:-1], float(line[-1]), Z.mean(axis=0)),))

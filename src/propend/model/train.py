@@ -1,13 +1,14 @@
 """From snapshots to a model: members, their blend, their calibration.
 
-``choose`` settles rounds, strength, blend and shape out of fold, grouped by profile; ``fit`` fits with
-settled choices. The pipeline calls both for the proof's model, then ``fit`` again on all matured
+``choose`` settles rounds, strength, blend and shape out of fold, grouped by profile; the members fitted on
+the way are the proof's model. ``fit`` makes the same kind of model with settled choices, on all matured
 snapshots.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,6 +41,7 @@ FEW_OUTCOMES = 100
 """Below so many outcomes of the rarer kind the linear member leads (reference/science.md, finding 2)."""
 VERY_FEW_OUTCOMES = 40
 BLEND_STEPS = 20
+MAX_BLEND_ROWS = 20_000
 BLEND_SHRINKAGE_OUTCOMES = 200
 PRIORS = {"trees": 1.0, "logistic": 1.0, "simple": 3.0}
 """Weights to start from where outcomes are few."""
@@ -112,7 +114,7 @@ class Model:
 
     Attributes:
         columns: int64[C], features of the plan that are used.
-        trees: one ensemble per seed; empty without trees.
+        trees: one ensemble without each fold; empty without trees.
         tree_weight: weight of the trees.
         linear: the linear members that have a weight.
         linear_weights: one each; with the trees' they sum to 1.
@@ -190,9 +192,7 @@ def useful_columns(X: Matrix) -> tuple[NDArray[np.int64], list[Dropped]]:
 
 def fold_count(rows: int, rarer: int) -> int:
     """Fewer folds for larger data: there the estimate is good enough and the fits are dear."""
-    if rows > 100_000:
-        return 2
-    return 3 if rows > 30_000 else 5 if rarer >= 50 else 4
+    return 3 if rows > 10_000 else 5 if rarer >= 50 else 4
 
 
 def folds_of(key: NDArray[np.uint64], count: int) -> NDArray[np.int64]:
@@ -200,8 +200,11 @@ def folds_of(key: NDArray[np.uint64], count: int) -> NDArray[np.int64]:
     return ((key >> np.uint64(3)) % np.uint64(count)).astype(np.int64)
 
 
-def choose(train: TrainingSet, columns: Columns, seed: int) -> Choices:
-    """Rounds, strengths, weights and shape, all out of fold and grouped by profile.
+def choose(train: TrainingSet, columns: Columns, seed: int) -> tuple[Choices, Model]:
+    """Rounds, strengths, weights and shape, all out of fold and grouped by profile, and the model they make.
+
+    The members without one fold each are the model, averaged: that costs no further fit and, their trees
+    having grown on different profiles, is as good as averaging seeds on all of them (Breiman 1996).
 
     Args:
         train: labelled snapshots of the training cutoffs only.
@@ -209,26 +212,20 @@ def choose(train: TrainingSet, columns: Columns, seed: int) -> Choices:
     """
     X, rarer = np.ascontiguousarray(train.X[:, columns.used]), train.rarer
     fold = folds_of(train.key, fold_count(len(train), rarer))
-    found = {name: cross_fit_logistic(X, train.label, form, fold) for name, form in _linear_forms(columns).items()}
-    if rarer >= VERY_FEW_OUTCOMES:
-        found["trees"] = cross_fit_trees(X, train.label, fold, seed)
-    margins = {name: member.margin for name, member in found.items()}
+    lines = {name: cross_fit_logistic(X, train.label, form, fold) for name, form in _linear_forms(columns).items()}
+    trees = cross_fit_trees(X, train.label, fold, seed) if rarer >= VERY_FEW_OUTCOMES else None
+    margins = {name: line.margin for name, line in lines.items()} | ({"trees": trees.margin} if trees else {})
     weights = blend_weights(train.label, margins, rarer)
     margin = np.sum([weights[name] * m for name, m in margins.items()], axis=0)
-    losses = {name: mean_log_loss(train.label, m) for name, m in (margins | {"blend": margin}).items()}
-    shape = fit_shape(train.label, margin)
-    rounds = int(found["trees"].choice) if weights.get("trees", 0.0) > 0 else 0
-    strengths = {name: found[name].choice if name in found else 0.0 for name in LINEAR}
-    return Choices(
-        rounds,
-        (strengths["logistic"], strengths["simple"]),
-        (weights.get("trees", 0.0), weights["logistic"], weights.get("simple", 0.0)),
-        shape,
-        losses,
+    choices = Choices(
+        rounds=int(trees.choice) if trees and weights["trees"] > 0 else 0,
+        strengths=(lines["logistic"].choice, lines["simple"].choice if "simple" in lines else 0.0),
+        weights=(weights.get("trees", 0.0), weights["logistic"], weights.get("simple", 0.0)),
+        shape=fit_shape(train.label, margin),
+        losses={name: mean_log_loss(train.label, m) for name, m in (margins | {"blend": margin}).items()},
     )
-
-
-LINEAR = ("logistic", "simple")
+    members = [line.members[0] for line in lines.values()]
+    return choices, _model(train, columns, choices, trees.members if trees else (), members)
 
 
 def _linear_forms(columns: Columns) -> dict[str, LinearForm]:
@@ -244,12 +241,13 @@ def blend_weights(label: Labels, margins: dict[str, Float], rarer: int) -> dict[
     The prior is even; with few outcomes what is simple leads (reference/science.md, finding 2).
     """
     names = list(margins)
-    Z = np.column_stack([margins[name] for name in names])
+    thin = slice(None, None, max(1, len(label) // MAX_BLEND_ROWS))
+    Z, seen = np.column_stack([margins[name][thin] for name in names]), label[thin]
     best, least = np.full(len(names), 1.0 / len(names)), np.inf
     for grid in itertools.product(range(BLEND_STEPS + 1), repeat=len(names) - 1):
         if sum(grid) <= BLEND_STEPS:
             w = np.array([*grid, BLEND_STEPS - sum(grid)]) / BLEND_STEPS
-            loss = mean_log_loss(label, Z @ w)
+            loss = mean_log_loss(seen, Z @ w)
             if loss < least - 1e-9:
                 best, least = w, loss
     prior = np.array([PRIORS[name] if rarer < FEW_OUTCOMES else 1.0 for name in names])
@@ -259,22 +257,35 @@ def blend_weights(label: Labels, margins: dict[str, Float], rarer: int) -> dict[
     return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
 
 
-def seeds_of(seed: int, rows: int) -> tuple[int, ...]:
-    """Several averaged seeds while they are cheap (reference/science.md, finding 3)."""
-    return (seed, seed + 1000, seed + 2000) if rows <= 100_000 else (seed, seed + 1000)
-
-
 def fit(train: TrainingSet, columns: Columns, choices: Choices, seed: int) -> Model:
     """The model with settled choices, on all rows given."""
     X = np.ascontiguousarray(train.X[:, columns.used])
-    trees = fit_trees(X, train.label, choices.rounds, seeds_of(seed, len(train))) if choices.rounds else ()
-    linear, weights = [], []
-    for form, strength, weight in zip(
-        _linear_forms(columns).values(), choices.strengths, choices.weights[1:], strict=False
-    ):
-        if weight > 0:
-            linear.append(fit_logistic(X, train.label, form, strength))
-            weights.append(weight)
+    fold = folds_of(train.key, fold_count(len(train), train.rarer))
+    trees = fit_trees(X, train.label, choices.rounds, fold, seed) if choices.rounds else ()
+    lines = [
+        fit_logistic(X, train.label, form, strength) if weight > 0 else None
+        for form, strength, weight in zip(
+            _linear_forms(columns).values(), choices.strengths, choices.weights[1:], strict=False
+        )
+    ]
+    return _model(train, columns, choices, trees, lines)
+
+
+def _model(
+    train: TrainingSet,
+    columns: Columns,
+    choices: Choices,
+    trees: tuple[xgb.Booster, ...],
+    lines: Sequence[Logistic | None],
+) -> Model:
+    """The members that have a weight, with the choices' weights and shape."""
+    weighed = [(line, w) for line, w in zip(lines, choices.weights[1:], strict=False) if line and w > 0]
     return Model(
-        columns.used, trees, choices.weights[0], tuple(linear), tuple(weights), choices.shape, float(train.label.mean())
+        columns=columns.used,
+        trees=trees if choices.rounds else (),
+        tree_weight=choices.weights[0],
+        linear=tuple(line for line, _ in weighed),
+        linear_weights=tuple(w for _, w in weighed),
+        calibration=choices.shape,
+        base_rate=float(train.label.mean()),
     )
