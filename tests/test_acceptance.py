@@ -178,19 +178,20 @@ def test_t16_the_outcome_alone_is_no_behaviour(tmp_path: Path) -> None:
         propend.run({"name": "bare", "data": data, "goal": goal}, data=bare, out=tmp_path / "out")
 
 
-def test_t17_what_is_older_than_a_year_tells_of_the_level_alone(tmp_path: Path) -> None:
-    """Eight cutoffs, the earliest on day 530: no feature may look at what happened before day 165.
+def test_t17_what_is_older_than_the_look_back_tells_of_the_level_alone(tmp_path: Path) -> None:
+    """The reference's year, asked for. Eight cutoffs, the earliest on day 530: no feature looks before day 165.
 
     Base rates of earlier years enter the forecast of the level, which moves all log-odds by the same amount.
     """
     long = shop(200, 800)
     day = _days(long)
     without = long.filter(pa.array((day < 1) | (day >= 165)))
-    whole = propend.run(SHOP, data=long, out=tmp_path / "whole")
+    a_year = SHOP | {"options": SHOP.get("options", {}) | {"lookback": "365d"}}
+    whole = propend.run(a_year, data=long, out=tmp_path / "whole")
     first = datetime.fromisoformat(whole.record["timeline"]["cutoffs"][0]["cutoff_at"])
     assert (first.date(), whole.record["timeline"]["lookback_days"]) == (FIRST_DAY + timedelta(days=530), 365)
     assert len(without) < len(long)
-    rest = propend.run(SHOP, data=without, out=tmp_path / "without")
+    rest = propend.run(a_year, data=without, out=tmp_path / "without")
     same = ["profile_id", "percentile", "factors"]
     assert whole.scores.select(same).to_pylist() == rest.scores.select(same).to_pylist()
     odds = [np.log(p / (1 - p)) for p in (r.scores["probability"].to_numpy() for r in (whole, rest))]

@@ -277,3 +277,24 @@ def test_the_engine_gives_the_same_bits_from_rows_in_any_order(events: list[Even
     assert (first.profile_ids.tolist(), first.masks.tolist()) == (second.profile_ids.tolist(), second.masks.tolist())
     rows = everyone_at(memory, cutoff)
     assert feature_matrix(engine, plan, rows).tobytes() == feature_matrix(memory, plan, rows).tobytes()
+
+
+# --- windows that begin before the data ---------------------------------------------------------------------
+
+
+def test_amounts_are_stretched_where_the_window_begins_before_the_data() -> None:
+    """The data begin on day 0. At day 10 a window of 30 days shows 10 of its days: amounts count three times."""
+    days = [(0, 2.0), (1, 3.0), (6, 5.0), (20, 7.0)]
+    events = [Event("ann", (FIRST_DAY + d) * DAY_US + 1, "buy", value=v) for d, v in days]
+    log = log_of([*events, Event("ann", (FIRST_DAY + 20) * DAY_US + 2, "visit")], request_for())
+    support = count_support(log, FIRST_DAY + 40)
+    plan = make_plan(plan_input(log, support, (7, 30), "amount", (), (), since_day=FIRST_DAY))
+    rows = Rows(np.zeros(3, np.int64), FIRST_DAY + np.array([10, 30, 40]), np.zeros(3, np.uint8))
+    found = dict(zip([f.name for f in plan.features], feature_matrix(log, plan, rows).T.tolist(), strict=True))
+    assert found["count__buy__30d"] == [9.0, 4.0, 1.0]
+    assert found["sum__buy__30d"] == [30.0, 17.0, 7.0]
+    assert found["active_days__buy__30d"] == [9.0, 4.0, 1.0]
+    assert found["sessions__30d"] == [9.0, 4.0, 1.0]
+    assert found["count__buy__7d"] == [1.0, 0.0, 0.0]
+    assert found["mean__buy__30d"] == pytest.approx([10 / 3, 17 / 4, 7.0])
+    assert found["days_since_last__buy"] == [4.0, 10.0, 20.0]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from propend.errors import NotEnoughHistoryError
 from propend.timeline import (
+    MAX_LOOKBACK_DAYS,
     MAX_TRAINING_CUTOFFS,
     MAX_TRAINING_CUTOFFS_WITH_YEARS,
     Observation,
@@ -98,10 +99,10 @@ A_YEAR = Windows(30, 30, eligibility_days=60)
             id="lead and settle",
         ),
         pytest.param(
-            1000,
+            2000,
             Windows(90, 90, eligibility_days=365),
-            ((370, 460, 550, 640, 730, 820), 910, "out-of-time", 365),
-            id="never more than a year back",
+            (tuple(range(740, 1821, 90))[-12:], 1910, "out-of-time", 1460),
+            id="never more than four years back",
         ),
     ],
 )  # fmt: skip
@@ -131,11 +132,12 @@ def test_what_was_not_used_is_said() -> None:
 
 
 def test_windows_for_features_end_with_the_whole_look_back() -> None:
-    found = {history: planned(history, A_YEAR).feature_windows for history in (90, 240, 1000)}
+    found = {history: planned(history, A_YEAR).feature_windows for history in (90, 240, 1000, 2000)}
     assert found == {
         90: (7, 14, 30, 60),
         240: (7, 14, 30, 60, 90, 180, 210),
-        1000: (7, 14, 30, 60, 90, 180, 365),
+        1000: (7, 14, 30, 60, 90, 180, 365, 970),
+        2000: (7, 14, 30, 60, 90, 180, 365, 1460),
     }
 
 
@@ -165,7 +167,7 @@ def test_whatever_the_history(windows: Windows, more: int, lookback: int | None,
     assert list(training) == sorted(set(training))
     assert 1 <= len(training) <= MAX_TRAINING_CUTOFFS_WITH_YEARS
     assert training[0] - FIRST >= windows.base_days
-    assert 1 <= timeline.lookback_days <= min(lookback or 365, timeline.proof - FIRST)
+    assert 1 <= timeline.lookback_days <= min(lookback or MAX_LOOKBACK_DAYS, timeline.proof - FIRST)
     assert timeline.matured == tuple(sorted({*training, proof}))
     if timeline.proof_kind == "out-of-time":
         assert all(c + reach <= proof for c in training)

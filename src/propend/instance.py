@@ -147,7 +147,7 @@ class Options(Part):
         time_zone: the zone whose midnights are the cutoffs.
         settle: days that late events are waited for before a label counts as known.
         buckets: the two scores that separate low, medium and high.
-        lookback: days of history features may see; up to 365 and as the history allows by default.
+        lookback: days of history features may see; up to 1460 and as the history allows by default.
         minimum: profiles that must have met the goal, and that must not have (spec IN-20 has 500).
         quality_bar: AUC under which no scores are given (spec MO-08).
         was_doing: negative goals only count profiles that were doing it before.

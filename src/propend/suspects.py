@@ -63,7 +63,7 @@ def _standing(prepared: Prepared, plan: Plan, rows: Rows, columns: Sequence[int]
     profiles, then, label = rows.profile[chosen], rows.cutoff[chosen], rows.label[chosen]
     now = np.full(len(then), prepared.timeline.now)
     behaviour = _behaviour(plan, prepared.timeline.now - int(prepared.log.facts.days[0]))
-    facts = Plan(plan.channels, plan.windows, tuple(plan.features[j] for j in asked))
+    facts = replace(plan, features=tuple(plan.features[j] for j in asked))
     then_rows, now_rows = Rows(profiles, then, label), Rows(profiles, now, label)
     return leaks.Standing(
         behaviour=behaviour.features,

@@ -24,8 +24,8 @@ DAY_US = 86_400_000_000
 
 MIN_HISTORY_DAYS = 30
 """The least look-back features need (spec IN-18)."""
-MAX_LOOKBACK_DAYS = 365
-"""The most look-back unless the instance says otherwise (spec IN-23)."""
+MAX_LOOKBACK_DAYS = 1460
+"""The most look-back unless the instance says otherwise: four years (decision 0010; spec IN-23 has one)."""
 COMFORTABLE_LOOKBACK_DAYS = 90
 MAX_TRAINING_CUTOFFS = 8
 MAX_TRAINING_CUTOFFS_WITH_YEARS = 12

@@ -173,7 +173,8 @@ def build_plan(prepared: Prepared) -> Plan:
     support = count_support(log, timeline.proof, timeline.training[0] - timeline.lookback_days)
     numbers, texts = feature_fields(prepared.instance, prepared.opened)
     apart, value_name = prepared.instance.options.fairness or (), _value_name(prepared.opened)
-    return make_plan(plan_input(log, support, timeline.feature_windows, value_name, numbers, texts, apart))
+    since, windows = timeline.observation.first_day, timeline.feature_windows
+    return make_plan(plan_input(log, support, windows, value_name, numbers, texts, apart, since))
 
 
 def _value_name(opened: OpenedEvents) -> str:

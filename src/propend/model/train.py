@@ -34,6 +34,7 @@ from propend.model.members import (
     matrix_for_trees,
     simple_form,
 )
+from propend.model.newest import settled, with_time
 
 Float = NDArray[np.float64]
 
@@ -213,7 +214,8 @@ def choose(train: TrainingSet, columns: Columns, seed: int) -> tuple[Choices, Mo
     X, rarer = np.ascontiguousarray(train.X[:, columns.used]), train.rarer
     fold = folds_of(train.key, fold_count(len(train), rarer))
     lines = {name: cross_fit_logistic(X, train.label, form, fold) for name, form in _linear_forms(columns).items()}
-    trees = cross_fit_trees(X, train.label, fold, seed) if rarer >= VERY_FEW_OUTCOMES else None
+    enough = rarer >= VERY_FEW_OUTCOMES
+    trees = cross_fit_trees(with_time(X, train.cutoff), train.label, fold, seed) if enough else None
     margins = {name: line.margin for name, line in lines.items()} | ({"trees": trees.margin} if trees else {})
     weights = blend_weights(train.label, margins, rarer)
     margin = np.sum([weights[name] * m for name, m in margins.items()], axis=0)
@@ -225,7 +227,8 @@ def choose(train: TrainingSet, columns: Columns, seed: int) -> tuple[Choices, Mo
         losses={name: mean_log_loss(train.label, m) for name, m in (margins | {"blend": margin}).items()},
     )
     members = [line.members[0] for line in lines.values()]
-    return choices, _model(train, columns, choices, trees.members if trees else (), members)
+    ensembles = trees.members if trees and choices.rounds else ()
+    return choices, _model(train, columns, choices, ensembles, members)
 
 
 def _linear_forms(columns: Columns) -> dict[str, LinearForm]:
@@ -261,7 +264,8 @@ def fit(train: TrainingSet, columns: Columns, choices: Choices, seed: int) -> Mo
     """The model with settled choices, on all rows given."""
     X = np.ascontiguousarray(train.X[:, columns.used])
     fold = folds_of(train.key, fold_count(len(train), train.rarer))
-    trees = fit_trees(X, train.label, choices.rounds, fold, seed) if choices.rounds else ()
+    timed = with_time(X, train.cutoff)
+    trees = fit_trees(timed, train.label, choices.rounds, fold, seed) if choices.rounds else ()
     lines = [
         fit_logistic(X, train.label, form, strength) if weight > 0 else None
         for form, strength, weight in zip(
@@ -278,11 +282,11 @@ def _model(
     trees: tuple[xgb.Booster, ...],
     lines: Sequence[Logistic | None],
 ) -> Model:
-    """The members that have a weight, with the choices' weights and shape."""
+    """The members that have a weight, with the choices' weights and shape; trees as of the newest cutoff."""
     weighed = [(line, w) for line, w in zip(lines, choices.weights[1:], strict=False) if line and w > 0]
     return Model(
         columns=columns.used,
-        trees=trees if choices.rounds else (),
+        trees=tuple(settled(booster) for booster in trees),
         tree_weight=choices.weights[0],
         linear=tuple(line for line, _ in weighed),
         linear_weights=tuple(w for _, w in weighed),

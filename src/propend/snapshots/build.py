@@ -17,7 +17,18 @@ from numpy.typing import NDArray
 
 from propend.events import DAY_US, AttributeRows, EventLog, Partition
 from propend.snapshots.kernel import compute_features, count_past, evaluate_lines
-from propend.snapshots.plan import NUMBER_OPS, TEXT_OPS, Channel, Op, Plan, PlanInput, Vocabulary, plural, with_own_keys
+from propend.snapshots.plan import (
+    AMOUNT_OPS,
+    NUMBER_OPS,
+    TEXT_OPS,
+    Channel,
+    Op,
+    Plan,
+    PlanInput,
+    Vocabulary,
+    plural,
+    with_own_keys,
+)
 from propend.snapshots.program import Program
 
 MAX_KIND_CHANNELS = 20
@@ -143,7 +154,11 @@ def rows_at(given: Survey, cutoffs: Sequence[int], *, labelled: bool, share: flo
 
 
 def feature_matrix(log: EventLog, plan: Plan, rows: Rows) -> NDArray[np.float32]:
-    """float32[N, F]: every feature of every snapshot, NaN where there is nothing to say."""
+    """float32[N, F]: every feature of every snapshot, NaN where there is nothing to say.
+
+    Amounts of a window that begins before the data do are stretched to its length, so that they mean the same
+    at early cutoffs as at late ones: 3 in the 90 days there were are 6 in 180.
+    """
     out = np.empty((len(rows), len(plan.features)), dtype=np.float32)
     base = 0
     for part in log.partitions():
@@ -158,7 +173,17 @@ def feature_matrix(log: EventLog, plan: Plan, rows: Rows) -> NDArray[np.float32]
                 out[first:end],
             )
         base += part.profiles
+    _stretch(plan, rows.cutoff, out)
     return out
+
+
+def _stretch(plan: Plan, cutoff: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+    for window in plan.windows:
+        young = np.flatnonzero(cutoff - plan.since_day < window)
+        if len(young):
+            amounts = [j for j, f in enumerate(plan.features) if f.op in AMOUNT_OPS and f.window_days == window]
+            seen = np.maximum(cutoff[young] - plan.since_day, 1)
+            out[young[:, None], amounts] *= (window / seen).astype(np.float32)[:, None]
 
 
 def _fill(
@@ -331,11 +356,13 @@ def plan_input(
     feature_numbers: Sequence[str],
     feature_texts: Sequence[str],
     apart: Sequence[str] = (),
+    since_day: int = 0,
 ) -> PlanInput:
     """Channels and fields worth features, in a stable order: all events, named events, kinds, values.
 
     Args:
         apart: attributes that are no features; also where several tables have them.
+        since_day: day number of the first event.
     """
     request = log.request
     texts = tuple(
@@ -358,6 +385,7 @@ def plan_input(
         attribute_numbers=tuple(n for n in log.attribute_numbers if not _is_one_of(n, apart)),
         attribute_texts=tuple(t for t in attribute_texts if not _is_one_of(t.name, apart)),
         timed=support.timed,
+        since_day=since_day,
     )
 
 

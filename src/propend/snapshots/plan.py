@@ -50,6 +50,8 @@ WINDOW_OPS = frozenset(
     {Op.COUNT, Op.SUM, Op.MAX, Op.ACTIVE_DAYS, Op.TREND, Op.VALUE_MEAN, Op.SHARE, Op.DISTINCT, Op.SESSIONS}
 )
 WHOLE_OPS = frozenset(Op) - WINDOW_OPS
+AMOUNT_OPS = frozenset({Op.COUNT, Op.SUM, Op.ACTIVE_DAYS, Op.SESSIONS, Op.NUMBER_SUM})
+"""What doubles when a profile goes on for twice as long."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ class PlanInput:
         texts: text fields likewise, with their top values.
         attribute_numbers, attribute_texts: columns of the attribute tables.
         timed: whether events have a time of day.
+        since_day: day number of the first event of the data.
     """
 
     channels: tuple[Channel, ...]
@@ -156,6 +159,7 @@ class PlanInput:
     attribute_numbers: tuple[str, ...] = ()
     attribute_texts: tuple[Vocabulary, ...] = ()
     timed: bool = True
+    since_day: int = 0
 
     @property
     def lookback(self) -> int:
@@ -164,11 +168,17 @@ class PlanInput:
 
 @dataclass(frozen=True)
 class Plan:
-    """The logical plan: channels, windows and features, in the order of the matrix's columns."""
+    """The logical plan: channels, windows and features, in the order of the matrix's columns.
+
+    Attributes:
+        since_day: day number of the first event of the data it was made from. Before it nothing was recorded:
+            amounts of windows that reach further back are taken as parts of what they would be.
+    """
 
     channels: tuple[Channel, ...]
     windows: tuple[int, ...]
     features: tuple[Feature, ...]
+    since_day: int = 0
 
     @property
     def lookback_days(self) -> int:
@@ -200,7 +210,7 @@ def make_plan(given: PlanInput) -> Plan:
                 )
             name = _free(feature.name, found)
             found[name] = replace(feature, name=name, family=made_by)
-    return Plan(given.channels, given.windows, tuple(found.values()))
+    return Plan(given.channels, given.windows, tuple(found.values()), given.since_day)
 
 
 def _free(name: str, taken: Container[str]) -> str:

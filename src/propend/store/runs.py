@@ -351,6 +351,7 @@ def _plan_document(plan: Plan) -> dict[str, Any]:
     return {
         "channels": [asdict(c) for c in plan.channels],
         "windows": list(plan.windows),
+        "since_day": plan.since_day,
         "features": [asdict(f) | {"op": f.op.name} for f in plan.features],
     }
 
@@ -359,7 +360,8 @@ def _read_plan(document: dict[str, Any]) -> Plan:
     features = tuple(
         Feature(**(f | {"op": Op[f["op"]], "factor": Factor(**f["factor"])})) for f in document["features"]
     )
-    return Plan(tuple(_read_channel(c) for c in document["channels"]), tuple(document["windows"]), features)
+    channels = tuple(_read_channel(c) for c in document["channels"])
+    return Plan(channels, tuple(document["windows"]), features, int(document["since_day"]))
 
 
 def _read_channel(document: dict[str, Any]) -> Channel:
