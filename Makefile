@@ -9,7 +9,7 @@ BENCH := .venv-bench
 SETUP_BENCH := $(BENCH)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-horizons bench-leaks evidence browser clean
+.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-horizons bench-leaks bench-intervals evidence browser clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -67,6 +67,9 @@ bench-horizons: $(SETUP_BENCH)  ## one training for five horizons beside one for
 
 bench-leaks: $(SETUP_BENCH)  ## planted leaks and drifts found, clean data accused; FULL=1 real data, twenty seeds
 	$(BENCH)/bin/python benchmarks/leaks.py
+
+bench-intervals: $(SETUP_BENCH)  ## true probabilities inside their intervals; FULL=1 more seeds, sizes and real data
+	$(BENCH)/bin/python benchmarks/intervals.py
 
 evidence: $(SETUP_BENCH)  ## the tables of docs/evidence.md from the results of FULL=1 make bench-accuracy
 	$(BENCH)/bin/python -m benchmarks.accuracy.evidence

@@ -19,6 +19,7 @@ from propend import aftermath
 from propend.explain.factors import build_explainer
 from propend.instance import Instance
 from propend.model.baselines import BaselineInputs, baseline_probabilities
+from propend.model.certainty import days_column, fit_certainty, interval_rows, margins_of
 from propend.model.evaluate import evaluate, paired_differences, proof_document
 from propend.model.groups import Outcomes, group_figures, group_sentences, shown_groups
 from propend.model.metrics import METRICS
@@ -94,7 +95,12 @@ def _fitted(propensity_type: str) -> Documents:
     now = matrix(plan, PROFILES, 2)[0]
     explainer = build_explainer(model, plan.features, now)
     ids = np.array([f"{12_000 + i}" for i in range(PROFILES)], dtype=object)
-    found = insights(score_rows(ids, now, explainer, context), explainer, context) | {"score_stability": 0.04}
+    margins, sampling = margins_of(model, X[:PROFILES])
+    days = days_column(plan)
+    certainty = fit_certainty(margins, sampling, model.calibration, X[:PROFILES], label[:PROFILES], days)
+    evaluation["intervals"] = interval_rows(certainty, margins, label[:PROFILES], model.calibration)
+    scored = score_rows(ids, now, explainer, context, certainty)
+    found = insights(scored, explainer, context) | {"score_stability": 0.04}
     found["horizons"] = [
         {"days": days, "expected_rate": share, "buckets": {"high": 1.5 * share, "medium": share, "low": 0.5 * share}}
         for days, share in ((7, 0.12), (30, 0.4), (90, 0.6))

@@ -181,13 +181,20 @@ def _figures(given: Given) -> list[dict[str, str]]:
     until = given.day_before(given.run["expires_at"])
     return [
         _figure("Profiles scored", count(n), f"as of {given.day(given.run['scored_at'])}"),
-        _figure(f"Expected to {words.do}", count(round(n * rate)), f"{percent(rate)} of them, until {until}"),
+        _figure(
+            f"Expected to {words.do}", count(round(n * rate)),
+            f"{_between(insights['expected_positives'])}; {percent(rate)} of them, until {until}",
+        ),
         _figure("How good", grade, ranks),
         _figure(
             "Top tenth", shown(evaluation["top_decile_lift"]["value"], "times"),
             f"as many {words.did} there as on average",
         ),
     ]  # fmt: skip
+
+
+def _between(expected: Mapping[str, float]) -> str:
+    return f"between {count(round(expected['low']))} and {count(round(expected['high']))}"
 
 
 def _figure(label: str, value: str, note: str) -> dict[str, str]:
@@ -350,8 +357,29 @@ def _scores(given: Given) -> Plain:
     )
     return {
         "buckets": buckets,
+        "sure": _sure(given),
         "pictures": [_picture("score_histogram", bars, spread), _picture("bucket_shares", buckets, held)],
     }
+
+
+def _sure(given: Given) -> list[str]:
+    """What the intervals say, how they did in the test, and for whom nothing can be said."""
+    do, thin = given.words.do, given.insights["too_little_history"]
+    rows = given.evaluation["intervals"]
+    held = f"{sum(row['inside'] for row in rows)} of {len(rows)}"
+    said = [
+        f"Every probability has an interval. It says how well the probability is known: the share of profiles alike who "
+        f"will {do} lies in it about 95 times in 100. It does not say what one profile will do. In the test, cut into "
+        f"{len(rows)} groups by probability, the share who {given.words.did} lay inside in {held}.",
+        f"Of all together {_between(given.insights['expected_positives'])} are expected to {do}. That span is wide "
+        "mostly because some periods are better for everybody than others, and it is not known which one is coming.",
+    ]
+    if thin["n"]:
+        said.append(
+            f"{count(thin['n'])} profiles ({percent(thin['share'])}) have too little history to say: in the test, "
+            "profiles with so few active days were not ranked better than by chance."
+        )
+    return said
 
 
 def _when(given: Given) -> Plain:

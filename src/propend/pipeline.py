@@ -366,7 +366,7 @@ def score_stage(
         )
         explainer = build_explainer(saved.model, saved.plan.features, _spread(X, EXPLAINER_SAMPLE))
         ids = prepared.survey.profile_ids[rows.profile]
-        scored = score_rows(ids, X, explainer, context, saved.horizons)
+        scored = score_rows(ids, X, explainer, context, saved.certainty, saved.horizons)
         psi = checks.gate_scores(saved.reference, scored.probability)
         found = insights(scored, explainer, context) | {"score_stability": psi}
         if options.fairness:
@@ -428,6 +428,7 @@ def _run_document(
                 "level_backtested": facts["level"]["backtested"],
                 "level_error": calibration.level_error,
             },
+            "certainty": saved.certainty.document(),
             "features_dropped": [{"feature": n, "reason": r} for n, r in (trained.dropped if trained else ())],
         },
         "leaks": [leak.to_dict() for leak in (trained.leaks if trained else ())],

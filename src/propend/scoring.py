@@ -24,6 +24,7 @@ from propend.explain.factors import (
 )
 from propend.explain.wording import factor_texts, typical_text
 from propend.model.calibrate import logit, sigmoid
+from propend.model.certainty import Certainty, total_interval
 from propend.model.horizons import NEVER, Horizons
 
 Float = NDArray[np.float64]
@@ -44,6 +45,9 @@ SCORES_SCHEMA = pa.schema(
         ("profile_id", pa.string()),
         ("score", pa.float32()),
         ("probability", pa.float64()),
+        ("probability_low", pa.float64()),
+        ("probability_high", pa.float64()),
+        ("too_little_history", pa.bool_()),
         ("percentile", pa.int16()),
         ("bucket", pa.string()),
         ("times_average", pa.float32()),
@@ -60,6 +64,10 @@ HORIZONS_SCHEMA = pa.schema([("horizons", pa.list_(HORIZON_TYPE)), ("expected_da
 """Further columns, where the instance asks for horizons."""
 HISTOGRAM_BIN = 5
 EXAMPLES_PER_BUCKET = 2
+EXAMPLE_COLUMNS = (
+    *("profile_id", "score", "probability", "probability_low", "probability_high", "too_little_history"),
+    *("percentile", "bucket", "times_average", "factors"),
+)
 PICTURE_ROWS = 50_000
 
 
@@ -114,6 +122,8 @@ class Scored:
         probability, score: in the order of the rows given, not of the table.
         bucket: int8[N], likewise.
         explained: contributions and shown values, likewise.
+        thin: bool[N], too little history to say, likewise.
+        level_error: root mean square error to expect of the level, in log-odds.
         horizons: days of the horizons; empty where none were asked for.
         curve: float64[N, H], probability at each, likewise.
     """
@@ -123,6 +133,8 @@ class Scored:
     score: NDArray[np.float32]
     bucket: NDArray[np.int8]
     explained: Explained
+    thin: NDArray[np.bool_]
+    level_error: float
     horizons: tuple[int, ...]
     curve: Float
 
@@ -132,6 +144,7 @@ def score_rows(
     X: NDArray[np.float32],
     explainer: Explainer,
     context: ScoringContext,
+    certainty: Certainty,
     horizons: Horizons | None = None,
 ) -> Scored:
     """Score and explain every row.
@@ -141,11 +154,14 @@ def score_rows(
         X: float32[N, F], all features of the plan.
         explainer: of the fitted model.
         context: what the rows share.
+        certainty: what tells how sure each probability is.
         horizons: the curve over horizons, where one is asked for.
     """
-    contributions = explainer.contributions(X)
     # the contributions are the log-odds: the members need not be asked a second time
-    probability = sigmoid(explainer.base + contributions.sum(axis=1, dtype=np.float64))
+    contributions, margins = explainer.explain(X)
+    probability, calibration = sigmoid(margins.whole), explainer.model.calibration
+    low, high = certainty.interval(margins, calibration)
+    thin = certainty.thin(X)
     score = scores_of(probability)
     bucket = buckets_of(score, context.bucket_edges)
     explained = Explained(contributions, explainer.shown(X), name_factors(contributions, context.factors))
@@ -156,6 +172,9 @@ def score_rows(
             pa.array(profile_ids, pa.string()),
             pa.array(score),
             pa.array(probability),
+            pa.array(low),
+            pa.array(high),
+            pa.array(thin),
             pa.array(percentiles_of(probability)),
             pa.DictionaryArray.from_arrays(pa.array(bucket), pa.array(BUCKETS)).cast(pa.string()),
             pa.array((probability / mean).astype(np.float32)),
@@ -172,7 +191,17 @@ def score_rows(
     if horizons:
         table = _with_horizons(table, horizons, curve, context.lead_days)
     days = horizons.days if horizons else ()
-    return Scored(table.sort_by("profile_id"), probability, score, bucket, explained, days, curve)
+    return Scored(
+        table=table.sort_by("profile_id"),
+        probability=probability,
+        score=score,
+        bucket=bucket,
+        explained=explained,
+        thin=thin,
+        level_error=calibration.level_error,
+        horizons=days,
+        curve=curve,
+    )
 
 
 def _with_horizons(table: pa.Table, horizons: Horizons, curve: Float, lead_days: int) -> pa.Table:
@@ -249,6 +278,8 @@ def insights(scored: Scored, explainer: Explainer, context: ScoringContext) -> d
     return {
         "population": n,
         "mean_probability": float(scored.probability.mean()) if n else 0.0,
+        "expected_positives": total_interval(scored.probability, scored.level_error),
+        "too_little_history": {"n": int(scored.thin.sum()), "share": float(scored.thin.mean()) if n else 0.0},
         "score_histogram": _histogram(scored.score, context.bucket_edges),
         "buckets": buckets,
         "factors": global_factors(explainer, explained),
@@ -300,6 +331,5 @@ def _examples(scored: Scored) -> list[dict[str, Any]]:
         for k in range(min(EXAMPLES_PER_BUCKET, len(members))):
             row = members[(2 * k + 1) * len(members) // (2 * EXAMPLES_PER_BUCKET)]
             plain = table.slice(int(row), 1).to_pylist()[0]
-            keep = ("profile_id", "score", "probability", "percentile", "bucket", "times_average", "factors")
-            out.append({key: plain[key] for key in keep})
+            out.append({key: plain[key] for key in EXAMPLE_COLUMNS})
     return out

@@ -30,6 +30,9 @@ DIRECTION_WORDS = {"more raises": "more raises it", "more lowers": "more lowers 
 FACTORS_SHOWN = 6
 REASONS_SHOWN = 2
 """In each direction."""
+WIDE = 0.1
+"""An interval that reaches so far is shown without decimals."""
+TOO_LITTLE_HISTORY = "too little history to say: profiles with so few active days were not ranked better than by chance"
 SLOW_SECONDS = 1.0
 """Stages that took longer are named."""
 
@@ -184,10 +187,13 @@ def run_text(finished: Run) -> str:
 
 def _population_text(finished: Run) -> list[str]:
     found, day = finished.insights, local_day(finished.record["scored_at"], zone_of(finished.record))
+    expected, thin = found["expected_positives"], found["too_little_history"]
     buckets = ", ".join(f"{b['n']:,} {b['bucket']}" for b in found["buckets"])
     return [
         f"  {found['population']:,} profiles are eligible as of {day}; "
-        f"{_percent(found['mean_probability'])} of them are expected to {WORDS[finished.record['propensity_type']].do}",
+        f"{_percent(found['mean_probability'])} of them are expected to {WORDS[finished.record['propensity_type']].do}: "
+        f"{expected['value']:,.0f} ({expected['low']:,.0f} to {expected['high']:,.0f})",
+        *([f"  too little history to say: {thin['n']:,} ({_percent(thin['share'])})"] if thin["n"] else []),
         f"  buckets: {buckets}",
         *([f"  when: {_horizons_text(found['horizons'])}"] if "horizons" in found else []),
     ]
@@ -237,8 +243,8 @@ def three_examples(examples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def example_text(example: dict[str, Any]) -> str:
     """One profile with its strongest reasons, one a line."""
     head = (
-        f"    {example['profile_id']}: {_percent(example['probability'])}, {example['times_average']:.1f} times the "
-        f"average; score {example['score']:.0f} ({example['bucket']})"
+        f"    {example['profile_id']}: {_percent(example['probability'])} {_span(example)}, "
+        f"{example['times_average']:.1f} times the average; score {example['score']:.0f} ({example['bucket']})"
     )
     up = [f for f in example["factors"] if f["impact"] > 0][:REASONS_SHOWN]
     down = [f for f in example["factors"] if f["impact"] < 0][:REASONS_SHOWN]
@@ -252,8 +258,9 @@ def profile_text(found: dict[str, Any], zone: str) -> str:
     """All named factors of one profile; the zone is that of the run's instance."""
     lines = [
         f"profile {found['profile_id']} in {found['instance']}, as of {local_day(found['scored_at'], zone)}",
-        f"  probability {_percent(found['probability'])}, {found['times_average']:.1f} times the average; "
-        f"score {found['score']:.0f} ({found['bucket']}), percentile {found['percentile']}",
+        f"  probability {_percent(found['probability'])} {_span(found)}, {found['times_average']:.1f} times the "
+        f"average; score {found['score']:.0f} ({found['bucket']}), percentile {found['percentile']}",
+        *([f"  {TOO_LITTLE_HISTORY}"] if found["too_little_history"] else []),
         *_curve_text(found),
         "",
     ]
@@ -263,6 +270,13 @@ def profile_text(found: dict[str, Any], zone: str) -> str:
     lines.append(left_text(rows) if len(rows) > 1 else "  no factor stands out")
     lines += ["", "  impacts are in log-odds; they say what the model goes by, not what causes what."]
     return "\n".join(lines)
+
+
+def _span(found: dict[str, Any]) -> str:
+    """The interval of a probability: ``(28 % to 42 %)``."""
+    low, high = found["probability_low"], found["probability_high"]
+    digits = 0 if high >= WIDE else 1
+    return f"({_percent(low, digits)} to {_percent(high, digits)})"
 
 
 def _curve_text(found: dict[str, Any]) -> list[str]:

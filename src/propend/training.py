@@ -15,6 +15,7 @@ from propend.events import OpenedEvents
 from propend.fairness import proof_groups
 from propend.horizons import Curves, Described, learn_curves, pace_columns
 from propend.model import checks
+from propend.model.certainty import Certainty, days_column, fit_certainty, interval_rows, margins_of
 from propend.model.evaluate import BaselineInputs, baseline_probabilities, proof_document
 from propend.model.groups import Outcomes
 from propend.model.leaks import Leak
@@ -31,6 +32,8 @@ from propend.timeline import Timeline, day_date
 
 MAX_TRAINING_ROWS = 200_000
 MAX_PROOF_ROWS = 200_000
+MAX_COMPARED_ROWS = 20_000
+"""Rows of the proof that tell how sure probabilities are."""
 HOLD_OUT_FOLDS = 3
 LEAST_PROOF_OUTCOMES = 5
 
@@ -97,6 +100,7 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
     with stages("prove"):
         evaluation = _prove(prepared, plan, learning, proof_model)
         checks.gate_quality(evaluation, instance.options.quality_bar)
+        certainty, evaluation["intervals"] = _certainty(plan, learning.proof, proof_model)
     if instance.options.fairness:
         with stages("fairness"):
             evaluation["fairness"] = _fairness(prepared, plan, learning, proof_model)
@@ -115,6 +119,7 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         plan=plan,
         model=model,
         proof_model=proof_model,
+        certainty=certainty,
         horizons=curves.now if curves else None,
         proof_horizons=curves.proof if curves else None,
         number_fields=prepared.log.request.number_fields,
@@ -321,6 +326,15 @@ def _prove(prepared: Prepared, plan: Plan, learning: Learning, model: Model) -> 
         cutoff_at=record.instant(timeline.proof, zone),
         outcome_ends_at=record.instant(timeline.proof + timeline.windows.reach_days, zone),
     )
+
+
+def _certainty(plan: Plan, proof: TrainingSet, model: Model) -> tuple[Certainty, list[dict[str, Any]]]:
+    """How sure the probabilities are, and how often the intervals held in the proof."""
+    thin = slice(None, None, -(-len(proof) // MAX_COMPARED_ROWS))
+    X, label = proof.X[thin], proof.label[thin]
+    margins, sampling = margins_of(model, X)
+    certainty = fit_certainty(margins, sampling, model.calibration, X, label, days_column(plan))
+    return certainty, interval_rows(certainty, margins, label, model.calibration)
 
 
 def _fairness(prepared: Prepared, plan: Plan, learning: Learning, model: Model) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from propend.errors import NoInfluentialFactorsError
 from propend.explain.shap import Trees, factor_contributions, linear_factor_contributions
 from propend.explain.wording import Ranges, Showing, ranges_of, typical_text
+from propend.model.certainty import Margins, leading_share
 from propend.model.members import Logistic
 from propend.model.train import Model
 from propend.snapshots.plan import Factor, Feature
@@ -60,32 +61,34 @@ class Parts:
             trees = Trees.concat([Trees.from_booster(b) for b in model.trees], [weight] * len(model.trees))
         return cls(trees, model.linear, tuple(slope * w for w in model.linear_weights), model.calibration.offset)
 
-    def base(self, n_features: int) -> float:
-        """Log-odds of a profile about whom nothing is known."""
-        base, nobody = self.offset, np.zeros((0, n_features), dtype=np.float32)
+    def bases(self, n_features: int) -> tuple[float, ...]:
+        """What each member adds to the log-odds of a profile about whom nothing is known, the leading one first."""
+        found, nobody = [], np.zeros((0, n_features), dtype=np.float32)
         if self.trees is not None:
-            base += factor_contributions(self.trees, nobody, np.zeros(n_features, dtype=np.int64), 1)[1]
+            found.append(factor_contributions(self.trees, nobody, np.zeros(n_features, dtype=np.int64), 1)[1])
         for member, weight in zip(self.linear, self.linear_weights, strict=True):
-            base += weight * (float(member.coefficients @ member.center) + member.intercept)
-        return base
+            found.append(weight * (float(member.coefficients @ member.center) + member.intercept))
+        return tuple(found)
 
-    def contributions(self, used: Matrix, group: Ints, n_groups: int) -> Matrix:
-        """float32[N, G]: contributions summed within groups.
+    def contributions(self, used: Matrix, group: Ints, n_groups: int) -> tuple[Matrix, Float]:
+        """float32[N, G]: contributions summed within groups; float64[N]: what the leading member adds to them.
 
         Args:
             used: float32[N, C], the features the model uses.
             group: int64[C], the group of each.
             n_groups: G.
         """
-        out = np.zeros((len(used), n_groups), dtype=np.float32)
+        out, leading = np.zeros((len(used), n_groups), dtype=np.float32), None
         if self.trees is not None:
             out += factor_contributions(self.trees, used, group, n_groups)[0]
+            leading = out.sum(axis=1, dtype=np.float64)
         for member, weight in zip(self.linear, self.linear_weights, strict=True):
             out += linear_factor_contributions(
                 member.coefficients * weight, member.center, member.columns_of(used),
                 group[member.feature_of_column], n_groups,
             )  # fmt: skip
-        return out
+            leading = out.sum(axis=1, dtype=np.float64) if leading is None else leading
+        return out, np.zeros(len(used)) if leading is None else leading
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class Explainer:
         group: int64[C], factor of each feature.
         showing: what is shown as the value of each factor.
         parts: the members.
-        base: log-odds of a profile about whom nothing is known.
+        bases: what each member adds to the log-odds of a profile about whom nothing is known.
         model: what was taken apart.
     """
 
@@ -107,8 +110,13 @@ class Explainer:
     group: Ints
     showing: tuple[Showing, ...]
     parts: Parts
-    base: float
+    bases: tuple[float, ...]
     model: Model
+
+    @property
+    def base(self) -> float:
+        """Log-odds of a profile about whom nothing is known."""
+        return self.parts.offset + sum(self.bases)
 
     def contributions(self, X: Matrix) -> Matrix:
         """float32[N, G]; ``base`` plus a row's sum is the row's calibrated log-odds.
@@ -116,11 +124,21 @@ class Explainer:
         Args:
             X: float32[N, F], all features of the plan.
         """
-        out = np.empty((len(X), len(self.factors)), dtype=np.float32)
+        return self.explain(X)[0]
+
+    def explain(self, X: Matrix) -> tuple[Matrix, Margins]:
+        """The contributions, and the calibrated log-odds they sum to, with those of the members beside.
+
+        Args:
+            X: float32[N, F], all features of the plan.
+        """
+        out, leading = np.empty((len(X), len(self.factors)), dtype=np.float32), np.empty(len(X), dtype=np.float64)
         for first in range(0, len(X), CHUNK_ROWS):
             rows = slice(first, first + CHUNK_ROWS)
-            out[rows] = self.parts.contributions(X[rows].take(self.columns, axis=1), self.group, len(self.factors))
-        return out
+            used = X[rows].take(self.columns, axis=1)
+            out[rows], leading[rows] = self.parts.contributions(used, self.group, len(self.factors))
+        whole = self.base + out.sum(axis=1, dtype=np.float64)
+        return out, Margins.of(whole, self.bases[0] + leading, leading_share(self.model), self.parts.offset)
 
     def shown(self, X: Matrix) -> Matrix:
         """float32[N, G]: the value shown for each factor, as ``showing`` says.
@@ -150,7 +168,7 @@ def build_explainer(model: Model, features: Sequence[Feature], sample: Matrix) -
     factors = tuple(dict.fromkeys(f.factor for f in used))
     group = np.array([factors.index(f.factor) for f in used], dtype=np.int64)
     parts = Parts.of(model)
-    each = parts.contributions(sample[:SAMPLE_ROWS].take(columns, axis=1), np.arange(len(used)), len(used))
+    each, _ = parts.contributions(sample[:SAMPLE_ROWS].take(columns, axis=1), np.arange(len(used)), len(used))
     carried = np.abs(each).mean(axis=0, dtype=np.float64) if len(each) else np.zeros(len(used))
     if carried.max(initial=0.0) < NEGLIGIBLE:
         raise NoInfluentialFactorsError(
@@ -159,7 +177,7 @@ def build_explainer(model: Model, features: Sequence[Feature], sample: Matrix) -
             features=len(used),
         )
     showing = tuple(_showing(features, columns[group == g], carried[group == g]) for g in range(len(factors)))
-    return Explainer(columns, factors, group, showing, parts, parts.base(len(used)), model)
+    return Explainer(columns, factors, group, showing, parts, parts.bases(len(used)), model)
 
 
 def _showing(features: Sequence[Feature], columns: Ints, carried: Float) -> Showing:

@@ -25,6 +25,7 @@ import xgboost as xgb
 from propend.errors import InstanceNotFoundError, OutputExistsError, WriteFailedError
 from propend.instance import Instance
 from propend.model.calibrate import Calibration
+from propend.model.certainty import Certainty
 from propend.model.checks import Reference
 from propend.model.horizons import Horizons
 from propend.model.members import Logistic, Scaling
@@ -253,6 +254,7 @@ class SavedModel:
         plan: its features.
         model: fitted on all matured snapshots.
         proof_model: the one the evaluation speaks of.
+        certainty: how sure the probabilities are.
         number_fields, text_fields: of the event request it was trained with.
         reference: distributions at the proof's cutoff.
         evaluation: the proof.
@@ -264,6 +266,7 @@ class SavedModel:
     plan: Plan
     model: Model
     proof_model: Model
+    certainty: Certainty
     number_fields: tuple[str, ...]
     text_fields: tuple[str, ...]
     reference: Reference
@@ -283,6 +286,7 @@ def save_model(folder: Path, saved: SavedModel) -> None:
         "plan": _plan_document(saved.plan),
         "model": _model_document("model", saved.model, folder, arrays),
         "proof_model": _model_document("proof", saved.proof_model, folder, arrays),
+        "certainty": asdict(saved.certainty),
         "number_fields": list(saved.number_fields),
         "text_fields": list(saved.text_fields),
         "evaluation": saved.evaluation,
@@ -312,6 +316,7 @@ def load_model(folder: Path) -> SavedModel:
             plan=_read_plan(document["plan"]),
             model=_read_model("model", document["model"], folder, arrays),
             proof_model=_read_model("proof", document["proof_model"], folder, arrays),
+            certainty=Certainty(**(document["certainty"] | {"line": tuple(document["certainty"]["line"])})),
             number_fields=tuple(document["number_fields"]),
             text_fields=tuple(document["text_fields"]),
             reference=Reference(
