@@ -1,13 +1,13 @@
 """How often the true probability lies inside a profile's interval, on simulated events whose truth is known.
 
-Four worlds of buyers: the simulator's own, one with stronger habits, one that nobody leaves, one of rare purchases. Each is
-scored as of a day after which 30 more days are simulated, so that also the number who bought can be held against the number
-expected. Shown per simulation: the share of profiles whose true probability, given their events, is inside; the same in the
-buckets and in tenths by probability; the mean width. On real data nobody knows the truth: there the realised rates of the
-proof's tenths are held against their intervals (``intervals`` in ``evaluation.json``).
+Four worlds of buyers: the simulator's own, one with stronger habits, one that nobody leaves, one of rare purchases.
+Each is scored as of a day after which 30 more days are simulated, so that also the number who bought can be held
+against the number expected. Shown per simulation: the share of profiles whose true probability, given their events, is
+inside; the same in the buckets and in tenths by probability; the mean width. On real data nobody knows the truth:
+there the realised rates of the proof's tenths are held against their intervals (``intervals`` in ``evaluation.json``).
 
     python benchmarks/intervals.py            # two worlds, half a minute
-    FULL=1 python benchmarks/intervals.py     # all worlds, three sizes, four seeds; examples with data in ../shared/data
+    FULL=1 python benchmarks/intervals.py     # all worlds, three sizes, more seeds; public data in ../shared/data
 
 The seeds are not those by which the constants in ``model/certainty.py`` were found (decision 0014).
 """
@@ -42,7 +42,7 @@ SHORT = ((1500, ("as it ships", "nobody leaves"), (101,)),)
 FULL = ((1500, tuple(WORLDS), (101, 102, 103, 104)), (4000, tuple(WORLDS), (111, 112)), (12_000, tuple(WORLDS), (121,)))
 REAL = (
     *("online_retail_ii_purchase", "online_retail_ii_churn", "cdnow_churn", "complete_journey_churn_30"),
-    *("contoso_online", "ta_feng_purchase"),
+    *("contoso_online", "git_churn"),
 )
 DOCUMENT = {
     "name": "simulated",

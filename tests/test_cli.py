@@ -40,6 +40,9 @@ SCORES = [
     ("profile_id", pa.string()),
     ("score", pa.float32()),
     ("probability", pa.float64()),
+    ("probability_low", pa.float64()),
+    ("probability_high", pa.float64()),
+    ("too_little_history", pa.bool_()),
     ("percentile", pa.int16()),
     ("bucket", pa.string()),
     ("times_average", pa.float32()),
@@ -278,14 +281,14 @@ def test_run_in_words_is_a_screen_long(home: Path, tmp_path: Path) -> None:
         "Of profiles who did anything at least once in the last 90 days, who will do buy in the next 30 days?",
     ]
     patterns = (
-        r"  \d+ profiles are eligible as of 2022-10-30; \d+\.\d % of them are expected to convert",
+        r"  \d+ profiles are eligible as of 2022-10-30; \d+\.\d % of them are expected to convert: \d+ \(\d+ to \d+\)",
         r"  buckets: \d+ high, \d+ medium, \d+ low",
         r"  tested on a later period that nothing was learnt from, 2022-09-30 to 2022-10-30: of \d+ profiles, .*",
         r" +propend \(95 % interval\)   recency   frequency   RFM logistic",
         r"  AUC .* 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\) .*",
         r"  what the score goes by",
         r" +\d+ %   .+   typical: .*",
-        r"    p\d{4}: \d+\.\d %, \d\.\d times the average; score \d+ \(high\)",
+        r"    p\d{4}: \d+\.\d % \(\d+ % to \d+ %\), \d\.\d times the average; score \d+ \(high\)",
         r"      \+ .+: .+ \(typical: .+\)",
         r"  report: .*report\.html",
     )
@@ -326,6 +329,8 @@ def test_explain_one_profile(finished: Path) -> None:
     }
     shown = propend("explain", row["profile_id"], "--run", finished.parent)
     assert shown.out.splitlines()[0] == f"profile {row['profile_id']} in Buyers of the month, as of 2022-10-30"
+    low, high = (f"{100 * row[f'probability_{end}']:.0f} %" for end in ("low", "high"))
+    assert f"  probability {100 * row['probability']:.1f} % ({low} to {high}), " in shown.out
     assert all(f["label"] in shown.out and f["value"] in shown.out for f in row["factors"])
     unknown = propend("explain", "nobody", "--run", finished)
     assert (unknown.status, unknown.out, unknown.err.splitlines()[0]) == (2, "", "PROPEND-104 PROFILE_NOT_FOUND")

@@ -118,7 +118,11 @@ def test_summary_of_a_conversion_says_who_how_many_how_good_and_what_next() -> N
         ("How good", given["evaluation"]["verdict"]["grade"].capitalize()),
         ("Top tenth", f"{given['evaluation']['top_decile_lift']['value']:.1f} ×"),
     ]
-    assert text_of(said["summary"]["figures"][1]["note"]) == f"{100 * rate:.1f} % of them, until 30 September 2011"
+    expected = given["insights"]["expected_positives"]
+    assert text_of(said["summary"]["figures"][1]["note"]) == (
+        f"between {expected['low']:,.0f} and {expected['high']:,.0f}; {100 * rate:.1f} % of them, "
+        "until 30 September 2011"
+    )
     assert said["summary"]["verdict"] == given["evaluation"]["verdict"]["sentence"]
     assert text_of(said["summary"]["next"][0]).startswith("Begin with the 300 highest scores, the top 20 %.")
     assert f"held {top['caught']:.0f} of the {given['evaluation']['positives']} who converted" in text_of(
@@ -130,6 +134,18 @@ def test_summary_is_on_the_page(page: Page) -> None:
     given = documents()
     for words in (given["run"]["name"], given["run"]["sentence"], given["evaluation"]["verdict"]["sentence"]):
         assert words in page.said
+
+
+def test_what_intervals_mean_and_who_has_too_little_history_is_said() -> None:
+    given = documents()
+    given["insights"]["too_little_history"] = {"n": 30, "share": 0.02}
+    for i, row in enumerate(given["evaluation"]["intervals"]):
+        row["inside"] = i > 0
+    *_, held = Report(**given).to_dict()["scores"]["sure"][0].split(". ")
+    assert held == "In the test, cut into 10 groups by probability, the share who converted lay inside in 9 of 10."
+    assert text_of(Report(**given).to_dict()["scores"]["sure"][2]).startswith(
+        "30 profiles (2.0 %) have too little history to say: in the test, "
+    )
 
 
 @pytest.mark.parametrize(("kind", "high", "low"), [("conversion", "good", "bad"), ("churn", "bad", "good")])
@@ -227,7 +243,7 @@ def test_one_outcome_only_is_said_and_nothing_breaks(label: int, share: str) -> 
     given["evaluation"] = proof_document(
         np.full(PROFILES, label), p, {"recency": p}, proof="out-of-time", cutoff_at="2011-07-31T23:00:00Z",
         outcome_ends_at="2011-08-30T23:00:00Z", replicates=50,
-    )  # fmt: skip
+    ) | {"intervals": given["evaluation"]["intervals"]}  # fmt: skip
     said = Report(**given).to_dict()
     assert text_of(said["summary"]["figures"][2]["value"]) == "Cannot be judged"
     assert not any("In the test they held" in step for step in said["summary"]["next"])

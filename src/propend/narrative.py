@@ -368,9 +368,9 @@ def _sure(given: Given) -> list[str]:
     rows = given.evaluation["intervals"]
     held = f"{sum(row['inside'] for row in rows)} of {len(rows)}"
     said = [
-        f"Every probability has an interval. It says how well the probability is known: the share of profiles alike who "
-        f"will {do} lies in it about 95 times in 100. It does not say what one profile will do. In the test, cut into "
-        f"{len(rows)} groups by probability, the share who {given.words.did} lay inside in {held}.",
+        f"Every probability has an interval. It says how well the probability is known: the share of profiles alike "
+        f"who will {do} lies in it about 95 times in 100. It does not say what one profile will do. In the test, cut "
+        f"into {len(rows)} groups by probability, the share who {given.words.did} lay inside in {held}.",
         f"Of all together {_between(given.insights['expected_positives'])} are expected to {do}. That span is wide "
         "mostly because some periods are better for everybody than others, and it is not known which one is coming.",
     ]

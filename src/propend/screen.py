@@ -188,10 +188,11 @@ def run_text(finished: Run) -> str:
 def _population_text(finished: Run) -> list[str]:
     found, day = finished.insights, local_day(finished.record["scored_at"], zone_of(finished.record))
     expected, thin = found["expected_positives"], found["too_little_history"]
+    do = WORDS[finished.record["propensity_type"]].do
     buckets = ", ".join(f"{b['n']:,} {b['bucket']}" for b in found["buckets"])
     return [
         f"  {found['population']:,} profiles are eligible as of {day}; "
-        f"{_percent(found['mean_probability'])} of them are expected to {WORDS[finished.record['propensity_type']].do}: "
+        f"{_percent(found['mean_probability'])} of them are expected to {do}: "
         f"{expected['value']:,.0f} ({expected['low']:,.0f} to {expected['high']:,.0f})",
         *([f"  too little history to say: {thin['n']:,} ({_percent(thin['share'])})"] if thin["n"] else []),
         f"  buckets: {buckets}",

@@ -32,12 +32,13 @@ Float = NDArray[np.float64]
 Labels = NDArray[np.uint8]
 
 Z_95 = 1.959963984540054
-APART, SAMPLING = 0.7, 0.33
+APART, SAMPLING, LINE = 0.5, 0.33, 3.0
 """How much of each variance is the blend's own error. Of the ensembles' only a third: each has, beside its profiles,
-chances of its own in columns and rows, which the jackknife counts several times and their mean averages out."""
+chances of its own in columns and rows, which the jackknife counts several times and their mean averages out. Of the
+line's three times as much: slope and intercept are two of many quantities that the same profiles had to tell."""
 OWN_SHARE = 0.25
 """Of the distance of a profile's members; the rest is the mean over profiles."""
-NEAR = 1.5
+NEAR = 1.75
 """An end of the scale that is no farther away than so many half widths is taken in: who has left for good has a
 probability of 0, not of almost 0."""
 USUAL_APART = 0.06
@@ -117,7 +118,7 @@ class Certainty:
         line = np.maximum(slope * raw**2 + 2.0 * both * raw + intercept, 0.0)
         own = np.where(np.isnan(margins.apart), self.apart, margins.apart)
         apart = OWN_SHARE * own + (1.0 - OWN_SHARE) * self.apart
-        shared = _slope_of_angle(p) ** 2 * (line + calibration.level_error**2)
+        shared = _slope_of_angle(p) ** 2 * (LINE * line + calibration.level_error**2)
         return np.asarray(np.sqrt(APART * apart + SAMPLING * self.sampling + shared))
 
     def interval(self, margins: Margins, calibration: Calibration) -> tuple[Float, Float]:
