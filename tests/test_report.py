@@ -144,7 +144,7 @@ def test_what_intervals_mean_and_who_has_too_little_history_is_said() -> None:
     *_, held = Report(**given).to_dict()["scores"]["sure"][0].split(". ")
     assert held == "In the test, cut into 10 groups by probability, the share who converted lay inside in 9 of 10."
     assert text_of(Report(**given).to_dict()["scores"]["sure"][2]).startswith(
-        "30 profiles (2.0 %) have too little history to say: in the test, "
+        "30 profiles (2.0 %) have too little history to say more than the rate of all like them: in the test, "
     )
 
 

@@ -376,8 +376,8 @@ def _sure(given: Given) -> list[str]:
     ]
     if thin["n"]:
         said.append(
-            f"{count(thin['n'])} profiles ({percent(thin['share'])}) have too little history to say: in the test, "
-            "profiles with so few active days were not ranked better than by chance."
+            f"{count(thin['n'])} profiles ({percent(thin['share'])}) have too little history to say more than the rate "
+            "of all like them: in the test, those with so few active days could not be told apart."
         )
     return said
 
