@@ -32,7 +32,7 @@ REASONS_SHOWN = 2
 """In each direction."""
 WIDE = 0.1
 """An interval that reaches so far is shown without decimals."""
-TOO_LITTLE_HISTORY = "too little history to say: profiles with so few active days cannot be told apart, it is the rate of them all"
+TOO_LITTLE_HISTORY = "too little history to say: profiles with so few active days cannot be told apart"
 SLOW_SECONDS = 1.0
 """Stages that took longer are named."""
 
