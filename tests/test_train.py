@@ -90,6 +90,15 @@ def test_useless_columns_are_named_with_their_reason() -> None:
     assert dropped == [Dropped(1, "never varies"), Dropped(2, "same as column 0", twin=0), Dropped(3, "never varies")]
 
 
+def test_what_differs_from_cutoff_to_cutoff_alone_is_useless() -> None:
+    cutoff = np.array([1, 2, 1, 2])
+    X = np.array([[1, 1, 5, np.nan], [2, 2, 5, 0], [1, 1, 5, np.nan], [2, 3, 5, 0]], dtype=np.float32)
+    assert useful_columns(X)[0].tolist() == [0, 1, 3]
+    kept, dropped = useful_columns(X, cutoff)
+    assert kept.tolist() == [1]
+    assert [d.reason for d in dropped] == ["never varies"] * 3
+
+
 def test_a_column_only_sometimes_there_is_kept() -> None:
     assert useful_columns(np.array([[1], [np.nan]], dtype=np.float32))[0].tolist() == [0]
 

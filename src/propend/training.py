@@ -89,7 +89,7 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         learning = gather(prepared, plan)
     seed = instance.options.seed
     with stages("fit"):
-        useful, dropped = useful_columns(learning.train.X)
+        useful, dropped = useful_columns(learning.train.X, learning.train.cutoff)
         leaks = find_suspects(prepared, plan, learning.train.X, learning.train_rows, useful.tolist())
         columns = _columns(prepared, plan, learning.train, useful, dropped, leaks)
         choices, proof_model = choose(learning.train, columns, seed)

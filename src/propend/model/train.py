@@ -172,15 +172,20 @@ class Dropped:
     twin: int = -1
 
 
-def useful_columns(X: Matrix) -> tuple[NDArray[np.int64], list[Dropped]]:
-    """Columns that vary and are not exact copies of an earlier one, and the others with the reason."""
+def useful_columns(X: Matrix, cutoff: NDArray[np.int64] | None = None) -> tuple[NDArray[np.int64], list[Dropped]]:
+    """Columns that vary and are not exact copies of an earlier one, and the others with the reason.
+
+    Args:
+        X: float32[N, F].
+        cutoff: int64[N], of the rows: what differs from cutoff to cutoff alone says nothing of profiles.
+    """
+    varied = _varied(X, np.zeros(len(X), np.int64) if cutoff is None else cutoff)
     seen: dict[bytes, int] = {}
     kept: list[int] = []
     dropped: list[Dropped] = []
     for j in range(X.shape[1]):
         column = np.ascontiguousarray(X[:, j])
-        known = column[~np.isnan(column)]
-        if len(known) == 0 or (len(known) == len(column) and known.min() == known.max()):
+        if not varied[j]:
             dropped.append(Dropped(j, "never varies"))
             continue
         twin = seen.setdefault(column.tobytes(), j)
@@ -189,6 +194,17 @@ def useful_columns(X: Matrix) -> tuple[NDArray[np.int64], list[Dropped]]:
         else:
             kept.append(j)
     return np.array(kept, dtype=np.int64), dropped
+
+
+def _varied(X: Matrix, cutoff: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """bool[F]: whether a column tells any two rows of one cutoff apart."""
+    varied = np.zeros(X.shape[1], dtype=bool)
+    for day in np.unique(cutoff):
+        rows = X[cutoff == day]
+        missing = np.isnan(rows)
+        low, high = (fold(np.where(missing, rows[0], rows), axis=0) for fold in (np.min, np.max))
+        varied |= (missing.any(axis=0) & ~missing.all(axis=0)) | (~missing.any(axis=0) & (low < high))
+    return varied
 
 
 def fold_count(rows: int, rarer: int) -> int:
