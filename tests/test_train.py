@@ -18,6 +18,7 @@ from propend.model.train import (
     folds_of,
     useful_columns,
 )
+from propend.training import HOLD_OUT_BITS, HOLD_OUT_FOLDS
 
 
 def _planted(n: int, seed: int, strength: float = 1.0) -> TrainingSet:
@@ -77,6 +78,17 @@ def test_no_profile_is_in_two_folds() -> None:
     fold = folds_of(key, 5)
     assert all(len(set(fold[key == k])) == 1 for k in key)
     assert set(fold) <= set(range(5))
+
+
+def test_no_fold_is_empty() -> None:
+    """Not even among the profiles that a hold-out by the same residues would leave."""
+    key = np.arange(3000, dtype=np.uint64) << np.uint64(3)
+    left = key[folds_of(key, 3) != 0]
+    assert np.bincount(folds_of(left, 3)).tolist() == [1000, 1000]
+    rng = np.random.default_rng(12)
+    key = rng.integers(0, 2**63, 6000).astype(np.uint64)
+    left = key[folds_of(key >> HOLD_OUT_BITS, HOLD_OUT_FOLDS) != 0]
+    assert np.bincount(folds_of(left, 3)).min() > 1200
 
 
 def test_fewer_folds_for_larger_data() -> None:

@@ -35,6 +35,8 @@ MAX_PROOF_ROWS = 200_000
 MAX_COMPARED_ROWS = 20_000
 """Rows of the proof that tell how sure probabilities are."""
 HOLD_OUT_FOLDS = 3
+HOLD_OUT_BITS = np.uint64(24)
+"""The hold-out is by other bits of the keys than the folds of the cross-fit, or one of these would be empty."""
 LEAST_PROOF_OUTCOMES = 5
 
 
@@ -197,7 +199,7 @@ def sides(prepared: Prepared) -> tuple[Rows, Rows]:
     train_rows = _at_most(prepared, timeline.training, MAX_TRAINING_ROWS)
     proof_rows = _at_most(prepared, (timeline.proof,), MAX_PROOF_ROWS)
     if timeline.proof_kind == "same-period":
-        held = folds_of(given.keys[proof_rows.profile], HOLD_OUT_FOLDS) == 0
+        held = folds_of(given.keys[proof_rows.profile] >> HOLD_OUT_BITS, HOLD_OUT_FOLDS) == 0
         proof_rows, train_rows = proof_rows.where(held), train_rows.where(~held)
     minimum = prepared.instance.options.minimum
     _gate_side(train_rows, minimum, "in the periods learnt from")
