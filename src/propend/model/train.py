@@ -215,7 +215,7 @@ def fold_count(rows: int, rarer: int) -> int:
 def folds_of(key: NDArray[np.uint64], count: int) -> NDArray[np.int64]:
     """int64[N] folds by profile, from the low bits of the keys (samples use the high ones); none is empty."""
     fold = (key >> np.uint64(3)) % np.uint64(count)
-    return np.unique(fold, return_inverse=True)[1].astype(np.int64)
+    return np.asarray(np.unique(fold, return_inverse=True)[1], dtype=np.int64)
 
 
 def choose(train: TrainingSet, columns: Columns, seed: int) -> tuple[Choices, Model]:
