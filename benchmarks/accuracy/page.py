@@ -88,7 +88,8 @@ def aims(results: Sequence[Result], protocols: Sequence[Protocol]) -> list[tuple
     A study counts where propend gave figures and there is a signal to find.
     """
     studies = [r for r in results if "propend" in r.cells and "without signal" not in r.study]
-    found = [_ranks(studies, name) for name in ("rfm_logistic", "bgnbd", "bgnbd_count")]
+    tried = {name for r in studies for name in r.cells}
+    found = [_ranks(studies, name) for name in ("rfm_logistic", "bgnbd", "bgnbd_count") if name in tried]
     found += [_beside(studies, "auc"), _against_all(studies)]
     levels = [x for r in results for x in r.levels]
     if levels:
