@@ -158,6 +158,7 @@ DEFINITIONS: dict[Op, Callable[[Question], float]] = {
     Op.SESSIONS: lambda q: visits(q.everything),
     Op.ATTRIBUTE_NUMBER: lambda q: q.number_known,
     Op.ATTRIBUTE_TEXT_IS: lambda q: NAN if q.text_known is None else q.text_known == q.feature.value,
+    Op.COUNT_BETWEEN: lambda q: len(q.events) - len(q.chosen(q.feature.argument)),
     Op.REPEAT_SPAN: lambda q: q.active[-1] - q.active[0] if q.active else NAN,
 }
 

@@ -68,7 +68,7 @@ def _of_op(op: Op, windows: tuple[int, ...]) -> Iterator[tuple[Op, int, int, int
         arguments = [0, 1, 2, 3]
     elif op not in (Op.WEEKEND, Op.SESSIONS):
         channels = list(range(len(CHANNELS)))
-    if op is Op.TREND:
+    if op in (Op.TREND, Op.COUNT_BETWEEN):
         arguments = list(windows)
     days = windows[-1:] if op in WHOLE_OPS else windows
     return itertools.product([op], channels, days, arguments, fields, values)  # type: ignore[return-value]

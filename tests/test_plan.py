@@ -39,6 +39,7 @@ RICH = PlanInput(
     texts=(Vocabulary("colour", ("red", "blue")),),
     attribute_numbers=("age",),
     attribute_texts=(Vocabulary("region", ("north",)),),
+    outcome_days=(0, 30),
 )
 
 words = st.text(st.sampled_from("ab_ =7d"), min_size=1, max_size=6)
@@ -52,7 +53,8 @@ vocabularies = st.lists(st.builds(Vocabulary, words, st.lists(words, max_size=3,
 any_input = st.builds(
     PlanInput,
     channels=channels,
-    windows=st.sets(st.integers(1, 365), min_size=1).map(lambda days: tuple(sorted(days))),
+    windows=st.sets(st.integers(1, 500), min_size=1).map(lambda days: tuple(sorted(days))),
+    outcome_days=st.tuples(st.integers(0, 30), st.integers(0, 100)).map(lambda x: (x[0], x[0] + x[1])),
     numbers=st.lists(words, max_size=2).map(tuple),
     texts=vocabularies.map(tuple),
     attribute_numbers=st.lists(words, max_size=2).map(tuple),
@@ -166,6 +168,21 @@ def test_values_of_a_small_log_by_hand() -> None:
         "sessions__60d": 2,
     }
     assert {name: found[name] for name in by_hand} == by_hand
+
+
+def test_a_year_ago_is_the_outcome_window_52_weeks_earlier_and_the_weeks_around() -> None:
+    """As of 2024-03-01, what follows for 30 days was, a year ago, from 2023-03-03 on and before 2023-04-02."""
+    at = ["2023-02-16", "2023-02-17", "2023-03-02 23:59", "2023-03-03", "2023-04-01 23:59", "2023-04-02", "2023-04-16"]
+    log = log_of([Event("ann", moment(t), "order", 1.0, frozenset({"buy"}), (None,), (None,)) for t in at], SHOP)
+    cutoff, since = moment("2024-03-01") // DAY_US, moment("2023-02-16") // DAY_US
+    asked = plan_input(log, count_support(log, cutoff), (30, 400), "amount", (), (), (), since, (0, 30))
+    plan = make_plan(asked)
+    rows = Rows(np.zeros(3, np.int64), cutoff - np.array([0, 1, 15]), np.zeros(3, np.uint8))
+    found = dict(zip([f.name for f in plan.features], feature_matrix(log, plan, rows).T.tolist(), strict=True))
+    assert [found["year_ago__buy__364d_334d"][0], found["year_ago__buy__378d_320d"][0]] == [2, 5]
+    assert np.isnan(found["year_ago__buy__378d_320d"][2])  # it would begin before the data
+    assert plan.windows == (30, 320, 334, 364, 378, 400)
+    assert {f.window_days for f in plan.features if f.op is Op.COUNT} == {30, 400}
 
 
 @pytest.fixture

@@ -25,13 +25,15 @@ from propend.outlook import Outlook, forecast, look_back
 from propend.preparation import Prepared, Stages, feature_fields
 from propend.scoring import buckets_of, scores_of
 from propend.snapshots.build import Rows, count_support, feature_matrix, plan_input, rows_at
-from propend.snapshots.plan import Op, Plan, make_plan
+from propend.snapshots.plan import AROUND_DAYS, YEAR_DAYS, Op, Plan, make_plan
 from propend.store.runs import SavedModel
 from propend.suspects import find_suspects
 from propend.timeline import Timeline, day_date
 
 MAX_TRAINING_ROWS = 200_000
 MAX_PROOF_ROWS = 200_000
+MAX_SEASON_DAYS = 120
+"""A longer outcome window is no season: what happened in it a year ago is what happened lately."""
 MAX_COMPARED_ROWS = 20_000
 """Rows of the proof that tell how sure probabilities are."""
 HOLD_OUT_FOLDS = 3
@@ -180,8 +182,16 @@ def build_plan(prepared: Prepared) -> Plan:
     support = count_support(log, timeline.proof, timeline.training[0] - timeline.lookback_days)
     numbers, texts = feature_fields(prepared.instance, prepared.opened)
     apart, value_name = prepared.instance.options.fairness or (), _value_name(prepared.opened)
-    since, windows = timeline.observation.first_day, timeline.feature_windows
-    return make_plan(plan_input(log, support, windows, value_name, numbers, texts, apart, since))
+    since, windows, year = timeline.observation.first_day, timeline.feature_windows, _season_days(timeline)
+    return make_plan(plan_input(log, support, windows, value_name, numbers, texts, apart, since, year))
+
+
+def _season_days(timeline: Timeline) -> tuple[int, int]:
+    """The outcome window from the cutoff, where most cutoffs learnt from know what it was like a year before."""
+    windows, since = timeline.windows, timeline.observation.first_day
+    knowing = sum(cutoff - since >= YEAR_DAYS + AROUND_DAYS for cutoff in timeline.training)
+    short = windows.outcome_days <= MAX_SEASON_DAYS
+    return (windows.lead_days, windows.reach_days) if short and 2 * knowing >= len(timeline.training) else (0, 0)
 
 
 def _value_name(opened: OpenedEvents) -> str:

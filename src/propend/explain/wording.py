@@ -80,6 +80,7 @@ PHRASES = {
     Op.GAP_DEVIATION: "gaps vary by {value}",
     Op.OVERDUE: "{value} the usual gap",
     Op.REPEAT_SPAN: "{value} from first to last",
+    Op.COUNT_BETWEEN: "{value} a year ago",
     Op.TREND: "{value} of those in {whole} came in the last {window}",
     Op.SHARE: "{value} of all in {window}",
     Op.WEEKEND: "{value} at weekends",
@@ -88,7 +89,7 @@ PHRASES = {
 """How a value reads beside nothing but the label of its factor. The others read as they are."""
 
 TOO_FEW = frozenset({Op.GAP_MEAN, Op.GAP_DEVIATION, Op.OVERDUE})
-ATTRIBUTES = frozenset({Op.ATTRIBUTE_NUMBER, Op.ATTRIBUTE_TEXT_IS})
+UNKNOWN = frozenset({Op.ATTRIBUTE_NUMBER, Op.ATTRIBUTE_TEXT_IS, Op.COUNT_BETWEEN})
 
 
 def value_text(feature: Feature, value: float) -> str:
@@ -103,7 +104,7 @@ def missing_text(feature: Feature) -> str:
     """Why there is no value: ``none in 365 days``, ``too few to tell``, ``not known``."""
     if feature.op in TOO_FEW:
         return "too few to tell"
-    if feature.op in ATTRIBUTES:
+    if feature.op in UNKNOWN:
         return "not known"
     return f"none in {_days(feature.argument if feature.op == Op.TREND else feature.window_days)}"
 

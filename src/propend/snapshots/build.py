@@ -157,7 +157,8 @@ def feature_matrix(log: EventLog, plan: Plan, rows: Rows) -> NDArray[np.float32]
     """float32[N, F]: every feature of every snapshot, NaN where there is nothing to say.
 
     Amounts of a window that begins before the data do are stretched to its length, so that they mean the same
-    at early cutoffs as at late ones: 3 in the 90 days there were are 6 in 180.
+    at early cutoffs as at late ones: 3 in the 90 days there were are 6 in 180. What happened at a time before the data
+    is not known.
     """
     out = np.empty((len(rows), len(plan.features)), dtype=np.float32)
     base = 0
@@ -181,7 +182,11 @@ def _stretch(plan: Plan, cutoff: NDArray[np.int64], out: NDArray[np.float32]) ->
     for window in plan.windows:
         young = np.flatnonzero(cutoff - plan.since_day < window)
         if len(young):
-            amounts = [j for j, f in enumerate(plan.features) if f.op in AMOUNT_OPS and f.window_days == window]
+            amounts, unknown = (
+                [j for j, f in enumerate(plan.features) if f.op in ops and f.window_days == window]
+                for ops in (AMOUNT_OPS, {Op.COUNT_BETWEEN})
+            )
+            out[young[:, None], unknown] = np.nan
             seen = np.maximum(cutoff[young] - plan.since_day, 1)
             out[young[:, None], amounts] *= (window / seen).astype(np.float32)[:, None]
 
@@ -253,7 +258,7 @@ def _table(plan: Plan, log: EventLog) -> NDArray[np.int64]:
     rows = []
     for f in plan.features:
         place, argument = f.channel, f.argument
-        if f.op is Op.TREND:
+        if f.op in (Op.TREND, Op.COUNT_BETWEEN):
             argument = window[f.argument]
         elif f.op in TEXT_OPS:
             place = log.request.text_fields.index(f.field)
@@ -357,12 +362,14 @@ def plan_input(
     feature_texts: Sequence[str],
     apart: Sequence[str] = (),
     since_day: int = 0,
+    outcome_days: tuple[int, int] = (0, 0),
 ) -> PlanInput:
     """Channels and fields worth features, in a stable order: all events, named events, kinds, values.
 
     Args:
         apart: attributes that are no features; also where several tables have them.
         since_day: day number of the first event.
+        outcome_days: first day and end of the outcome window, from the cutoff, where a year ago may tell.
     """
     request = log.request
     texts = tuple(
@@ -386,6 +393,7 @@ def plan_input(
         attribute_texts=tuple(t for t in attribute_texts if not _is_one_of(t.name, apart)),
         timed=support.timed,
         since_day=since_day,
+        outcome_days=outcome_days,
     )
 
 

@@ -439,6 +439,8 @@ def compute_features(  # type: ignore[no-untyped-def]
                 elif op == 23:
                     if newest_day[c] >= 0:
                         result = float(oldest_day[c] - newest_day[c])
+                elif op == 24:
+                    result = float(count[c, w] - count[c, argument])
                 if result > LARGEST:
                     result = LARGEST
                 elif result < -LARGEST:

@@ -42,12 +42,24 @@ class Op(IntEnum):
     ATTRIBUTE_NUMBER = 21  # of the latest attribute row true before the cutoff
     ATTRIBUTE_TEXT_IS = 22
     REPEAT_SPAN = 23  # days from the first to the last active day, 0 with one
+    COUNT_BETWEEN = 24  # events of the channel in the long window and not in the short one
 
 
 TEXT_OPS = frozenset({Op.DISTINCT, Op.TEXT_LAST_IS})
 NUMBER_OPS = frozenset({Op.NUMBER_MEAN, Op.NUMBER_LAST, Op.NUMBER_SUM})
 WINDOW_OPS = frozenset(
-    {Op.COUNT, Op.SUM, Op.MAX, Op.ACTIVE_DAYS, Op.TREND, Op.VALUE_MEAN, Op.SHARE, Op.DISTINCT, Op.SESSIONS}
+    {
+        Op.COUNT,
+        Op.SUM,
+        Op.MAX,
+        Op.ACTIVE_DAYS,
+        Op.TREND,
+        Op.VALUE_MEAN,
+        Op.SHARE,
+        Op.DISTINCT,
+        Op.SESSIONS,
+        Op.COUNT_BETWEEN,
+    }
 )
 WHOLE_OPS = frozenset(Op) - WINDOW_OPS
 AMOUNT_OPS = frozenset({Op.COUNT, Op.SUM, Op.ACTIVE_DAYS, Op.SESSIONS, Op.NUMBER_SUM})
@@ -105,7 +117,7 @@ class Feature:
         op: the aggregate.
         channel: position in ``Plan.channels``; 0 for the ops over fields.
         window_days: length of the window.
-        argument: second window in days (TREND), quarter (PART_OF_DAY), else 0.
+        argument: second window in days (TREND, COUNT_BETWEEN), quarter (PART_OF_DAY), else 0.
         field: text or numeric field, or attribute, for the ops over them.
         value: the field's value, for the TEXT ops.
         factor: what it says.
@@ -149,6 +161,7 @@ class PlanInput:
         attribute_numbers, attribute_texts: columns of the attribute tables.
         timed: whether events have a time of day.
         since_day: day number of the first event of the data.
+        outcome_days: first day and end of the outcome window, from the cutoff; (0, 0) where a year ago tells nothing.
     """
 
     channels: tuple[Channel, ...]
@@ -160,6 +173,7 @@ class PlanInput:
     attribute_texts: tuple[Vocabulary, ...] = ()
     timed: bool = True
     since_day: int = 0
+    outcome_days: tuple[int, int] = (0, 0)
 
     @property
     def lookback(self) -> int:
@@ -171,6 +185,7 @@ class Plan:
     """The logical plan: channels, windows and features, in the order of the matrix's columns.
 
     Attributes:
+        windows: ascending; those that features look at, the last of them being the look-back.
         since_day: day number of the first event of the data it was made from. Before it nothing was recorded:
             amounts of windows that reach further back are taken as parts of what they would be.
     """
@@ -210,7 +225,8 @@ def make_plan(given: PlanInput) -> Plan:
                 )
             name = _free(feature.name, found)
             found[name] = replace(feature, name=name, family=made_by)
-    return Plan(given.channels, given.windows, tuple(found.values()), given.since_day)
+    apart = {days for f in found.values() if f.op is Op.COUNT_BETWEEN for days in (f.window_days, f.argument)}
+    return Plan(given.channels, tuple(sorted({*given.windows, *apart})), tuple(found.values()), given.since_day)
 
 
 def _free(name: str, taken: Container[str]) -> str:
@@ -268,6 +284,11 @@ def _rhythm(c: Channel) -> Factor:
     return Factor(f"{key}__rhythm", f"{_capital(one)} rhythm")
 
 
+def _season(c: Channel) -> Factor:
+    key, _, many = c.voice
+    return Factor(f"{key}__year_ago", f"{_capital(many)} a year ago")
+
+
 def _tenure(c: Channel) -> Factor:
     key, one, _ = c.voice
     return Factor(f"{key}__tenure", f"Time since first {one}")
@@ -319,6 +340,26 @@ def tenure(given: PlanInput) -> Iterator[Feature]:
                 f"days_since_first__{c.key}", sentence, Op.DAYS_SINCE_FIRST, i, given.lookback, _tenure(c),
                 "days", heavy=False,
             )  # fmt: skip
+
+
+YEAR_DAYS = 364
+"""Fifty-two weeks: the same days of the week."""
+AROUND_DAYS = 14
+
+
+@family
+def year_ago(given: PlanInput) -> Iterator[Feature]:
+    """How often each kind of event happened a year before the outcome window, and in the weeks around."""
+    start, end = given.outcome_days
+    for i, c in enumerate(given.channels if end else ()):
+        for around in (0, AROUND_DAYS) if c.rich else ():
+            far, near = YEAR_DAYS - start + around, YEAR_DAYS - end - around
+            if 0 < near and far <= given.lookback:
+                sentence = f"number of {c.many} from {far} to {near} days ago, at this time of the year"
+                yield Feature(
+                    f"year_ago__{c.key}__{far}d_{near}d", sentence, Op.COUNT_BETWEEN, i, far, _season(c), "count",
+                    argument=near,
+                )  # fmt: skip
 
 
 @family
