@@ -28,20 +28,19 @@ from propend.snapshots.plan import Channel, Factor, Feature, Op, PlanInput, Voca
 
 Matrix = NDArray[np.float32]
 
-FEATURES = make_plan(
-    PlanInput(
-        channels=(
-            Channel("any", "", "", "any", "event", "events"),
-            Channel("kind", "purchase", "", "buy", "buy", "buys", valued=True),
-        ),
-        windows=(30, 90),
-        value_name="amount",
-        numbers=("lines",),
-        texts=(Vocabulary("category", ("shoes", "bags", "hats")),),
-        attribute_numbers=("age",),
-        attribute_texts=(Vocabulary("region", ("north", "south", "east")),),
-    )
-).features
+ASKED = PlanInput(
+    channels=(
+        Channel("any", "", "", "any", "event", "events"),
+        Channel("kind", "purchase", "", "buy", "buy", "buys", valued=True),
+    ),
+    windows=(30, 90),
+    value_name="amount",
+    numbers=("lines",),
+    texts=(Vocabulary("category", ("shoes", "bags", "hats")),),
+    attribute_numbers=("age",),
+    attribute_texts=(Vocabulary("region", ("north", "south", "east")),),
+)
+FEATURES = make_plan(ASKED).features
 PLACE = {f.name: j for j, f in enumerate(FEATURES)}
 
 
@@ -271,6 +270,8 @@ NAN = float("nan")
         (feature(Op.OVERDUE, "ratio"), 356.2, "356 times", "356 times the usual gap"),
         (feature(Op.TREND, "share", 7, 30), 0.349, "35 %", "35 % of those in 30 days came in the last 7 days"),
         (feature(Op.TREND, "share", 7, 30), NAN, "none in 30 days", "none in 30 days"),
+        (feature(Op.COUNT_BETWEEN, "count", 364, 334), 3, "3", "3 between 364 days and 334 days ago"),
+        (feature(Op.COUNT_BETWEEN, "count", 364, 334), NAN, "not known", "not known"),
         (feature(Op.SHARE, "share", 90), 0.05, "5 %", "5 % of all in 90 days"),
         (feature(Op.WEEKEND, "share"), 1.0, "100 %", "100 % at weekends"),
         (feature(Op.PART_OF_DAY, "share", argument=3), 0.5, "50 %", "50 % in the evening"),
@@ -286,9 +287,10 @@ def test_values_in_words(what: Feature, value: float, beside_sentence: str, besi
 
 
 def test_every_feature_of_a_plan_has_words() -> None:
-    texts = {f.name: (factor_text(f, 0.5), factor_text(f, NAN)) for f in FEATURES if f.unit != "yes"}
+    every = make_plan(replace(ASKED, windows=(30, 90, 400), outcome_days=(0, 30))).features
+    texts = {f.name: (factor_text(f, 0.5), factor_text(f, NAN)) for f in every if f.unit != "yes"}
     assert [name for name, pair in texts.items() if not all(pair) or "{" in "".join(pair)] == []
-    assert {f.op for f in FEATURES} >= set(PHRASES)
+    assert {f.op for f in every} >= set(PHRASES)
 
 
 REGION = Showing(feature(Op.ATTRIBUTE_TEXT_IS, "yes", field="region"), (0, 1), ("north", "south"))

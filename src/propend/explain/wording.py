@@ -80,7 +80,7 @@ PHRASES = {
     Op.GAP_DEVIATION: "gaps vary by {value}",
     Op.OVERDUE: "{value} the usual gap",
     Op.REPEAT_SPAN: "{value} from first to last",
-    Op.COUNT_BETWEEN: "{value} a year ago",
+    Op.COUNT_BETWEEN: "{value} between {window} and {whole} ago",
     Op.TREND: "{value} of those in {whole} came in the last {window}",
     Op.SHARE: "{value} of all in {window}",
     Op.WEEKEND: "{value} at weekends",

@@ -354,7 +354,7 @@ def year_ago(given: PlanInput) -> Iterator[Feature]:
     for i, c in enumerate(given.channels if end else ()):
         for around in (0, AROUND_DAYS) if c.rich else ():
             far, near = YEAR_DAYS - start + around, YEAR_DAYS - end - around
-            if 0 < near and far <= given.lookback:
+            if near > 0 and far <= given.lookback:
                 sentence = f"number of {c.many} from {far} to {near} days ago, at this time of the year"
                 yield Feature(
                     f"year_ago__{c.key}__{far}d_{near}d", sentence, Op.COUNT_BETWEEN, i, far, _season(c), "count",
