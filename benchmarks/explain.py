@@ -25,7 +25,7 @@ import xgboost as xgb
 from numpy.typing import NDArray
 
 from propend.explain.shap import Trees, factor_contributions
-from propend.model.members import fit_trees
+from propend.model.members import fit_trees, workers
 
 Matrix = NDArray[np.float32]
 
@@ -84,7 +84,8 @@ def peak_megabytes() -> float:
 def main() -> None:
     """Measure, print, compare."""
     size, threads = FULL if os.environ.get("FULL") else SHORT, numba.get_num_threads()
-    boosters = fit_trees(*profiles(size.fit, 1), ROUNDS, np.arange(size.fit) % ENSEMBLES, 1)
+    with workers() as pool:
+        boosters = fit_trees(*profiles(size.fit, 1), ROUNDS, np.arange(size.fit) % ENSEMBLES, 1, pool)
     for booster in boosters:
         booster.set_param({"nthread": threads})
     weights = [1.0 / len(boosters)] * len(boosters)

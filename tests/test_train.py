@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from propend.model.members import Scaling, cross_fit_logistic, cross_fit_trees, fit_logistic, full_form, simple_form
+from propend.model.members import (
+    Scaling,
+    cross_fit_logistic,
+    cross_fit_trees,
+    fit_logistic,
+    full_form,
+    simple_form,
+    workers,
+)
 from propend.model.train import (
     Columns,
     Dropped,
@@ -156,8 +164,11 @@ def test_cross_fitting_does_not_see_the_row_itself() -> None:
     X = rng.normal(size=(600, 6)).astype(np.float32)
     label = rng.integers(0, 2, 600).astype(np.uint8)
     fold = np.arange(600) % 4
-    for found in (cross_fit_trees(X, label, fold, 1), cross_fit_logistic(X, label, full_form(HEAVY), fold)):
-        assert 0.4 < _auc(label, found.margin) < 0.6
+    with workers() as pool:
+        trees = cross_fit_trees(X, label, fold, 1, pool)
+        line = cross_fit_logistic(X, label, full_form(HEAVY), fold, pool)
+    assert 0.4 < _auc(label, trees.margin) < 0.6
+    assert 0.4 < _auc(label, line.margin) < 0.6
 
 
 def test_linear_margins_are_linear_in_their_columns() -> None:

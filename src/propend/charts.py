@@ -132,6 +132,35 @@ def _base(height: int = HEIGHT) -> Drawing:
     return alt.Chart(alt.NamedData(ROWS), width="container", height=height)
 
 
+WHOLE = ("$schema", "config", "width", "height")
+"""What a layered picture has once. Altair's other keys are a layer's own."""
+
+
+@dataclass(frozen=True)
+class _Layered:
+    """Charts of one size, one over the other; data of a layer's own stay with it.
+
+    Altair's own layers copy each of them several times, which takes longer than all the rest of a page.
+    """
+
+    layers: tuple[Drawing, ...]
+
+    def to_dict(self, validate: bool) -> dict[str, Any]:
+        whole: dict[str, Any] = {"data": {"name": ROWS}, "datasets": {}, "layer": []}
+        for layer in self.layers:
+            spec = layer.to_dict(validate=validate)
+            whole |= {key: spec.pop(key) for key in WHOLE if key in spec}
+            whole["datasets"] |= spec.pop("datasets", {})
+            if spec.get("data") == whole["data"]:
+                del spec["data"]
+            whole["layer"].append(spec)
+        return whole
+
+
+def _layered(*layers: Drawing) -> Drawing:
+    return _Layered(layers)
+
+
 def _tips(name: str) -> list[Drawing]:
     """Tooltips with the columns of a chart's table; headings are neutral, the table has the words."""
     neutral = vars(NEUTRAL)
@@ -204,7 +233,7 @@ def _bar_list(
         layers.append(
             _ticks(base, color=INK, thickness=2).encode(y=_place(), x=alt.X(f"{mark}:Q", scale=scale, axis=None))
         )
-    return alt.layer(*layers, *_texts(base, label, text, 90))
+    return _layered(*layers, *_texts(base, label, text, 90))
 
 
 def _two_way(name: str, rows: Rows, label: str, value: str, text: str) -> Drawing:
@@ -219,7 +248,7 @@ def _two_way(name: str, rows: Rows, label: str, value: str, text: str) -> Drawin
     x = alt.X(f"{value}:Q", scale=alt.Scale(domain=[-reach, reach], nice=False), axis=None)
     bars = _bars(base).encode(y=_place(), x=x, color=color, tooltip=_tips(name))
     zero = _ticks(base, color=INK, thickness=1.5).encode(y=_place(), x=alt.XDatum(0))
-    return alt.layer(_track(base), bars, zero, *_texts(base, label, text, 90))
+    return _layered(_track(base), bars, zero, *_texts(base, label, text, 90))
 
 
 # --- for whom -------------------------------------------------------------------------------------------
@@ -256,7 +285,7 @@ def base_rates(rows: Rows, words: Words) -> Drawing:
         x=x, y=y, color=color, shape=alt.Shape("role:N", scale=alt.Scale(domain=list(names))),
         tooltip=_tips("base_rates"),
     )  # fmt: skip
-    return alt.layer(base.mark_line(color=PALE, strokeWidth=1.5).encode(x=x, y=y), points)
+    return _layered(base.mark_line(color=PALE, strokeWidth=1.5).encode(x=x, y=y), points)
 
 
 # --- how good -------------------------------------------------------------------------------------------
@@ -281,7 +310,7 @@ def ranking(rows: Rows, _words: Words) -> Drawing:
     points = base.mark_point(filled=True, size=110, opacity=1, yOffset=10).encode(
         y=y, x=alt.X("value:Q", scale=scale, axis=_percent_axis(None)), color=color, tooltip=_tips("ranking")
     )
-    return alt.layer(span, points, *_texts(base, "name", "value_text", 80))
+    return _layered(span, points, *_texts(base, "name", "value_text", 80))
 
 
 @chart(
@@ -308,7 +337,7 @@ def calibration(rows: Rows, words: Words) -> Drawing:
     points = base.mark_point(filled=True, color=BLUE, size=90, opacity=1).encode(
         x=x, y=alt.Y("realised:Q", scale=scale, axis=axis), tooltip=_tips("calibration")
     )
-    return alt.layer(diagonal, span, points)
+    return _layered(diagonal, span, points)
 
 
 @chart(
@@ -337,7 +366,7 @@ def group_outcomes(rows: Rows, _words: Words) -> Drawing:
     marks = base.mark_tick(size=BAR + 8, thickness=2.5, yOffset=10, opacity=1).encode(
         y=y, x=alt.X("expected:Q", scale=scale, axis=axis), color=_word(rows, "what was expected", names)
     )
-    return alt.layer(span, points, marks, *_texts(base, "group", "both", 170))
+    return _layered(span, points, marks, *_texts(base, "group", "both", 170))
 
 
 @chart(
@@ -398,7 +427,7 @@ def bucket_shares(rows: Rows, words: Words) -> Drawing:
         layers.append(
             label.encode(y=alt.Y("name:N", scale=y_scale, axis=None), x=alt.XValue(0), text=alt.Text("name:N"))
         )
-    return alt.layer(*layers)
+    return _layered(*layers)
 
 
 @chart(
@@ -443,7 +472,7 @@ def bucket_outcomes(rows: Rows, _words: Words) -> Drawing:
     marks = _ticks(base, thickness=3).encode(
         y=y, x=alt.X("expected:Q", scale=scale, axis=None), color=_word(rows, "expected", names)
     )
-    return alt.layer(_track(base), bars, spans, marks, *_texts(base, "bucket", "both", 130))
+    return _layered(_track(base), bars, spans, marks, *_texts(base, "bucket", "both", 130))
 
 
 @chart(
@@ -468,7 +497,7 @@ def outcome_trend(rows: Rows, words: Words) -> Drawing:
     expected = base.mark_line(strokeDash=[5, 4], strokeWidth=1.5, point={"filled": False, "fill": "white", "size": 40})
     spans = came.mark_rule(strokeWidth=2, opacity=0.4)
     realised = came.mark_line(strokeWidth=2.5, point={"filled": True, "size": 60})
-    return alt.layer(
+    return _layered(
         expected.encode(y=y("expected"), tooltip=tips),
         spans.encode(y=y("low"), y2=alt.Y2("high:Q")),
         realised.encode(y=y("realised"), tooltip=tips),
@@ -512,7 +541,7 @@ def value_distribution(rows: Rows, _words: Words) -> Drawing:
     marks = _ticks(base, thickness=3).encode(
         y=y, x=alt.X("outside:Q", scale=scale, axis=None), color=_word(rows, "outside it", names)
     )
-    return alt.layer(_track(base), bars, marks, *_texts(base, "label", "both", 130))
+    return _layered(_track(base), bars, marks, *_texts(base, "label", "both", 130))
 
 
 @chart(
@@ -577,7 +606,7 @@ def gains(rows: Rows, words: Words) -> Drawing:
         layers.append(line.encode(x=x, y=alt.Y(f"{field}:Q", scale=scale, axis=axis), color=_word(rows, name, names)))
     ours = base.mark_line(strokeWidth=2.5, point={"filled": True, "size": 34})
     y = alt.Y("share_caught:Q", scale=scale, axis=axis)
-    return alt.layer(*layers, ours.encode(x=x, y=y, color=_word(rows, "this model", names), tooltip=_tips("gains")))
+    return _layered(*layers, ours.encode(x=x, y=y, color=_word(rows, "this model", names), tooltip=_tips("gains")))
 
 
 @chart(
@@ -597,7 +626,7 @@ def lift(rows: Rows, _words: Words) -> Drawing:
     short = alt.Text("lift:Q", format=".1f")
     text = base.mark_text(dy=-8, fontSize=12).encode(x=x, y=y, text=short)
     average = base.mark_rule(color=INK, strokeDash=[6, 4], opacity=0.6).encode(y=alt.YDatum(1))
-    return alt.layer(bars, text, average)
+    return _layered(bars, text, average)
 
 
 # --- the data -------------------------------------------------------------------------------------------

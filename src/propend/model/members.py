@@ -6,8 +6,9 @@ machine's cores. Settings follow reference/science.md, recommended recipe 3.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -23,7 +24,6 @@ Matrix = NDArray[np.float32]
 Float = NDArray[np.float64]
 Labels = NDArray[np.uint8]
 Member = TypeVar("Member")
-Found = TypeVar("Found")
 
 LEARNING_RATE = 0.08
 MAX_ROUNDS = 250
@@ -40,6 +40,13 @@ SMALL_ROWS = 5_000
 STRENGTHS = (0.0003, 0.003, 0.03, 0.3)
 SIMPLE_STRENGTHS = (0.01, 1.0)
 Z_LIMIT = 6.0
+
+
+@contextmanager
+def workers() -> Iterator[Executor]:
+    """Two workers for fits of one thread each; whatever is fitted on them, and in which order, comes out the same."""
+    with threadpool_limits(THREADS_PER_FIT, "blas"), ThreadPoolExecutor(2) as pool:
+        yield pool
 
 
 # --- boosted trees --------------------------------------------------------------------------------------
@@ -85,7 +92,9 @@ class CrossFit(Generic[Member]):
     members: tuple[Member, ...]
 
 
-def cross_fit_trees(X: Matrix, label: Labels, fold: NDArray[np.int64], seed: int) -> CrossFit[xgb.Booster]:
+def cross_fit_trees(
+    X: Matrix, label: Labels, fold: NDArray[np.int64], seed: int, pool: Executor
+) -> CrossFit[xgb.Booster]:
     """One ensemble without each fold, at the number of rounds with the least mean log loss out of fold.
 
     Args:
@@ -107,7 +116,7 @@ def cross_fit_trees(X: Matrix, label: Labels, fold: NDArray[np.int64], seed: int
         )
         return booster, log["held"]["logloss"]
 
-    grown = _side_by_side(grow, fold)
+    grown = list(pool.map(grow, _numbers(fold)))
     shortest = min(len(curve) for _, curve in grown)
     mean_curve = np.average([curve[:shortest] for _, curve in grown], axis=0, weights=np.bincount(fold))
     rounds = int(np.argmin(mean_curve)) + 1
@@ -119,7 +128,9 @@ def cross_fit_trees(X: Matrix, label: Labels, fold: NDArray[np.int64], seed: int
     return CrossFit(margin, rounds, members)
 
 
-def fit_trees(X: Matrix, label: Labels, rounds: int, fold: NDArray[np.int64], seed: int) -> tuple[xgb.Booster, ...]:
+def fit_trees(
+    X: Matrix, label: Labels, rounds: int, fold: NDArray[np.int64], seed: int, pool: Executor
+) -> tuple[xgb.Booster, ...]:
     """One ensemble without each fold, as in the cross-fit, with settled rounds."""
 
     def grow(k: int) -> xgb.Booster:
@@ -127,12 +138,11 @@ def fit_trees(X: Matrix, label: Labels, rounds: int, fold: NDArray[np.int64], se
         parameters = tree_parameters(float(label[inside].mean()), seed + k)
         return xgb.train(parameters, matrix_for_trees(X[inside], label[inside]), num_boost_round=rounds)
 
-    return tuple(_side_by_side(grow, fold))
+    return tuple(pool.map(grow, _numbers(fold)))
 
 
-def _side_by_side(work: Callable[[int], Found], fold: NDArray[np.int64]) -> list[Found]:
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(work, range(int(fold.max()) + 1)))
+def _numbers(fold: NDArray[np.int64]) -> range:
+    return range(int(fold.max()) + 1)
 
 
 # --- logistic regression --------------------------------------------------------------------------------
@@ -167,26 +177,32 @@ class Scaling:
     @classmethod
     def fit(cls, X: Matrix, heavy: NDArray[np.bool_], squares: bool = False) -> Scaling:
         """Centers and scales of rows, float32[N, C]: heavy columns as logarithms, squares beside if asked for."""
-        raw = _transform(X, heavy)
-        missing = np.isnan(raw)
+        raw, missing = _transform(X, heavy)
         share = missing.mean(axis=0)
-        filled = np.where(missing, 0.0, raw)
-        known = np.maximum((~missing).sum(axis=0), 1)
-        center = filled.sum(axis=0) / known
-        spread = np.where(missing, 0.0, (raw - center) ** 2).sum(axis=0) / known
-        scale = np.where(spread > 1e-18, np.sqrt(spread), 1.0)
-        z = np.where(missing, 0.0, (raw - center) / scale)
-        low, high = (np.clip(edge, -Z_LIMIT, Z_LIMIT) for edge in (z.min(axis=0), z.max(axis=0)))
+        known = np.maximum(len(raw) - missing.sum(axis=0), 1)
+        raw[missing] = 0.0
+        center = raw.sum(axis=0, dtype=np.float64) / known
+        raw -= center.astype(np.float32)
+        raw[missing] = 0.0
+        spread = np.einsum("ij,ij->j", raw, raw, dtype=np.float64) / known
+        scale = np.where(spread > 1e-14, np.sqrt(spread), 1.0)
+        edges = raw.min(axis=0), raw.max(axis=0)
+        low, high = (np.clip(e / scale.astype(np.float32), -Z_LIMIT, Z_LIMIT).astype(np.float64) for e in edges)
         indicated = np.flatnonzero((share > 0.01) & (share < 0.99)).astype(np.int64)
         squared = np.arange(len(heavy) if squares else 0, dtype=np.int64)
         return cls(heavy, center, scale, low, high, indicated, share[indicated], squared)
 
     def __call__(self, X: Matrix) -> Matrix:
         """float32[N, F + M + S]: standardised features, centred indicators, squares."""
-        z = (_transform(X, self.heavy) - self.center) / self.scale
-        missing = np.isnan(X[:, self.indicated]).astype(np.float64) - self.missing_share
-        z = np.clip(np.where(np.isnan(z), 0.0, z), self.low, self.high)
-        return np.hstack([z, missing, z[:, self.squared] ** 2]).astype(np.float32)
+        raw, missing = _transform(X, self.heavy)
+        center, scale, low, high, share = (
+            a.astype(np.float32) for a in (self.center, self.scale, self.low, self.high, self.missing_share)
+        )
+        raw -= center
+        raw /= scale
+        raw[missing] = 0.0
+        z = np.clip(raw, low, high, out=raw)
+        return np.hstack([z, missing[:, self.indicated].astype(np.float32) - share, z[:, self.squared] ** 2])
 
     @property
     def feature_of_column(self) -> NDArray[np.int64]:
@@ -194,11 +210,13 @@ class Scaling:
         return np.concatenate([np.arange(len(self.heavy)), self.indicated, self.squared]).astype(np.int64)
 
 
-def _transform(X: Matrix, heavy: NDArray[np.bool_]) -> Float:
-    raw = X.astype(np.float64)
-    raw[np.isinf(raw)] = np.nan
-    raw[:, heavy] = np.sign(raw[:, heavy]) * np.log1p(np.abs(raw[:, heavy]))
-    return raw
+def _transform(X: Matrix, heavy: NDArray[np.bool_]) -> tuple[Matrix, NDArray[np.bool_]]:
+    """float32[N, C] of our own, heavy columns as logarithms, and bool[N, C]: where there is no finite value."""
+    raw = np.array(X, dtype=np.float32)
+    missing = ~np.isfinite(raw)
+    tail = raw[:, heavy]
+    raw[:, heavy] = np.copysign(np.log1p(np.abs(tail)), tail)
+    return raw, missing
 
 
 @dataclass(frozen=True)
@@ -292,12 +310,14 @@ def fit_logistic(X: Matrix, label: Labels, form: LinearForm, strength: float) ->
     return Logistic(form.columns, scaling, theta[:-1], float(theta[-1]), Z.mean(axis=0))
 
 
-def cross_fit_logistic(X: Matrix, label: Labels, form: LinearForm, fold: NDArray[np.int64]) -> CrossFit[Logistic]:
+def cross_fit_logistic(
+    X: Matrix, label: Labels, form: LinearForm, fold: NDArray[np.int64], pool: Executor
+) -> CrossFit[Logistic]:
     """The mean of the lines without each fold, at the strength with the least log loss out of fold.
 
     Of large data two folds settle the strength. Columns are scaled alike in all folds: that takes no outcome.
     """
-    folds = list(range(int(fold.max()) + 1))
+    folds = list(_numbers(fold))
     settling = folds if len(label) < SMALL_ROWS else folds[:2]
     scaling = Scaling.fit(X[:, form.columns], form.heavy, form.squares)
     Z = scaling(X[:, form.columns]).astype(np.float64)
@@ -311,10 +331,9 @@ def cross_fit_logistic(X: Matrix, label: Labels, form: LinearForm, fold: NDArray
             line = lines[k, strength] = regression(strength)
             held[strength][outside] = Z[outside] @ line[:-1] + line[-1]
 
-    with threadpool_limits(THREADS_PER_FIT, "blas"), ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda k: fit(k, form.strengths), settling))
-        settled = np.isin(fold, settling)
-        best = min(form.strengths, key=lambda s: mean_log_loss(label[settled], held[s][settled]))
-        list(pool.map(lambda k: fit(k, (best,)), folds[len(settling) :]))
+    list(pool.map(lambda k: fit(k, form.strengths), settling))
+    settled = np.isin(fold, settling)
+    best = min(form.strengths, key=lambda s: mean_log_loss(label[settled], held[s][settled]))
+    list(pool.map(lambda k: fit(k, (best,)), folds[len(settling) :]))
     line = np.mean([lines[k, best] for k in folds], axis=0)
     return CrossFit(held[best], best, (Logistic(form.columns, scaling, line[:-1], float(line[-1]), Z.mean(axis=0)),))

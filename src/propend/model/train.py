@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,6 +34,7 @@ from propend.model.members import (
     full_form,
     matrix_for_trees,
     simple_form,
+    workers,
 )
 from propend.model.newest import settled, with_time
 
@@ -230,9 +232,16 @@ def choose(train: TrainingSet, columns: Columns, seed: int) -> tuple[Choices, Mo
     """
     X, rarer = np.ascontiguousarray(train.X[:, columns.used]), train.rarer
     fold = folds_of(train.key, fold_count(len(train), rarer))
-    lines = {name: cross_fit_logistic(X, train.label, form, fold) for name, form in _linear_forms(columns).items()}
-    enough = rarer >= VERY_FEW_OUTCOMES
-    trees = cross_fit_trees(with_time(X, train.cutoff), train.label, fold, seed) if enough else None
+    forms, y = _linear_forms(columns), train.label
+    with workers() as pool, ThreadPoolExecutor(1 + len(forms)) as waiting:
+        growing = (
+            waiting.submit(cross_fit_trees, with_time(X, train.cutoff), y, fold, seed, pool)
+            if rarer >= VERY_FEW_OUTCOMES
+            else None
+        )
+        fitting = {name: waiting.submit(cross_fit_logistic, X, y, form, fold, pool) for name, form in forms.items()}
+        lines = {name: found.result() for name, found in fitting.items()}
+        trees = growing.result() if growing else None
     margins = {name: line.margin for name, line in lines.items()} | ({"trees": trees.margin} if trees else {})
     weights = blend_weights(train.label, margins, rarer)
     margin = np.sum([weights[name] * m for name, m in margins.items()], axis=0)
@@ -282,13 +291,16 @@ def fit(train: TrainingSet, columns: Columns, choices: Choices, seed: int) -> Mo
     X = np.ascontiguousarray(train.X[:, columns.used])
     fold = folds_of(train.key, fold_count(len(train), train.rarer))
     timed = with_time(X, train.cutoff)
-    trees = fit_trees(timed, train.label, choices.rounds, fold, seed) if choices.rounds else ()
-    lines = [
-        fit_logistic(X, train.label, form, strength) if weight > 0 else None
-        for form, strength, weight in zip(
-            _linear_forms(columns).values(), choices.strengths, choices.weights[1:], strict=False
+    forms = _linear_forms(columns).values()
+    with workers() as pool, ThreadPoolExecutor(1) as waiting:
+        growing = (
+            waiting.submit(fit_trees, timed, train.label, choices.rounds, fold, seed, pool) if choices.rounds else None
         )
-    ]
+        lines = [
+            fit_logistic(X, train.label, form, strength) if weight > 0 else None
+            for form, strength, weight in zip(forms, choices.strengths, choices.weights[1:], strict=False)
+        ]
+        trees = growing.result() if growing else ()
     return _model(train, columns, choices, trees, lines)
 
 
