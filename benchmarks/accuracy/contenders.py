@@ -108,7 +108,8 @@ def _proven(prepared: Prepared, stages: Stages) -> Outcome:
     timeline = prepared.timeline
     empty = Outcome({}, 0.0, 0.0, cutoff=timeline.proof, same_period=timeline.proof_kind == "same-period")
     try:
-        learnt, rows = sides(prepared)
+        sample, rows = sides(prepared)
+        learnt = sample.rows
     except PropendError as error:
         return replace(empty, refused=_reason(error))
     ids = [str(p) for p in prepared.survey.profile_ids[rows.profile]]

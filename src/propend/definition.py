@@ -91,7 +91,7 @@ def _leak_suspects(prepared: Prepared) -> list[Leak]:
     plan = build_plan(prepared)
     learning = gather(prepared, plan)
     useful, _ = useful_columns(learning.train.X)
-    return find_suspects(prepared, plan, learning.train.X, learning.train_rows, useful.tolist())
+    return find_suspects(prepared, plan, learning.train.X, learning.sample.rows, useful.tolist())
 
 
 # --- example profiles -------------------------------------------------------------------------------------

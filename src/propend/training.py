@@ -24,14 +24,17 @@ from propend.model.train import Columns, Dropped, Model, TrainingSet, choose, fi
 from propend.outlook import Outlook, forecast, look_back
 from propend.preparation import Prepared, Stages, feature_fields
 from propend.scoring import buckets_of, scores_of
-from propend.snapshots.build import Rows, count_support, feature_matrix, plan_input, rows_at
+from propend.snapshots.build import Rows, count_support, feature_matrix, plan_input
 from propend.snapshots.plan import AROUND_DAYS, YEAR_DAYS, Op, Plan, make_plan
+from propend.snapshots.samples import Sample, draw, draw_alike, draw_evenly
 from propend.store.runs import SavedModel
 from propend.suspects import find_suspects
 from propend.timeline import Timeline, day_date
 
 MAX_TRAINING_ROWS = 200_000
 MAX_PROOF_ROWS = 200_000
+MAX_RARE_PROOF_ROWS, RARE_PROOF_OUTCOMES = 500_000, 2_000
+"""Rows of the proof where so many outcomes of the rarer kind take more."""
 MAX_SEASON_DAYS = 120
 """A longer outcome window is no season: what happened in it a year ago is what happened lately."""
 MAX_COMPARED_ROWS = 20_000
@@ -70,13 +73,24 @@ class Learning:
     Attributes:
         train: labelled snapshots of the training cutoffs.
         proof: labelled snapshots of the proof's cutoff.
-        train_rows, proof_rows: where they are in the survey.
+        sample: the training snapshots in the survey, and how they were drawn.
+        proof_rows: those of the proof.
     """
 
     train: TrainingSet
     proof: TrainingSet
-    train_rows: Rows
+    sample: Sample
     proof_rows: Rows
+
+    @property
+    def even_rows(self) -> Rows:
+        """Training snapshots of which each was as likely drawn as any other."""
+        return self.sample.rows.where(self.sample.even)
+
+    @property
+    def even(self) -> TrainingSet:
+        """These, described."""
+        return self.train.where(self.sample.even, 0.0) if self.sample.times != 1.0 else self.train
 
 
 def train_stage(prepared: Prepared, stages: Stages) -> Trained:
@@ -94,7 +108,7 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
     seed = instance.options.seed
     with stages("fit"):
         useful, dropped = useful_columns(learning.train.X, learning.train.cutoff)
-        leaks = find_suspects(prepared, plan, learning.train.X, learning.train_rows, useful.tolist())
+        leaks = find_suspects(prepared, plan, learning.train.X, learning.sample.rows, useful.tolist())
         columns = _columns(prepared, plan, learning.train, useful, dropped, leaks)
         choices, proof_model = choose(learning.train, columns, seed)
     with stages("level"):
@@ -109,7 +123,7 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         with stages("fairness"):
             evaluation["fairness"] = _fairness(prepared, plan, learning, proof_model)
     with stages("refit"):
-        everything = _together(learning.train, learning.proof)
+        everything = _together(prepared, learning)
         model = fit(everything, columns, choices, seed)
         level = _level(outlook, model, timeline.matured, timeline.now)
         model = model.with_level(level.shift, level.error)
@@ -132,8 +146,8 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
             learning.proof.X[:, columns.used],
             model.probability(learning.proof.X),
             timeline.proof,
-            learning.train.X[:, columns.used],
-            learning.train.cutoff,
+            learning.even.X[:, columns.used],
+            learning.even.cutoff,
         ),
         evaluation=evaluation,
         facts=record.training_facts(prepared, choices, level, everything, columns) | {"kinds": known_kinds(prepared)},
@@ -199,41 +213,35 @@ def _value_name(opened: OpenedEvents) -> str:
     return names.pop().replace("_", " ") if len(names) == 1 else "value"
 
 
-def sides(prepared: Prepared) -> tuple[Rows, Rows]:
-    """Labelled snapshots of the training cutoffs and of the proof; very large data are sampled by profile.
+def sides(prepared: Prepared) -> tuple[Sample, Rows]:
+    """Labelled snapshots of the training cutoffs and of the proof; of very large data some.
 
     Raises:
         PropendError: codes 400, 401, 409, 410, 413: one side has too few of either outcome.
     """
     timeline, given = prepared.timeline, prepared.survey
-    train_rows = _at_most(prepared, timeline.training, MAX_TRAINING_ROWS)
-    proof_rows = _at_most(prepared, (timeline.proof,), MAX_PROOF_ROWS)
+    sample = draw(given, timeline.training, MAX_TRAINING_ROWS)
+    proof_rows = draw_evenly(given, timeline.proof, MAX_PROOF_ROWS, MAX_RARE_PROOF_ROWS, RARE_PROOF_OUTCOMES)
     if timeline.proof_kind == "same-period":
         held = folds_of(given.keys[proof_rows.profile] >> HOLD_OUT_BITS, HOLD_OUT_FOLDS) == 0
-        proof_rows, train_rows = proof_rows.where(held), train_rows.where(~held)
+        learnt = folds_of(given.keys[sample.rows.profile] >> HOLD_OUT_BITS, HOLD_OUT_FOLDS) != 0
+        proof_rows, sample = proof_rows.where(held), sample.where(learnt)
     minimum = prepared.instance.options.minimum
-    _gate_side(train_rows, minimum, "in the periods learnt from")
+    _gate_side(sample.rows, minimum, "in the periods learnt from")
     _gate_side(proof_rows, min(minimum, LEAST_PROOF_OUTCOMES), "in the test period")
-    return train_rows, proof_rows
+    return sample, proof_rows
 
 
 def gather(prepared: Prepared, plan: Plan) -> Learning:
     """The two sides with their features."""
     given = prepared.survey
-    train_rows, proof_rows = sides(prepared)
+    sample, proof_rows = sides(prepared)
 
-    def described(rows: Rows) -> TrainingSet:
+    def described(rows: Rows, odds_shift: float = 0.0) -> TrainingSet:
         X = feature_matrix(prepared.log, plan, rows)
-        return TrainingSet(X, rows.label, given.keys[rows.profile], rows.cutoff)
+        return TrainingSet(X, rows.label, given.keys[rows.profile], rows.cutoff, odds_shift)
 
-    return Learning(described(train_rows), described(proof_rows), train_rows, proof_rows)
-
-
-def _at_most(prepared: Prepared, cutoffs: tuple[int, ...], most: int) -> Rows:
-    rows = rows_at(prepared.survey, cutoffs, labelled=True)
-    if len(rows) <= most:
-        return rows
-    return rows_at(prepared.survey, cutoffs, labelled=True, share=most / len(rows))
+    return Learning(described(sample.rows, sample.odds_shift), described(proof_rows), sample, proof_rows)
 
 
 def _gate_side(rows: Rows, minimum: int, where: str) -> None:
@@ -318,7 +326,7 @@ def _curves(
     pace = pace_columns(plan, channel, columns.used, {d.column: d.twin for d in dropped if d.twin >= 0})
     train, proof = (
         Described(rows, side.X)
-        for rows, side in ((learning.train_rows, learning.train), (learning.proof_rows, learning.proof))
+        for rows, side in ((learning.even_rows, learning.even), (learning.proof_rows, learning.proof))
     )
     weekly = Described(outlook.sample.rows, outlook.X)
     return learn_curves(prepared, pace, train, proof, weekly, model.probability(learning.proof.X))
@@ -327,7 +335,7 @@ def _curves(
 def _prove(prepared: Prepared, plan: Plan, learning: Learning, model: Model) -> dict[str, Any]:
     timeline, zone = prepared.timeline, prepared.instance.options.zone
     channel = _goal_channel(prepared, plan, learning.train)
-    old, new = (_baseline_inputs(plan, channel, rows) for rows in (learning.train, learning.proof))
+    old, new = (_baseline_inputs(plan, channel, rows) for rows in (learning.even, learning.proof))
     baselines = baseline_probabilities(old, new)
     return proof_document(
         learning.proof.label,
@@ -374,10 +382,15 @@ def _baseline_inputs(plan: Plan, channel: int, rows: TrainingSet) -> BaselineInp
     return BaselineInputs(column(Op.DAYS_SINCE_LAST), column(Op.COUNT), column(Op.SUM), rows.label)
 
 
-def _together(train: TrainingSet, proof: TrainingSet) -> TrainingSet:
+def _together(prepared: Prepared, learning: Learning) -> TrainingSet:
+    """Training and proof, the rarer outcome as often over the other in both."""
+    train, proof, keys = learning.train, learning.proof, prepared.survey.keys
+    alike = draw_alike(learning.proof_rows, keys[learning.proof_rows.profile], learning.sample)
+    proof = proof if alike.all() else proof.where(alike, train.odds_shift)
     return TrainingSet(
         np.concatenate([train.X, proof.X]),
         np.concatenate([train.label, proof.label]),
         np.concatenate([train.key, proof.key]),
         np.concatenate([train.cutoff, proof.cutoff]),
+        train.odds_shift,
     )

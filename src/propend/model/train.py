@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from propend.model.calibrate import (
     Calibration,
     fit_shape,
+    logit,
     mean_log_loss,
     sigmoid,
 )
@@ -61,15 +62,22 @@ class TrainingSet:
         label: uint8[N].
         key: uint64[N], the stable hash of each row's profile.
         cutoff: int64[N], day numbers.
+        odds_shift: by how much the log-odds of label 1 are higher in these rows than in the population, where a rare
+            outcome is drawn more often than the other.
     """
 
     X: Matrix
     label: Labels
     key: NDArray[np.uint64]
     cutoff: NDArray[np.int64]
+    odds_shift: float = 0.0
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def where(self, chosen: NDArray[np.bool_], odds_shift: float) -> TrainingSet:
+        """Those snapshots of which bool[N] is true, drawn so that the log-odds are so much higher."""
+        return TrainingSet(self.X[chosen], self.label[chosen], self.key[chosen], self.cutoff[chosen], odds_shift)
 
     @property
     def rarer(self) -> int:
@@ -100,7 +108,7 @@ class Choices:
         rounds: boosting rounds; 0 without trees.
         strengths: inverse regularisation of each linear member: all features, the simple ones.
         weights: of the log-odds of the trees and of each linear member; they sum to 1.
-        shape: Platt's line.
+        shape: Platt's line, to the odds of the population.
         losses: out-of-fold log loss of each member and of the blend.
     """
 
@@ -122,7 +130,7 @@ class Model:
         linear: the linear members that have a weight.
         linear_weights: one each; with the trees' they sum to 1.
         calibration: from blended log-odds to calibrated log-odds.
-        base_rate: of the training snapshots.
+        base_rate: of all snapshots that the training ones were drawn from.
     """
 
     columns: NDArray[np.int64]
@@ -249,12 +257,17 @@ def choose(train: TrainingSet, columns: Columns, seed: int) -> tuple[Choices, Mo
         rounds=int(trees.choice) if trees and weights["trees"] > 0 else 0,
         strengths=(lines["logistic"].choice, lines["simple"].choice if "simple" in lines else 0.0),
         weights=(weights.get("trees", 0.0), weights["logistic"], weights.get("simple", 0.0)),
-        shape=fit_shape(train.label, margin),
+        shape=_of_population(fit_shape(train.label, margin), train),
         losses={name: mean_log_loss(train.label, m) for name, m in (margins | {"blend": margin}).items()},
     )
     members = [line.members[0] for line in lines.values()]
     ensembles = trees.members if trees and choices.rounds else ()
     return choices, _model(train, columns, choices, ensembles, members)
+
+
+def _of_population(shape: Calibration, train: TrainingSet) -> Calibration:
+    """The shape that gives the population's odds, not those of the sample."""
+    return replace(shape, intercept=shape.intercept - train.odds_shift)
 
 
 def _linear_forms(columns: Columns) -> dict[str, LinearForm]:
@@ -320,5 +333,5 @@ def _model(
         linear=tuple(line for line, _ in weighed),
         linear_weights=tuple(w for _, w in weighed),
         calibration=choices.shape,
-        base_rate=float(train.label.mean()),
+        base_rate=float(sigmoid(logit(train.label.mean()) - train.odds_shift)),
     )
