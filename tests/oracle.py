@@ -130,6 +130,10 @@ def quarter(event: Event) -> int:
     return event.at % DAY_US // (DAY_US // 4)
 
 
+def coded(value: str, values: Sequence[str]) -> int:
+    return values.index(value) if value in values else len(values)
+
+
 def at_weekend(event: Event) -> bool:
     return bool(np.datetime64(event.at, "us").item().weekday() >= 5)
 
@@ -158,6 +162,8 @@ DEFINITIONS: dict[Op, Callable[[Question], float]] = {
     Op.SESSIONS: lambda q: visits(q.everything),
     Op.ATTRIBUTE_NUMBER: lambda q: q.number_known,
     Op.ATTRIBUTE_TEXT_IS: lambda q: NAN if q.text_known is None else q.text_known == q.feature.value,
+    Op.TEXT_LAST: lambda q: coded(q.texts[-1], q.feature.values) if q.texts else NAN,
+    Op.ATTRIBUTE_TEXT: lambda q: NAN if q.text_known is None else coded(q.text_known, q.feature.values),
     Op.COUNT_BETWEEN: lambda q: len(q.events) - len(q.chosen(q.feature.argument)),
     Op.REPEAT_SPAN: lambda q: q.active[-1] - q.active[0] if q.active else NAN,
 }

@@ -27,7 +27,7 @@ from logs import (
     moment,
 )
 from propend.snapshots.build import Rows, feature_matrix
-from propend.snapshots.plan import NUMBER_OPS, TEXT_OPS, WHOLE_OPS, Channel, Factor, Feature, Op, Plan
+from propend.snapshots.plan import CODE_OPS, NUMBER_OPS, TEXT_OPS, WHOLE_OPS, Channel, Factor, Feature, Op, Plan
 
 CHANNELS = (
     Channel("any", "", "", "any", "event", "events"),
@@ -38,6 +38,8 @@ CHANNELS = (
     Channel("value", "colour", "red", "red", "red", "red"),
     Channel("value", "size", "XXL", "XXL", "XXL", "XXL"),
 )
+TOLD: tuple[tuple[str, ...], ...] = ((), ("north", "red"))
+"""Values that have a position: not all that there are."""
 any_windows = st.sets(any_day.map(lambda day: max(day, 1)), min_size=1, max_size=3).map(
     lambda days: tuple(sorted(days))
 )
@@ -48,7 +50,9 @@ def every_feature(windows: tuple[int, ...]) -> Plan:
     asked = [f for op in Op for f in _of_op(op, windows)]
     factor = Factor("", "")
     made = [
-        Feature(f"f{i}", "", op, c, w, factor, "number", argument=a, field=field, value=value)
+        Feature(
+            f"f{i}", "", op, c, w, factor, "number", argument=a, field=field, value=value, values=TOLD[op in CODE_OPS]
+        )
         for i, (op, c, w, a, field, value) in enumerate(asked)
     ]
     return Plan(CHANNELS, windows, tuple(made))
@@ -57,13 +61,13 @@ def every_feature(windows: tuple[int, ...]) -> Plan:
 def _of_op(op: Op, windows: tuple[int, ...]) -> Iterator[tuple[Op, int, int, int, str, str]]:
     channels, arguments, fields, values = [0], [0], [""], [""]
     if op in TEXT_OPS:
-        fields, values = ["colour", "size"], ["red", "XXL"]
+        fields, values = ["colour", "size"], [""] if op in CODE_OPS else ["red", "XXL"]
     elif op in NUMBER_OPS:
         fields = ["price", "weight"]
     elif op is Op.ATTRIBUTE_NUMBER:
         fields = ["age"]
-    elif op is Op.ATTRIBUTE_TEXT_IS:
-        fields, values = ["region"], ["north", "west"]
+    elif op in (Op.ATTRIBUTE_TEXT_IS, Op.ATTRIBUTE_TEXT):
+        fields, values = ["region"], [""] if op in CODE_OPS else ["north", "west"]
     elif op is Op.PART_OF_DAY:
         arguments = [0, 1, 2, 3]
     elif op not in (Op.WEEKEND, Op.SESSIONS):

@@ -36,9 +36,9 @@ RICH = PlanInput(
     windows=(7, 14, 30, 60, 90, 180, 365),
     value_name="amount",
     numbers=("discount",),
-    texts=(Vocabulary("colour", ("red", "blue")),),
+    texts=(Vocabulary("colour", ("red", "blue"), ("blue", "green", "red")),),
     attribute_numbers=("age",),
-    attribute_texts=(Vocabulary("region", ("north",)),),
+    attribute_texts=(Vocabulary("region", ("north",), ("east", "north")),),
     outcome_days=(0, 30),
 )
 
@@ -49,7 +49,8 @@ channels = st.lists(
     ),
     max_size=6,
 ).map(lambda found: with_own_keys([EVERYTHING, *found]))  # fmt: skip
-vocabularies = st.lists(st.builds(Vocabulary, words, st.lists(words, max_size=3, unique=True).map(tuple)), max_size=3)
+some_words = st.lists(words, max_size=3, unique=True).map(tuple)
+vocabularies = st.lists(st.builds(Vocabulary, words, some_words, some_words), max_size=3)
 any_input = st.builds(
     PlanInput,
     channels=channels,

@@ -374,7 +374,7 @@ def score_stage(
         used = tuple(saved.plan.features[j] for j in saved.model.columns)
         notices = checks.score_drift_notices(psi)
         notices += checks.new_kind_notices(saved.facts["kinds"], prepared.log.facts.kinds)
-        notices += checks.drift_notices(saved.reference, X[:, saved.model.columns], used, timeline.now)
+        notices += checks.drift_notices(saved.reference, saved.model.inputs(X), used, timeline.now)
     return scored, found, notices
 
 

@@ -12,7 +12,7 @@ from propend.goal import ANYTHING
 from propend.model import leaks
 from propend.preparation import Prepared
 from propend.snapshots.build import Rows, feature_matrix
-from propend.snapshots.plan import Channel, Factor, Feature, Op, Plan
+from propend.snapshots.plan import CODE_OPS, Channel, Factor, Feature, Op, Plan
 
 MOST_PROFILES = 4_000
 RECENT_DAYS = (30, 90)
@@ -29,6 +29,7 @@ def find_suspects(
         columns: features that vary and are no copies of others.
     """
     features, label = plan.features, rows.label
+    columns = [j for j in columns if features[j].op not in CODE_OPS]  # positions of values tell nothing by their order
     found = leaks.find_powerful(X, label, columns, features)
     standing = _standing(prepared, plan, rows, columns)
     if standing is not None:

@@ -25,7 +25,7 @@ from propend.outlook import Outlook, forecast, look_back
 from propend.preparation import Prepared, Stages, feature_fields
 from propend.scoring import buckets_of, scores_of
 from propend.snapshots.build import Rows, count_support, feature_matrix, plan_input
-from propend.snapshots.plan import AROUND_DAYS, YEAR_DAYS, Op, Plan, make_plan
+from propend.snapshots.plan import AROUND_DAYS, CODE_OPS, YEAR_DAYS, Op, Plan, make_plan
 from propend.snapshots.samples import Sample, draw, draw_alike, draw_evenly
 from propend.store.runs import SavedModel
 from propend.suspects import find_suspects
@@ -143,10 +143,10 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         number_fields=prepared.log.request.number_fields,
         text_fields=prepared.log.request.text_fields,
         reference=checks.Reference.of(
-            learning.proof.X[:, columns.used],
+            model.inputs(learning.proof.X),
             model.probability(learning.proof.X),
             timeline.proof,
-            learning.even.X[:, columns.used],
+            model.inputs(learning.even.X),
             learning.even.cutoff,
         ),
         evaluation=evaluation,
@@ -274,7 +274,9 @@ def _columns(
     twins = {d.column: d.twin for d in dropped if d.twin >= 0}
     wanted = [twins.get(j, j) for j in simple_features(plan, _goal_channel(prepared, plan, train))]
     simple = np.flatnonzero(np.isin(used, wanted)).astype(np.int64)
-    return Columns(used, heavy, simple)
+    features = [plan.features[j] for j in used]
+    coded = tuple((place, len(f.values)) for place, f in enumerate(features) if f.op in CODE_OPS)
+    return Columns(used, heavy, simple, coded)
 
 
 SIMPLE_OPS = (Op.DAYS_SINCE_LAST, Op.DAYS_SINCE_FIRST, Op.OVERDUE)
@@ -360,7 +362,8 @@ def _certainty(plan: Plan, proof: TrainingSet, model: Model) -> tuple[Certainty,
 def _fairness(prepared: Prepared, plan: Plan, learning: Learning, model: Model) -> list[dict[str, Any]]:
     probability = model.probability(learning.proof.X)
     high = buckets_of(scores_of(probability), prepared.instance.options.buckets) == 2
-    used = {int(j): plan.features[j] for j in model.columns}
+    # positions of values tell nothing by their order
+    used = {int(j): f for j in model.columns if (f := plan.features[j]).op not in CODE_OPS}
     outcomes = Outcomes(learning.proof.label, probability, high)
     return proof_groups(prepared, learning.proof_rows, outcomes, learning.proof.X, used)
 

@@ -20,7 +20,7 @@ from propend.explain.wording import Ranges, Showing, ranges_of, typical_text
 from propend.model.certainty import Margins, leading_share
 from propend.model.members import Logistic
 from propend.model.train import Model
-from propend.snapshots.plan import Factor, Feature
+from propend.snapshots.plan import CODE_OPS, Factor, Feature
 
 Matrix = NDArray[np.float32]
 Float = NDArray[np.float64]
@@ -135,7 +135,7 @@ class Explainer:
         out, leading = np.empty((len(X), len(self.factors)), dtype=np.float32), np.empty(len(X), dtype=np.float64)
         for first in range(0, len(X), CHUNK_ROWS):
             rows = slice(first, first + CHUNK_ROWS)
-            used = X[rows].take(self.columns, axis=1)
+            used = self.model.inputs(X[rows])
             out[rows], leading[rows] = self.parts.contributions(used, self.group, len(self.factors))
         whole = self.base + out.sum(axis=1, dtype=np.float64)
         return out, Margins.of(whole, self.bases[0] + leading, leading_share(self.model), self.parts.offset)
@@ -168,7 +168,7 @@ def build_explainer(model: Model, features: Sequence[Feature], sample: Matrix) -
     factors = tuple(dict.fromkeys(f.factor for f in used))
     group = np.array([factors.index(f.factor) for f in used], dtype=np.int64)
     parts = Parts.of(model)
-    each, _ = parts.contributions(sample[:SAMPLE_ROWS].take(columns, axis=1), np.arange(len(used)), len(used))
+    each, _ = parts.contributions(model.inputs(sample[:SAMPLE_ROWS]), np.arange(len(used)), len(used))
     carried = np.abs(each).mean(axis=0, dtype=np.float64) if len(each) else np.zeros(len(used))
     if carried.max(initial=0.0) < NEGLIGIBLE:
         raise NoInfluentialFactorsError(
@@ -184,6 +184,8 @@ def _showing(features: Sequence[Feature], columns: Ints, carried: Float) -> Show
     """The feature that carries most of a factor; of a text field, all its values together."""
     first = int(columns[int(np.argmax(carried))])
     feature = features[first]
+    if feature.op in CODE_OPS:
+        return Showing(feature, (first,), feature.values)
     if feature.unit != "yes":
         return Showing(feature, (first,))
     alike = [int(j) for j in columns if (features[j].op, features[j].field) == (feature.op, feature.field)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from propend.snapshots.plan import Feature, Op
+from propend.snapshots.plan import CODE_OPS, Feature, Op
 
 Matrix = NDArray[np.float32]
 Float = NDArray[np.float64]
@@ -39,7 +39,8 @@ class Showing:
         """What the value is, in words."""
         if not self.choices:
             return self.feature.sentence
-        return f"latest {self.feature.field}" if self.feature.op == Op.TEXT_LAST_IS else self.feature.field
+        latest = self.feature.op in (Op.TEXT_LAST_IS, Op.TEXT_LAST)
+        return f"latest {self.feature.field}" if latest else self.feature.field
 
     @property
     def kind(self) -> str:
@@ -52,7 +53,7 @@ class Showing:
         Args:
             X: float32[N, F], all features of the plan.
         """
-        if not self.choices:
+        if not self.choices or self.feature.op in CODE_OPS:
             return X[:, self.columns[0]]
         is_it = X[:, self.columns]
         place = np.where((is_it == 1).any(axis=1), (is_it == 1).argmax(axis=1), len(self.choices)).astype(np.float32)
@@ -89,7 +90,7 @@ PHRASES = {
 """How a value reads beside nothing but the label of its factor. The others read as they are."""
 
 TOO_FEW = frozenset({Op.GAP_MEAN, Op.GAP_DEVIATION, Op.OVERDUE})
-UNKNOWN = frozenset({Op.ATTRIBUTE_NUMBER, Op.ATTRIBUTE_TEXT_IS, Op.COUNT_BETWEEN})
+UNKNOWN = frozenset({Op.ATTRIBUTE_NUMBER, Op.ATTRIBUTE_TEXT_IS, Op.ATTRIBUTE_TEXT, Op.COUNT_BETWEEN})
 
 
 def value_text(feature: Feature, value: float) -> str:

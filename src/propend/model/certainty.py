@@ -176,7 +176,7 @@ def fit_certainty(
 
 def margins_of(model: Model, X: Matrix) -> tuple[Margins, float]:
     """Log-odds of the members, and the mean variance, as angles, from ensemble to ensemble (0 without trees)."""
-    calibration, share, used = model.calibration, leading_share(model), np.ascontiguousarray(X[:, model.columns])
+    calibration, share, used = model.calibration, leading_share(model), model.inputs(X)
     lines = [w * line.margin(used) for line, w in zip(model.linear, model.linear_weights, strict=True)]
     if not model.trees:
         whole = calibration(np.sum(lines, axis=0))

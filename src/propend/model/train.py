@@ -23,6 +23,7 @@ from propend.model.calibrate import (
     mean_log_loss,
     sigmoid,
 )
+from propend.model.encodings import Encoding, encode_out_of_fold
 from propend.model.members import (
     Labels,
     LinearForm,
@@ -93,11 +94,13 @@ class Columns:
         used: int64[C], features of the plan.
         heavy: bool[C], those that linear members see as logarithms.
         simple: int64[S], positions in ``used`` of recency, frequency, money and age of the goal's event.
+        coded: positions in ``used`` of columns of codes, and how many values each has.
     """
 
     used: NDArray[np.int64]
     heavy: NDArray[np.bool_]
     simple: NDArray[np.int64]
+    coded: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,7 @@ class Model:
         linear_weights: one each; with the trees' they sum to 1.
         calibration: from blended log-odds to calibrated log-odds.
         base_rate: of all snapshots that the training ones were drawn from.
+        encodings: of the columns of codes.
     """
 
     columns: NDArray[np.int64]
@@ -140,10 +144,18 @@ class Model:
     linear_weights: tuple[float, ...]
     calibration: Calibration
     base_rate: float
+    encodings: tuple[Encoding, ...] = ()
+
+    def inputs(self, X: Matrix) -> Matrix:
+        """float32[N, C]: what the members see. ``X`` has all of the plan's features."""
+        used = np.take(X, self.columns, axis=1)
+        for encoding in self.encodings:
+            used[:, encoding.place] = encoding(used[:, encoding.place])
+        return used
 
     def raw_margin(self, X: Matrix) -> Float:
         """float64[N]: blended log-odds before calibration. ``X`` has all of the plan's features."""
-        used = np.ascontiguousarray(X[:, self.columns])
+        used = self.inputs(X)
         margin = np.zeros(len(X), dtype=np.float64)
         if self.trees:
             data = matrix_for_trees(used)
@@ -238,8 +250,9 @@ def choose(train: TrainingSet, columns: Columns, seed: int) -> tuple[Choices, Mo
         train: labelled snapshots of the training cutoffs only.
         columns: features to use.
     """
-    X, rarer = np.ascontiguousarray(train.X[:, columns.used]), train.rarer
+    rarer = train.rarer
     fold = folds_of(train.key, fold_count(len(train), rarer))
+    X, encodings = _described(train, columns, fold)
     forms, y = _linear_forms(columns), train.label
     with workers() as pool, ThreadPoolExecutor(1 + len(forms)) as waiting:
         growing = (
@@ -262,7 +275,13 @@ def choose(train: TrainingSet, columns: Columns, seed: int) -> tuple[Choices, Mo
     )
     members = [line.members[0] for line in lines.values()]
     ensembles = trees.members if trees and choices.rounds else ()
-    return choices, _model(train, columns, choices, ensembles, members)
+    return choices, _model(train, columns, choices, ensembles, members, encodings)
+
+
+def _described(train: TrainingSet, columns: Columns, fold: NDArray[np.int64]) -> tuple[Matrix, tuple[Encoding, ...]]:
+    """The columns to use, codes as log-odds that no profile's own outcome has part in; and those for new rows."""
+    X = np.take(train.X, columns.used, axis=1)
+    return encode_out_of_fold(X, columns.coded, train.label, train.key, fold)
 
 
 def _of_population(shape: Calibration, train: TrainingSet) -> Calibration:
@@ -301,8 +320,8 @@ def blend_weights(label: Labels, margins: dict[str, Float], rarer: int) -> dict[
 
 def fit(train: TrainingSet, columns: Columns, choices: Choices, seed: int) -> Model:
     """The model with settled choices, on all rows given."""
-    X = np.ascontiguousarray(train.X[:, columns.used])
     fold = folds_of(train.key, fold_count(len(train), train.rarer))
+    X, encodings = _described(train, columns, fold)
     timed = with_time(X, train.cutoff)
     forms = _linear_forms(columns).values()
     with workers() as pool, ThreadPoolExecutor(1) as waiting:
@@ -314,7 +333,7 @@ def fit(train: TrainingSet, columns: Columns, choices: Choices, seed: int) -> Mo
             for form, strength, weight in zip(forms, choices.strengths, choices.weights[1:], strict=False)
         ]
         trees = growing.result() if growing else ()
-    return _model(train, columns, choices, trees, lines)
+    return _model(train, columns, choices, trees, lines, encodings)
 
 
 def _model(
@@ -323,6 +342,7 @@ def _model(
     choices: Choices,
     trees: tuple[xgb.Booster, ...],
     lines: Sequence[Logistic | None],
+    encodings: tuple[Encoding, ...],
 ) -> Model:
     """The members that have a weight, with the choices' weights and shape; trees as of the newest cutoff."""
     weighed = [(line, w) for line, w in zip(lines, choices.weights[1:], strict=False) if line and w > 0]
@@ -334,4 +354,5 @@ def _model(
         linear_weights=tuple(w for _, w in weighed),
         calibration=choices.shape,
         base_rate=float(sigmoid(logit(train.label.mean()) - train.odds_shift)),
+        encodings=encodings,
     )

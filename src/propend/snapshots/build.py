@@ -19,6 +19,7 @@ from propend.events import DAY_US, AttributeRows, EventLog, Partition
 from propend.snapshots.kernel import compute_features, count_past, evaluate_lines
 from propend.snapshots.plan import (
     AMOUNT_OPS,
+    CODE_OPS,
     NUMBER_OPS,
     TEXT_OPS,
     Channel,
@@ -35,6 +36,8 @@ MAX_KIND_CHANNELS = 20
 MAX_VALUE_CHANNELS = 12
 MIN_VALUE_PROFILES = 30
 MAX_ATTRIBUTE_VALUES = 12
+MIN_TOLD_PROFILES, MAX_TOLD_VALUES = 5, 5_000
+"""Values of so many profiles, and so many of them, are told apart where they are too many for features of their own."""
 MAIN_SHARE = 0.8
 """From this share of all events on, a named event and all events say the same thing."""
 
@@ -175,7 +178,24 @@ def feature_matrix(log: EventLog, plan: Plan, rows: Rows) -> NDArray[np.float32]
             )
         base += part.profiles
     _stretch(plan, rows.cutoff, out)
+    _name_codes(plan, log, out)
     return out
+
+
+def _name_codes(plan: Plan, log: EventLog, out: NDArray[np.float32]) -> None:
+    """From the log's codes, which differ from log to log, to the plan's."""
+    for j, feature in enumerate(plan.features):
+        if feature.op in CODE_OPS:
+            names, vocabularies = (
+                (log.request.text_fields, log.vocabularies)
+                if feature.op is Op.TEXT_LAST
+                else (log.attribute_texts, log.attribute_vocabularies)
+            )
+            place = {value: i for i, value in enumerate(feature.values)}
+            words = vocabularies[names.index(feature.field)]
+            named = np.array([place.get(word, len(place)) for word in words], dtype=np.float32)
+            known = ~np.isnan(out[:, j])
+            out[known, j] = named[out[known, j].astype(np.int64)]
 
 
 def _stretch(plan: Plan, cutoff: NDArray[np.int64], out: NDArray[np.float32]) -> None:
@@ -267,7 +287,7 @@ def _table(plan: Plan, log: EventLog) -> NDArray[np.int64]:
             place = log.request.number_fields.index(f.field)
         elif f.op is Op.ATTRIBUTE_NUMBER:
             place = log.attribute_numbers.index(f.field)
-        elif f.op is Op.ATTRIBUTE_TEXT_IS:
+        elif f.op in (Op.ATTRIBUTE_TEXT_IS, Op.ATTRIBUTE_TEXT):
             place = log.attribute_texts.index(f.field)
             argument = _code(log.attribute_vocabularies[place], f.value)
         rows.append((f.op, place, window[f.window_days], argument))
@@ -373,12 +393,12 @@ def plan_input(
     """
     request = log.request
     texts = tuple(
-        Vocabulary(name, _top(log.vocabularies[t], support.values[t], support.profiles, MAX_VALUE_CHANNELS))
+        _vocabulary(name, log.vocabularies[t], support.values[t], support.profiles, MAX_VALUE_CHANNELS)
         for t, name in enumerate(request.text_fields)
         if name in feature_texts
     )
     attribute_texts = tuple(
-        Vocabulary(name, _top(values, counts, 0, MAX_ATTRIBUTE_VALUES))
+        _vocabulary(name, values, counts, 0, MAX_ATTRIBUTE_VALUES)
         for name, values, counts in zip(
             log.attribute_texts, log.attribute_vocabularies, support.attribute_values, strict=True
         )
@@ -453,6 +473,15 @@ def _value_channels(texts: Sequence[Vocabulary]) -> list[Channel]:
         for text in texts
         for value in text.top
     ]  # fmt: skip
+
+
+def _vocabulary(name: str, words: Sequence[str], counts: NDArray[np.int64], profiles: int, most: int) -> Vocabulary:
+    top = _top(words, counts, profiles, most)
+    told = sorted(
+        (i for i in range(len(words)) if counts[i] >= MIN_TOLD_PROFILES), key=lambda i: (-counts[i], words[i])
+    )
+    many = tuple(sorted(words[i] for i in told[:MAX_TOLD_VALUES]))
+    return Vocabulary(name, top, many if len(many) > len(top) else ())
 
 
 def _top(vocabulary: Sequence[str], counts: NDArray[np.int64], profiles: int, most: int) -> tuple[str, ...]:

@@ -441,6 +441,12 @@ def compute_features(  # type: ignore[no-untyped-def]
                         result = float(oldest_day[c] - newest_day[c])
                 elif op == 24:
                     result = float(count[c, w] - count[c, argument])
+                elif op == 25:
+                    if latest_text[c] >= 0:
+                        result = float(latest_text[c])
+                elif op == 26:
+                    if attribute_row >= 0 and attribute_texts[c, attribute_row] >= 0:
+                        result = float(attribute_texts[c, attribute_row])
                 if result > LARGEST:
                     result = LARGEST
                 elif result < -LARGEST:

@@ -43,9 +43,13 @@ class Op(IntEnum):
     ATTRIBUTE_TEXT_IS = 22
     REPEAT_SPAN = 23  # days from the first to the last active day, 0 with one
     COUNT_BETWEEN = 24  # events of the channel in the long window and not in the short one
+    TEXT_LAST = 25  # position of the latest value of a text field among the feature's, missing without any
+    ATTRIBUTE_TEXT = 26  # likewise of the latest attribute row true before the cutoff
 
 
-TEXT_OPS = frozenset({Op.DISTINCT, Op.TEXT_LAST_IS})
+TEXT_OPS = frozenset({Op.DISTINCT, Op.TEXT_LAST_IS, Op.TEXT_LAST})
+CODE_OPS = frozenset({Op.TEXT_LAST, Op.ATTRIBUTE_TEXT})
+"""Positions of values, which are no amounts: the model makes log-odds of them (``model.encodings``)."""
 NUMBER_OPS = frozenset({Op.NUMBER_MEAN, Op.NUMBER_LAST, Op.NUMBER_SUM})
 WINDOW_OPS = frozenset(
     {
@@ -124,6 +128,7 @@ class Feature:
         unit: ``days``, ``count``, ``money``, ``share``, ``ratio``, ``number`` or ``yes``.
         family: the family that made it.
         heavy: whether its distribution has a heavy tail, so that linear members see its logarithm.
+        values: for CODE_OPS, the values that have a position; any other has the one after the last.
     """
 
     name: str
@@ -138,14 +143,21 @@ class Feature:
     value: str = ""
     family: str = ""
     heavy: bool = True
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A text field and the values worth features of their own, best supported first."""
+    """A text field with its values.
+
+    Attributes:
+        top: those worth features of their own, best supported first.
+        many: those worth to be told apart, ascending, where they are more than these; else empty.
+    """
 
     name: str
     top: tuple[str, ...]
+    many: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -457,6 +469,11 @@ def last_values(given: PlanInput) -> Iterator[Feature]:
                 f"last_is__{text.name}__{value}", f"latest {text.name} is {value}", Op.TEXT_LAST_IS,
                 0, given.lookback, factor, "yes", field=text.name, value=value, heavy=False,
             )  # fmt: skip
+        if text.many:
+            yield Feature(
+                f"last_of__{text.name}", f"latest {text.name}", Op.TEXT_LAST, 0, given.lookback, factor, "text",
+                field=text.name, heavy=False, values=text.many,
+            )  # fmt: skip
 
 
 @family
@@ -516,4 +533,9 @@ def attributes(given: PlanInput) -> Iterator[Feature]:
             yield Feature(
                 f"attribute__{text.name}__{value}", f"{text.name} is {value}", Op.ATTRIBUTE_TEXT_IS,
                 0, w, factor, "yes", field=text.name, value=value, heavy=False,
+            )  # fmt: skip
+        if text.many:
+            yield Feature(
+                f"attribute__{text.name}", text.name, Op.ATTRIBUTE_TEXT, 0, w, factor, "text", field=text.name,
+                heavy=False, values=text.many,
             )  # fmt: skip

@@ -27,6 +27,7 @@ from propend.instance import Instance
 from propend.model.calibrate import Calibration
 from propend.model.certainty import Certainty
 from propend.model.checks import Reference
+from propend.model.encodings import Encoding
 from propend.model.horizons import Horizons
 from propend.model.members import Logistic, Scaling
 from propend.model.train import Model
@@ -363,7 +364,8 @@ def _plan_document(plan: Plan) -> dict[str, Any]:
 
 def _read_plan(document: dict[str, Any]) -> Plan:
     features = tuple(
-        Feature(**(f | {"op": Op[f["op"]], "factor": Factor(**f["factor"])})) for f in document["features"]
+        Feature(**(f | {"op": Op[f["op"]], "factor": Factor(**f["factor"]), "values": tuple(f["values"])}))
+        for f in document["features"]
     )
     channels = tuple(_read_channel(c) for c in document["channels"])
     return Plan(channels, tuple(document["windows"]), features, int(document["since_day"]))
@@ -381,7 +383,10 @@ def _model_document(name: str, model: Model, folder: Path, arrays: dict[str, np.
         (folder / f"{name}-trees-{i}.json").write_bytes(booster.save_raw(raw_format="json"))
     for i, member in enumerate(model.linear):
         arrays |= _linear_arrays(f"{name}_linear{i}_", member)
+    for i, encoding in enumerate(model.encodings):
+        arrays[f"{name}_encoding{i}"] = encoding.odds
     return {
+        "encoded": [encoding.place for encoding in model.encodings],
         "ensembles": len(model.trees),
         "tree_weight": model.tree_weight,
         "linear": [
@@ -410,6 +415,9 @@ def _read_model(name: str, document: dict[str, Any], folder: Path, arrays: dict[
         linear_weights=tuple(float(m["weight"]) for m in document["linear"]),
         calibration=Calibration(**document["calibration"]),
         base_rate=float(document["base_rate"]),
+        encodings=tuple(
+            Encoding(int(place), arrays[f"{name}_encoding{i}"]) for i, place in enumerate(document["encoded"])
+        ),
     )
 
 
