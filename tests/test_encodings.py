@@ -98,6 +98,7 @@ def test_a_random_value_does_not_seem_to_tell_anything() -> None:
 
 def test_codes_are_the_plans_whatever_the_log_calls_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "MIN_TOLD_PROFILES", 1)
+    monkeypatch.setattr(build, "FEW_VALUES", 0)
     shop = request_for(("buy",), (), ("colour",))
 
     def log(*colours: str | None) -> MemoryLog:

@@ -36,8 +36,8 @@ MAX_KIND_CHANNELS = 20
 MAX_VALUE_CHANNELS = 12
 MIN_VALUE_PROFILES = 30
 MAX_ATTRIBUTE_VALUES = 12
-MIN_TOLD_PROFILES, MAX_TOLD_VALUES = 5, 5_000
-"""Values of so many profiles, and so many of them, are told apart where they are too many for features of their own."""
+FEW_VALUES, MAX_TOLD_VALUES, MIN_TOLD_PROFILES = 30, 5_000, 5
+"""Of a text with more values than the first, so many are told apart, each of so many profiles at the least."""
 MAIN_SHARE = 0.8
 """From this share of all events on, a named event and all events say the same thing."""
 
@@ -481,7 +481,7 @@ def _vocabulary(name: str, words: Sequence[str], counts: NDArray[np.int64], prof
         (i for i in range(len(words)) if counts[i] >= MIN_TOLD_PROFILES), key=lambda i: (-counts[i], words[i])
     )
     many = tuple(sorted(words[i] for i in told[:MAX_TOLD_VALUES]))
-    return Vocabulary(name, top, many if len(many) > len(top) else ())
+    return Vocabulary(name, top, many if len(many) > FEW_VALUES else ())
 
 
 def _top(vocabulary: Sequence[str], counts: NDArray[np.int64], profiles: int, most: int) -> tuple[str, ...]:

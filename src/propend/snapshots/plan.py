@@ -152,7 +152,7 @@ class Vocabulary:
 
     Attributes:
         top: those worth features of their own, best supported first.
-        many: those worth to be told apart, ascending, where they are more than these; else empty.
+        many: those worth to be told apart, ascending, where they are too many for features of their own; else empty.
     """
 
     name: str
