@@ -42,7 +42,7 @@ def result(name: str, **changes: object) -> Result:
         "seconds": dict.fromkeys(given, 2.0),
         "megabytes": dict.fromkeys(given, 400.0),
         "levels": (Level("2024-01-01", 0.20, 0.26, 0.24, 0.22),),
-        "speed": Speed(3.0, 2.0, 1000, 50),
+        "speed": Speed(3.0, 3.5, 2.0, 1000, 50),
         "truth_error": 0.02,
     }
     return Result(**(facts | changes))  # type: ignore[arg-type]

@@ -19,12 +19,14 @@ class Speed:
     """Best of two turns, in turns, after imports and with compiled kernels.
 
     Attributes:
-        propend: seconds of a whole ``propend.run``: read, learn, prove, refit, score, explain, write.
+        propend: seconds of ``propend.run`` from the data to the written scores.
+        whole: seconds of all of it, the report included.
         plain: seconds of one LightGBM fit of 300 rounds, its data set made from the matrix included.
         rows, features: of the matrix.
     """
 
     propend: float
+    whole: float
     plain: float
     rows: int
     features: int
