@@ -65,7 +65,7 @@ bench-explain: $(SETUP_BENCH)  ## speed and exactness of explanations; FULL=1 a 
 bench-horizons: $(SETUP_BENCH)  ## one training for five horizons beside one for each; FULL=1 more goals
 	$(BENCH)/bin/python benchmarks/horizons.py
 
-bench-leaks: $(SETUP_BENCH)  ## planted leaks and drifts found, clean data accused; FULL=1 real data, twenty seeds
+bench-leaks: $(SETUP_BENCH)  ## planted leaks and drifts found, clean data accused; FULL=1 real data, RESUME=1 goes on
 	$(BENCH)/bin/python benchmarks/leaks.py
 
 bench-intervals: $(SETUP_BENCH)  ## true probabilities inside their intervals; FULL=1 more seeds, sizes and real data

@@ -4,8 +4,11 @@ Into real data and into simulated ones things are planted that know the outcome,
 on, at several strengths over many seeds; beside them stand honest things that look alike. Every example document and
 random halves of its profiles are the clean cases. ``propend check`` looks for leaks, ``train`` and ``score`` for drift.
 
-    python benchmarks/leaks.py            # simulated data and few seeds, under a minute
-    FULL=1 python benchmarks/leaks.py     # all data, twenty seeds
+    python benchmarks/leaks.py                     # simulated data and few seeds, under a minute
+    FULL=1 python benchmarks/leaks.py              # all data, ten seeds
+    FULL=1 RESUME=1 python benchmarks/leaks.py     # goes on where it was stopped
+
+Every seed leaves a file in ``OUT`` (``.bench/leaks``, or ``.bench/leaks-full``).
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ import os
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +39,8 @@ from propend.model.evaluate import wilson
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 FULL = bool(os.environ.get("FULL"))
-SEEDS = range(20) if FULL else range(2)
+SEEDS = range(10) if FULL else range(2)
+OUT = Path(os.environ.get("OUT") or (".bench/leaks-full" if FULL else ".bench/leaks"))
 PROFILES = 1_500
 DAY = timedelta(days=1)
 STRENGTHS = (1.0, 0.9, 0.7)
@@ -228,13 +233,15 @@ def plus(events: pa.Table, ids: Any, at: Any, kind: str) -> pa.Table:
 
 @dataclass(frozen=True)
 class Case:
-    """What one planted or clean thing came to: ``found`` if it was named, ``dropped`` if it was left out."""
+    """What one planted or clean thing came to: ``found`` if it was named, ``dropped`` if it was left out; a leak or a
+    drift."""
 
     data: str
     kind: str
     clean: bool
     found: bool
     dropped: bool = False
+    subject: str = "leak"
 
 
 def suspects(shop: Shop, events: pa.Table | None = None, facts: pa.Table | None = None) -> list[dict[str, Any]]:
@@ -348,7 +355,7 @@ def drift_cases(shop: Shop, seed: int) -> Iterator[Case]:
             said = _alarms(model, asked(sql, e=shop.events), now, Path(folder) / f"run{i}")
             if i == 0 and said:
                 print(f"  {shop.name} {seed}: {said}")
-            yield Case(shop.name, label, i == 0, bool(said))
+            yield Case(shop.name, label, i == 0, bool(said), subject="drift")
 
 
 def _alarms(model: Path, events: pa.Table, now: date, out: Path) -> list[str]:
@@ -388,19 +395,36 @@ def share(cases: list[Case]) -> str:
     return f"{sum(c.found for c in cases)} of {len(cases)}"
 
 
+def kept(name: str, cases: Callable[[], Iterable[Case]]) -> list[Case]:
+    """The cases of a file of an earlier run, where one is to be gone on with; else measured now and kept."""
+    target = OUT / f"{name}.json"
+    if os.environ.get("RESUME") and target.exists():
+        return [Case(**case) for case in json.loads(target.read_text(encoding="utf-8"))]
+    started, found = time.perf_counter(), list(cases())
+    target.parent.mkdir(parents=True, exist_ok=True)
+    half_written = target.with_suffix(".tmp")
+    half_written.write_text(json.dumps([asdict(case) for case in found], indent=1), encoding="utf-8")
+    half_written.replace(target)
+    print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
+    return found
+
+
+def seed_cases(seed: int, shops: list[Shop]) -> Iterator[Case]:
+    """Everything with one seed: the simulator, and half of each shop's profiles."""
+    for shop in [simulated(seed), *(half(shop, seed) for shop in shops)]:
+        yield from clean_cases(shop)
+        yield from leak_cases(shop, seed)
+        if shop.name != "CDNOW":  # one cohort that leaves: whoever scores it later scores others
+            yield from drift_cases(shop, seed)
+
+
 def main() -> None:
     """Measure and print."""
-    started = time.perf_counter()
     shops = [real(name) for name in REAL] if FULL else []
-    leaks: list[Case] = list(example_cases()) if FULL else []
-    drifts: list[Case] = []
+    cases = kept("examples", example_cases) if FULL else []
     for seed in SEEDS:
-        halves = [simulated(seed), *(half(shop, seed) for shop in shops)]
-        for shop in halves:
-            leaks += [*clean_cases(shop), *leak_cases(shop, seed)]
-            if shop.name != "CDNOW":  # one cohort that leaves: whoever scores it later scores others
-                drifts += drift_cases(shop, seed)
-        print(f"seed {seed}: {time.perf_counter() - started:.0f} s", flush=True)
+        cases += kept(f"seed{seed}", partial(seed_cases, seed, shops))
+    leaks, drifts = ([c for c in cases if c.subject == subject] for subject in ("leak", "drift"))
     print("\n".join(["", "Leaks", "", *rates(leaks), "", "Drift", "", *rates(drifts), ""]))
     planted, clean = ([c for c in leaks if c.clean == side] for side in (False, True))
     certain = [c for c in planted if "100%" in c.kind or "all" in c.kind or "later" in c.kind]
