@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from propend.errors import PropendError
 from propend.model.baselines import BaselineInputs, baseline_probabilities
+from propend.model.train import choose
 from propend.preparation import Prepared, Stages, prepare, read_inputs
 from propend.timeline import day_date, day_number
-from propend.training import sides, train_stage
+from propend.training import build_plan, gather, settle_columns, sides, train_stage
 
 Float = NDArray[np.float64]
 MOST_CUTOFFS, LEAST_HISTORY_DAYS = 8, 30
@@ -95,7 +96,8 @@ def run_propend(study: Study, cutoff: int) -> Outcome:
             found = _proven(prepared, stages)
     except PropendError as error:
         found = Outcome({}, 0.0, 0.0, _reason(error))
-    spent = time.perf_counter() - started - dict(stages.seconds).get("refit", 0.0)
+    passed = dict(stages.seconds)
+    spent = time.perf_counter() - started - passed.get("refit", 0.0) - passed.get("plain", 0.0)
     return replace(found, seconds=spent, megabytes=peak_megabytes())
 
 
@@ -122,8 +124,20 @@ def _proven(prepared: Prepared, stages: Stages) -> Outcome:
     p = model.probability(trained.sample)
     newest = float(learnt.label[learnt.cutoff == learnt.cutoff.max()].mean())
     day, y = str(day_date(timeline.proof)), rows.label.astype(np.float64)
-    level = Level.of(day, y, p, model.calibration.level_shift, newest)
+    with stages("plain"):
+        plain = _plain(prepared, trained.sample)
+    level = Level.of(day, y, p, model.calibration.level_shift, newest, plain)
     return replace(labelled, probability=dict(zip(ids, p.tolist(), strict=True)), level=level)
+
+
+def _plain(prepared: Prepared, X: NDArray[np.float32]) -> Float:
+    """Probabilities of the same recipe without any care for the level: to its trees all cutoffs are one."""
+    plan = build_plan(prepared)
+    learning = gather(prepared, plan)
+    columns, _, _ = settle_columns(prepared, plan, learning)
+    timeless = replace(learning.train, cutoff=np.zeros_like(learning.train.cutoff))
+    _, model = choose(timeless, columns, prepared.instance.options.seed)
+    return model.probability(X)
 
 
 def run_other(name: str, task: Task) -> Outcome:

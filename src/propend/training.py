@@ -107,9 +107,7 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         learning = gather(prepared, plan)
     seed = instance.options.seed
     with stages("fit"):
-        useful, dropped = useful_columns(learning.train.X, learning.train.cutoff)
-        leaks = find_suspects(prepared, plan, learning.train.X, learning.sample.rows, useful.tolist())
-        columns = _columns(prepared, plan, learning.train, useful, dropped, leaks)
+        columns, dropped, leaks = settle_columns(prepared, plan, learning)
         choices, proof_model = choose(learning.train, columns, seed)
     with stages("level"):
         outlook = look_back(prepared, plan)
@@ -250,19 +248,15 @@ def _gate_side(rows: Rows, minimum: int, where: str) -> None:
     checks.gate_outcomes(checks.OutcomeCounts(len(np.unique(rows.profile)), met, unmet), minimum, where)
 
 
-def _columns(
-    prepared: Prepared,
-    plan: Plan,
-    train: TrainingSet,
-    useful: NDArray[np.int64],
-    dropped: Sequence[Dropped],
-    leaks: Sequence[Leak],
-) -> Columns:
-    """The columns the model uses: useful ones without certain leaks.
+def settle_columns(prepared: Prepared, plan: Plan, learning: Learning) -> tuple[Columns, list[Dropped], list[Leak]]:
+    """The columns the model uses: useful ones without certain leaks; the others; and what knows the outcome too well.
 
     Raises:
         BadModelError: there are none.
     """
+    train = learning.train
+    useful, dropped = useful_columns(train.X, train.cutoff)
+    leaks = find_suspects(prepared, plan, train.X, learning.sample.rows, useful.tolist())
     used = useful[~np.isin(useful, [j for leak in leaks if leak.certain for j in leak.columns])]
     if len(used) == 0:
         raise BadModelError(
@@ -276,7 +270,7 @@ def _columns(
     simple = np.flatnonzero(np.isin(used, wanted)).astype(np.int64)
     features = [plan.features[j] for j in used]
     coded = tuple((place, len(f.values)) for place, f in enumerate(features) if f.op in CODE_OPS)
-    return Columns(used, heavy, simple, coded)
+    return Columns(used, heavy, simple, coded), dropped, leaks
 
 
 SIMPLE_OPS = (Op.DAYS_SINCE_LAST, Op.DAYS_SINCE_FIRST, Op.OVERDUE)

@@ -25,10 +25,11 @@ YEAR_DAYS = 364
 """Whole weeks, so that weekdays agree."""
 HALF_LIFE_DAYS = 240.0
 NOISY_OUTCOMES = 30.0
-"""Outcomes of the rarer kind at which a cutoff has half its weight: below that a rate says little."""
+"""Outcomes of the rarer kind at which half of a shift is chance: the variance of a level is taken to be 1/30, in
+log-odds, and that of a shift seen in n outcomes is about 1/n. A cutoff counts, and is counted on, accordingly."""
 PENALTY = 0.05
 DRIVERS = ("last", "lately", "season")
-PRIOR_SLOPES = (0.3, 0.4, 0.0)
+PRIOR_SLOPES = (0.0, 0.4, 0.0)
 """How much of each is to be expected again, before any back-test; decision 0013 has how they were found."""
 PRIOR_SLOPE_ALONE = 0.5
 """Of the last shift where there is no shorter window."""
@@ -45,7 +46,7 @@ class Span:
         gap_days: days from a cutoff until its outcome is known.
         cutoffs: int64[K], day numbers, ascending.
         shifts: float64[K], in log-odds.
-        weights: float64[K] in 0..1, how much can be learnt from each.
+        weights: float64[K] in 0..1, the share of each shift that is not chance.
     """
 
     gap_days: int
@@ -194,7 +195,8 @@ def _grid(history: LevelHistory, span: Span, day: int, gap_days: int) -> list[in
 
 
 def _drivers(history: LevelHistory, day: int, *, centred: bool) -> Float | None:
-    """float64[3]: the last shift, the shorter window's last, the change of a year ago; None if nothing is known."""
+    """float64[3]: the last shift, the shorter window's last, the change of a year ago, each as far as it is not chance;
+    None if nothing is known."""
     whole = history.spans[0]
     last = whole.newest(day)
     if last < 0:
@@ -204,9 +206,10 @@ def _drivers(history: LevelHistory, day: int, *, centred: bool) -> Float | None:
         newest = span.newest(day)
         if newest >= 0:
             before = _grid(history, span, day, whole.gap_days) if centred else []
-            found[i] = span.shifts[newest] - (float(np.mean(span.shifts[before])) if before else 0.0)
+            apart = span.shifts[newest] - (float(np.mean(span.shifts[before])) if before else 0.0)
+            found[i] = span.weights[newest] * apart
     tolerance = history.step_days // 2
     then, earlier = (whole.near(day - YEAR_DAYS - gap, tolerance) for gap in (0, whole.gap_days))
     if then >= 0 and earlier >= 0:
-        found[2] = whole.shifts[then] - whole.shifts[earlier]
+        found[2] = whole.weights[[then, earlier]].min() * (whole.shifts[then] - whole.shifts[earlier])
     return found
