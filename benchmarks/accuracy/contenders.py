@@ -269,4 +269,3 @@ def check_labels(study: Study, ours: Outcome, label: dict[str, int]) -> None:
 def threads_are_two() -> None:
     """Every contender gets two threads."""
     os.environ.setdefault("OMP_NUM_THREADS", "2")
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait let others work
