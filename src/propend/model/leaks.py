@@ -171,8 +171,9 @@ def single_auc(values: NDArray[Any], label: Labels) -> float:
         return 0.5
     filled = np.where(np.isnan(values), -np.inf, values)
     ordered = np.sort(filled)
-    rank = (np.searchsorted(ordered, filled, "left") + np.searchsorted(ordered, filled, "right") + 1) / 2.0
-    area = float(rank[label == 1].sum()) - positives * (positives + 1) / 2.0
+    met = filled[label == 1]
+    rank = (np.searchsorted(ordered, met, "left") + np.searchsorted(ordered, met, "right") + 1) / 2.0
+    area = float(rank.sum()) - positives * (positives + 1) / 2.0
     return area / (positives * negatives)
 
 
