@@ -1,12 +1,14 @@
-"""How fast factors are explained, and whether they are right: propend's kernel beside XGBoost's ``pred_contribs``.
+"""How fast factors are explained, and whether they are right: propend's kernel beside the libraries'.
 
-Both explain the same ensembles on the same rows with the same number of threads, in turns, in one run; of several
-turns the median counts. What is done once for a model or a matrix is done before the clocks start: the library's
-``DMatrix``, our reading of its trees. Its contributions are summed into the same factors and compared. The run fails
-if they differ by more than 1e-5 log-odds, or if contributions do not sum to the margin.
+XGBoost's ``pred_contribs`` and Woodelf explain the same ensembles on the same rows, LightGBM's ``pred_contrib`` one of
+its own with as many trees, leaves and levels; all with the same number of threads where they take one, in turns, in one
+run; of several turns the median counts. What is done once for a model or a matrix is done before the clocks start: the
+libraries' matrices, our reading of the trees. Contributions of the same ensembles are summed into the same factors and
+compared, path-dependent and interventional. The run fails if they differ by more than 1e-5 log-odds, or if
+contributions do not sum to the margin.
 
     python benchmarks/explain.py            # under a minute
-    FULL=1 python benchmarks/explain.py     # 100,000 rows, then a million for the memory they need
+    FULL=1 python benchmarks/explain.py     # a million rows, and the memory they need
 """
 
 from __future__ import annotations
@@ -19,33 +21,44 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import lightgbm as lgb
 import numba
 import numpy as np
+import pandas as pd
 import xgboost as xgb
 from numpy.typing import NDArray
+from woodelf import WoodelfExplainer
 
 from propend.explain.shap import Trees, factor_contributions
-from propend.model.members import fit_trees, workers
+from propend.model.members import MAX_DEPTH, fit_trees, workers
 
 Matrix = NDArray[np.float32]
 
+OURS, EVERY, INTERVENTIONAL = "propend, into factors", "propend, per feature", "propend, into factors, interventional"
+PLAIN, XGBOOST, LIGHTGBM, WOODELF = (
+    "XGBoost, plain prediction",
+    "XGBoost, pred_contribs",
+    "LightGBM, pred_contrib",
+    "Woodelf",
+)
 FEATURES, FACTORS, ROUNDS = 150, 20, 200
 ENSEMBLES = 3
+BACKGROUND = 100
 TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
 class Size:
-    """Rows to fit on, for our kernel, for the library, and for the memory (0: not measured)."""
+    """Rows to fit on, for our kernel and plain prediction, for the libraries' own contributions, and for Woodelf."""
 
     fit: int
     ours: int
     library: int
-    memory: int
+    woodelf: int
     turns: int
 
 
-SHORT, FULL = Size(10_000, 20_000, 800, 0, 3), Size(50_000, 100_000, 5_000, 1_000_000, 5)
+SHORT, FULL = Size(10_000, 20_000, 600, 2_000, 3), Size(50_000, 1_000_000, 5_000, 100_000, 3)
 
 
 def profiles(rows: int, seed: int) -> tuple[Matrix, NDArray[np.uint8]]:
@@ -81,62 +94,84 @@ def peak_megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
+def leaf_for_leaf(rows: Matrix, label: NDArray[np.uint8], threads: int) -> lgb.Booster:
+    """LightGBM with as many trees as all our ensembles have, as deep and with as many leaves."""
+    settings = {"objective": "binary", "num_leaves": 2**MAX_DEPTH, "max_depth": MAX_DEPTH, "num_threads": threads}
+    return lgb.train(settings | {"verbose": -1}, lgb.Dataset(rows, label), ENSEMBLES * ROUNDS)
+
+
+def woodelf_values(boosters: list[xgb.Booster], rows: Matrix, background: Matrix | None) -> NDArray[np.float64]:
+    """float64[N, F]: the mean of the ensembles' contributions, in Woodelf's hands."""
+    names = [f"f{i}" for i in range(rows.shape[1])]
+    known = None if background is None else pd.DataFrame(background, columns=names)
+    many = pd.DataFrame(rows, columns=names)
+    found = [WoodelfExplainer(b, known).shap_values(many, verbose=False) for b in boosters]
+    return np.mean(np.asarray(found, dtype=np.float64), axis=0)
+
+
 def main() -> None:
     """Measure, print, compare."""
     size, threads = FULL if os.environ.get("FULL") else SHORT, numba.get_num_threads()
+    known, label = profiles(size.fit, 1)
     with workers() as pool:
-        boosters = fit_trees(*profiles(size.fit, 1), ROUNDS, np.arange(size.fit) % ENSEMBLES, 1, pool)
+        boosters = fit_trees(known, label, ROUNDS, np.arange(size.fit) % ENSEMBLES, 1, pool)
     for booster in boosters:
         booster.set_param({"nthread": threads})
-    weights = [1.0 / len(boosters)] * len(boosters)
+    other = leaf_for_leaf(known, label, threads)
     X, every = profiles(size.ours, 2)[0], np.arange(FEATURES)
-    group = every * FACTORS // FEATURES
+    group, background = every * FACTORS // FEATURES, known[:BACKGROUND]
     some = xgb.DMatrix(X[: size.library], nthread=threads)
-    print(f"XGBoost {xgb.__version__}, Numba {numba.__version__}, {threads} threads")
+    versions = (f"{m.__name__} {m.__version__}" for m in (xgb, lgb, numba))
+    print(f"{', '.join(versions)}, {threads} threads")
 
     start = time.perf_counter()
-    trees = Trees.concat([Trees.from_booster(b) for b in boosters], weights)
+    trees = Trees.concat([Trees.from_booster(b) for b in boosters], [1.0 / len(boosters)] * len(boosters))
     read = time.perf_counter()
     factor_contributions(trees, X[:1], group, FACTORS)
     print(f"reading the trees {read - start:.1f} s, compiling or loading the kernel {time.perf_counter() - read:.1f} s")
+    before = peak_megabytes()
+    factor_contributions(trees, X, group, FACTORS)
+    held, result = peak_megabytes() - before, len(X) * FACTORS * 4 / 2**20
+    print(f"{len(X):,} rows take {held:.0f} MB above the matrix, of which the result is {result:.0f} MB")
 
     speed, given = in_turns(
         size.turns,
         {
-            "ours, into factors": (len(X), lambda: factor_contributions(trees, X, group, FACTORS)),
-            "library, pred_contribs": (size.library, lambda: [b.predict(some, pred_contribs=True) for b in boosters]),
-            "ours, per feature": (len(X), lambda: factor_contributions(trees, X, every, FEATURES)),
-            "library, margins only": (len(X), lambda: [b.inplace_predict(X, predict_type="margin") for b in boosters]),
+            OURS: (len(X), lambda: factor_contributions(trees, X, group, FACTORS)),
+            PLAIN: (len(X), lambda: [b.inplace_predict(X, predict_type="margin") for b in boosters]),
+            XGBOOST: (size.library, lambda: [b.predict(some, pred_contribs=True) for b in boosters]),
+            LIGHTGBM: (size.library, lambda: other.predict(X[: size.library], pred_contrib=True)),
+            WOODELF: (size.woodelf, lambda: woodelf_values(list(boosters), X[: size.woodelf], None)),
+            EVERY: (len(X), lambda: factor_contributions(trees, X, every, FEATURES)),
+            INTERVENTIONAL: (len(X), lambda: factor_contributions(trees, X, group, FACTORS, background)),
         },
     )
     for name, rate in speed.items():
-        print(f"{name:24}{rate:12,.0f} rows/s")
+        print(f"{name:44}{rate:12,.0f} rows/s")
 
-    ours, base = given["ours, into factors"]
-    theirs = np.mean(np.asarray(given["library, pred_contribs"], dtype=np.float64), axis=0)
     into = np.eye(FACTORS)[group]
-    apart = float(np.abs(theirs[:, :-1] @ into - ours[: size.library]).max())
-    margin = np.mean(np.asarray(given["library, margins only"], dtype=np.float64), axis=0)
-    unsummed = float(np.abs(base + ours.sum(axis=1, dtype=np.float64) - margin).max())
-    print(f"largest differences, in log-odds: of a contribution {apart:.1e}, of a sum from the margin {unsummed:.1e}")
-    if size.memory:
-        many = np.empty((size.memory, FEATURES), dtype=np.float32)
-        for first in range(0, size.memory, len(X)):
-            many[first : first + len(X)] = X[: size.memory - first]
-        before, start = peak_megabytes(), time.perf_counter()
-        factor_contributions(trees, many, group, FACTORS)
-        taken, result = time.perf_counter() - start, size.memory * FACTORS * 4 / 2**20
-        print(
-            f"{size.memory:,} rows in {taken:.1f} s, with {peak_megabytes() - before:.0f} MB more than the matrix, "
-            f"of which the result is {result:.0f} MB"
-        )
-    if max(apart, unsummed) > TOLERANCE:
+    ours, base = given[OURS]
+    theirs = np.mean(np.asarray(given[XGBOOST], dtype=np.float64), axis=0)[:, :-1]
+    margin = np.mean(np.asarray(given[PLAIN], dtype=np.float64), axis=0)
+    few = X[: size.library]
+    apart = {
+        "XGBoost": np.abs(theirs @ into - ours[: len(few)]).max(),
+        "Woodelf": np.abs(given[WOODELF] @ into - ours[: size.woodelf]).max(),
+        "Woodelf, interventional": np.abs(
+            woodelf_values(list(boosters), few, background) @ into - given[INTERVENTIONAL][0][: len(few)]
+        ).max(),
+        "the margin": np.abs(base + ours.sum(axis=1, dtype=np.float64) - margin).max(),
+    }
+    print("largest differences, in log-odds: " + ", ".join(f"from {name} {d:.1e}" for name, d in apart.items()))
+    if max(apart.values()) > TOLERANCE:
         sys.exit(f"contributions differ by more than {TOLERANCE:.0e}")
-    fast, slow, plain = (speed[k] for k in ("ours, into factors", "library, pred_contribs", "library, margins only"))
+    fast = speed[OURS]
     print(
         f"Contributions of {len(boosters)} x {ROUNDS} trees over {FEATURES} features, summed into {FACTORS} factors, "
-        f"come at {fast:,.0f} rows/s, {fast / slow:.0f} times the {slow:,.0f} of XGBoost's pred_contribs and "
-        f"{fast / plain:.2f} times its plain prediction, and equal the library's to {apart:.0e}."
+        f"come at {fast:,.0f} rows/s: {fast / speed[XGBOOST]:.0f} times XGBoost's pred_contribs, "
+        f"{fast / speed[LIGHTGBM]:.0f} times LightGBM's pred_contrib, {fast / speed[WOODELF]:.1f} times Woodelf, in "
+        f"{speed[PLAIN] / fast:.2f} times the time of XGBoost's plain prediction; interventional against "
+        f"{BACKGROUND} rows at {speed[INTERVENTIONAL]:,.0f} rows/s."
     )
 
 

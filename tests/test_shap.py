@@ -102,7 +102,8 @@ def test_a_chain_of_many_features() -> None:
 
 def by_sizes(trees: Trees, row: Matrix, feature: int) -> float:
     """One Shapley value of one tree, from the sums over coalitions of each size."""
-    up, share = shap._related(trees)[0][7:9]
+    nodes = shap._related(trees)[0]
+    up, share = nodes.up, nodes.share
     total = 0.0
     for leaf in np.flatnonzero(trees.left < 0):
         met: dict[int, bool] = {}
@@ -251,11 +252,18 @@ def worth(trees: Trees, first: int, at: int, row: Matrix, known: frozenset[int])
     return float(part * below[0] + (1 - part) * below[1])
 
 
-def shapley(trees: Trees, row: Matrix) -> list[float]:
-    """Shapley values by enumeration of all coalitions, then the value of the empty one."""
+def shapley(trees: Trees, row: Matrix, background: Matrix | None = None) -> list[float]:
+    """Shapley values by enumeration of all coalitions, then the value of the empty one.
+
+    A feature outside the coalition is unknown, or has the value of a row of the background.
+    """
     n = trees.n_features
 
     def total(known: tuple[int, ...]) -> float:
+        if background is not None:
+            mixed = background.copy()
+            mixed[:, known] = row[list(known)]
+            return float(margins(trees, mixed).mean()) - trees.base_margin
         return sum(worth(trees, int(first), 0, row, frozenset(known)) for first in trees.offsets[:-1])
 
     values = []
@@ -280,6 +288,31 @@ def test_contributions_are_shapley_values(most: int, seed: int, depth: int, feat
         ours = each_feature(trees, X)
     np.testing.assert_allclose(ours, [shapley(trees, row) for row in X], atol=2e-6)
     np.testing.assert_allclose(ours.sum(axis=1), margins(trees, X), atol=2e-6)
+
+
+@pytest.mark.parametrize("most", [shap.MAX_ANSWERS, 3, 0], ids=["tables", "both", "integrals"])
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 100_000), depth=st.integers(0, 6), features=st.integers(1, 4), rows=st.integers(1, 5))
+def test_with_a_background_they_are_interventional(most: int, seed: int, depth: int, features: int, rows: int) -> None:
+    rng = np.random.default_rng(seed)
+    trees = random_trees(rng, 2, depth, features)
+    X, background = (rng.choice(LEVELS, size=(n, features)) for n in (3, rows))
+    with patch.object(shap, "MAX_ANSWERS", most):
+        ours, base = factor_contributions(trees, X, np.arange(features), features, background)
+    expected = np.array([shapley(trees, row, background) for row in X])
+    np.testing.assert_allclose(ours, expected[:, :-1], atol=2e-6)
+    np.testing.assert_allclose(base, expected[:, -1], atol=2e-6)
+    np.testing.assert_allclose(base, margins(trees, background).mean(), atol=2e-6)
+
+
+def test_a_feature_as_in_the_whole_background_gets_nothing() -> None:
+    X, label = table(8, 1100, 14)
+    trees = Trees.from_booster(boosted(X, label, 15, max_depth=9, min_child_weight=0.2))
+    background = X[:50].copy()
+    background[:, 3] = X[700, 3]
+    found, _ = factor_contributions(trees, X[700:701], np.arange(14), 14, background)
+    assert np.abs(found[0, 3]) < 1e-6
+    assert np.abs(found).sum() > 0.1
 
 
 # --- against themselves ---------------------------------------------------------------------------------
@@ -351,6 +384,11 @@ def test_linear_contributions_add_up_to_the_margin() -> None:
 
 
 # --- refusals -------------------------------------------------------------------------------------------
+
+
+def test_a_background_of_nobody_is_refused(case: tuple[Trees, Matrix]) -> None:
+    with pytest.raises(ValueError, match="the background has no row"):
+        factor_contributions(case[0], case[1], np.arange(14), 14, case[1][:0])
 
 
 def test_what_cannot_be_explained_is_refused() -> None:

@@ -9,7 +9,11 @@ and z_i the share of cover that does, feature i receives
 
 because the Shapley weight s! (k - 1 - s)! / k! is the integral of t^s (1 - t)^(k - 1 - s). The integrand is a
 polynomial of degree k - 1, so Gauss-Legendre quadrature with ceil(k / 2) points gives it exactly, from
-positive terms only. What a row receives from a whole subtree depends on a few yes-or-no answers: those of the
+positive terms only. In the interventional game a feature outside the coalition takes the value it has in
+some row of a background: the same formula with z_i in {0, 1}, telling whether that row meets every test of i,
+and the mean over the background's rows, of which those that meet the same tests count as one.
+
+What a row receives from a whole subtree depends on a few yes-or-no answers: those of the
 nodes inside it and of those above. A subtree with few answers becomes one table from the pattern of answers
 to contributions already summed into factors; a leaf too deep for that is integrated, a block of rows at once.
 """
@@ -134,6 +138,7 @@ class _Nodes(NamedTuple):
     """What kernels read of the trees, and what follows for a node from those above and below it.
 
     Attributes:
+        background: uint8[M, B], whether each row of the background goes left; no rows in the path-dependent game.
         up: int32[M] parent, -1 at a root.
         share: float64[M] part of the parent's cover.
         depth, inner: int32[M] tests above; tests at and below.
@@ -146,6 +151,7 @@ class _Nodes(NamedTuple):
     default_left: NDArray[np.bool_]
     value: Float
     offsets: Ints
+    background: NDArray[np.uint8]
     up: Small
     share: Float
     depth: Small
@@ -184,8 +190,8 @@ class _Plan(NamedTuple):
 @numba.njit(cache=True)
 def _integrate(nodes, plan, first, leaf, went, rows, groups, sums):  # type: ignore[no-untyped-def]
     """Add a leaf's contributions to ``sums[group]``, for rows that go left at a node where ``went[node]`` is 1."""
-    depth, n, at = nodes.depth[first + leaf], 0, leaf
-    lines, product = np.ones((depth, rows), dtype=np.uint8), np.empty(rows)
+    depth, n, at, n_background = nodes.depth[first + leaf], 0, leaf, nodes.background.shape[1]
+    lines, others = np.ones((depth, rows), dtype=np.uint8), np.ones((depth, n_background), dtype=np.uint8)
     feature, share = np.empty(depth, dtype=np.int32), np.ones(depth)
     while nodes.up[first + at] >= 0:
         parent, i = nodes.up[first + at], 0
@@ -198,11 +204,40 @@ def _integrate(nodes, plan, first, leaf, went, rows, groups, sums):  # type: ign
         line, goes, other = lines[i], went[parent], np.uint8(nodes.left[first + parent] != at)
         for r in range(rows):
             line[r] &= goes[r] ^ other
+        for b in range(n_background):
+            others[i, b] &= nodes.background[first + parent, b] ^ other
         at = parent
-    order = (n + 1) // 2
+    value = nodes.value[first + leaf]
+    if n_background == 0:
+        _spread(plan, n, feature, lines, share, value, rows, groups, sums)
+        return
+    order, b = _sorted_columns(others[:n]), 0
+    while b < n_background:
+        alike = 1
+        while b + alike < n_background and (others[:n, order[b]] == others[:n, order[b + alike]]).all():
+            alike += 1
+        for i in range(n):
+            share[i] = others[i, order[b]]
+        _spread(plan, n, feature, lines, share, value * alike / n_background, rows, groups, sums)
+        b += alike
+
+
+@numba.njit(cache=True)
+def _sorted_columns(bits):  # type: ignore[no-untyped-def]
+    """Positions of the columns, equal ones beside each other."""
+    order = np.arange(bits.shape[1])
+    for i in range(len(bits)):
+        order = order[np.argsort(bits[i][order], kind="mergesort")]
+    return order
+
+
+@numba.njit(cache=True)
+def _spread(plan, n, feature, lines, share, value, rows, groups, sums):  # type: ignore[no-untyped-def]
+    """Give a leaf's value to the features of its path, by what rows meet and how far they would be met unknown."""
+    product, order = np.empty(rows), (n + 1) // 2
     for q in range(order):
         t = plan.points[order, q]
-        product[:] = plan.weights[order, q] * nodes.value[first + leaf]
+        product[:] = plan.weights[order, q] * value
         for i in range(n):
             line, missed = lines[i], share[i] * (1.0 - t)
             for r in range(rows):
@@ -292,12 +327,17 @@ def _fill(nodes, plan, groups, n_groups):  # type: ignore[no-untyped-def]
                 _tabulate(nodes, plan, groups, first, u, went, sums)
 
 
-def _related(trees: Trees) -> tuple[_Nodes, float]:
+def _related(trees: Trees, background: Matrix | None = None) -> tuple[_Nodes, float]:
     """The nodes as kernels read them, and the mean margin of a row about which nothing is known."""
     read = (trees.feature, trees.threshold, trees.left, trees.right, trees.default_left, trees.value, trees.offsets)
     n = len(trees.left)
-    nodes = _Nodes(*read, np.full(n, -1, np.int32), np.ones(n), np.zeros(n, np.int32), np.zeros(n, np.int32))
+    went = np.zeros((n, 0 if background is None else len(background)), dtype=np.uint8)
+    beside = (np.full(n, -1, np.int32), np.ones(n), np.zeros(n, np.int32), np.zeros(n, np.int32))
+    nodes = _Nodes(*read, went, *beside)
     mean = float(_relate(trees.cover, nodes))
+    if background is not None:
+        _decide(nodes, 0, n, np.ascontiguousarray(background.T), len(background), went)
+        mean = float(_reached(nodes))
     return nodes, trees.base_margin + mean
 
 
@@ -402,6 +442,20 @@ def _weigh(coefficients, center, Z, column_group, out):  # type: ignore[no-untyp
                 out[r, g] = sums[g]
 
 
+@numba.njit(cache=True)
+def _reached(nodes):  # type: ignore[no-untyped-def]
+    """The mean sum of leaves that rows of the background reach."""
+    total, rows = 0.0, nodes.background.shape[1]
+    for t in range(len(nodes.offsets) - 1):
+        first = nodes.offsets[t]
+        for b in range(rows):
+            at = first
+            while nodes.left[at] >= 0:
+                at = first + (nodes.left[at] if nodes.background[at, b] else nodes.right[at])
+            total += nodes.value[at]
+    return total / rows
+
+
 # --- what is offered ------------------------------------------------------------------------------------
 
 
@@ -423,8 +477,10 @@ def _checked(groups: ArrayLike, n_features: int, n_groups: int) -> Ints:
     return checked
 
 
-def factor_contributions(trees: Trees, X: NDArray[Any], group: ArrayLike, n_groups: int) -> tuple[Matrix, float]:
-    """Exact path-dependent Shapley values of features, summed within groups.
+def factor_contributions(
+    trees: Trees, X: NDArray[Any], group: ArrayLike, n_groups: int, background: NDArray[Any] | None = None
+) -> tuple[Matrix, float]:
+    """Exact Shapley values of features, summed within groups: path-dependent, or interventional with a background.
 
     Beyond the result, memory is held for the tables (at most 256 MB, usually a few) and for one block of rows per
     thread. The result does not depend on the number of threads, nor on which rows are explained together.
@@ -433,15 +489,19 @@ def factor_contributions(trees: Trees, X: NDArray[Any], group: ArrayLike, n_grou
         X: float32[N, C]; NaN is missing.
         group: int[C], the group of each feature.
         n_groups: G.
+        background: float32[B, C], rows whose values stand for those of features outside the coalition (Lundberg et al.
+            2020, interventional TreeSHAP); the tables' cost grows with B, that of explaining rows does not.
 
     Returns:
         float32[N, G] contributions and the base: ``base`` plus a row's sum is the row's margin.
 
     Raises:
-        ValueError: a matrix or groups that do not fit the trees.
+        ValueError: a matrix, a background or groups that do not fit the trees.
     """
     matrix, groups = _matrix(trees, X), _checked(group, trees.n_features, n_groups)
-    nodes, base = _related(trees)
+    if background is not None and len(background) == 0:
+        raise ValueError("the background has no row")
+    nodes, base = _related(trees, None if background is None else _matrix(trees, background))
     out = np.empty((len(matrix), n_groups), dtype=np.float32)
     most_nodes = int(np.diff(trees.offsets).max(initial=0))
     _contribute(nodes, _planned(nodes, groups, n_groups), matrix, groups, most_nodes, out)
