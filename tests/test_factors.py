@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from propend.errors import NoInfluentialFactorsError
 from propend.explain import factors
 from propend.explain.factors import (
+    Contributions,
     Explained,
     Explainer,
     bucket_factors,
     build_explainer,
     global_factors,
+    join_opposed,
     name_factors,
 )
 from propend.explain.wording import PHRASES, Showing, factor_text, factor_texts, ranges_of, typical_text, value_text
@@ -94,7 +96,7 @@ def explainer(model: Model, X: Matrix) -> Explainer:
 @pytest.fixture(scope="module")
 def given(explainer: Explainer, X: Matrix) -> Explained:
     contributions = explainer.contributions(X)
-    return Explained(contributions, explainer.shown(X), name_factors(contributions, 5))
+    return Explained(contributions.impact, explainer.shown(X), name_factors(contributions, 5))
 
 
 def code(explainer: Explainer, name: str) -> int:
@@ -112,7 +114,7 @@ def test_base_and_contributions_are_the_calibrated_log_odds(model: Model, X: Mat
     elif members == "linear":
         model = replace(model, trees=(), tree_weight=0.0)
     explainer = build_explainer(model, FEATURES, X)
-    summed = explainer.base + explainer.contributions(X).sum(axis=1, dtype=np.float64)
+    summed = explainer.base + explainer.contributions(X).impact.sum(axis=1, dtype=np.float64)
     np.testing.assert_allclose(summed, model.margin(X), atol=1e-5)
 
 
@@ -120,7 +122,7 @@ def test_a_factor_gets_what_its_features_get_together(model: Model, X: Matrix) -
     few = replace(model, columns=model.columns[::-1].copy())
     lone = tuple(replace(f, factor=Factor(f.name, f.name)) for f in FEATURES)
     alone, together = build_explainer(few, lone, X), build_explainer(few, FEATURES, X)
-    single, summed = alone.contributions(X), together.contributions(X)
+    single, summed = alone.contributions(X).impact, together.contributions(X).impact
     expected = np.column_stack([single[:, together.group == g].sum(axis=1) for g in range(len(together.factors))])
     np.testing.assert_allclose(summed, expected, atol=1e-5)
     assert len(together.factors) < len(alone.factors) == len(FEATURES)
@@ -129,8 +131,11 @@ def test_a_factor_gets_what_its_features_get_together(model: Model, X: Matrix) -
 def test_rows_are_explained_alike_whatever_their_company(explainer: Explainer, X: Matrix) -> None:
     with patch.object(factors, "CHUNK_ROWS", 400):
         in_chunks = explainer.contributions(X)
-    assert in_chunks.tobytes() == explainer.contributions(X).tobytes()
-    assert explainer.contributions(X[:0]).shape == explainer.shown(X[:0]).shape == (0, len(explainer.factors))
+    at_once = explainer.contributions(X)
+    assert in_chunks.impact.tobytes() == at_once.impact.tobytes()
+    assert in_chunks.speaker.tobytes() == at_once.speaker.tobytes()
+    nobody = explainer.contributions(X[:0])
+    assert nobody.impact.shape == nobody.speaker.shape == explainer.shown(X[:0]).shape == (0, len(explainer.factors))
 
 
 def test_a_model_that_nothing_moves_is_refused(model: Model, X: Matrix) -> None:
@@ -155,6 +160,19 @@ def test_the_feature_that_carries_most_stands_for_its_factor(explainer: Explaine
     assert (age.label, age.choices) == ("age", ())
     shown = explainer.shown(X)
     np.testing.assert_array_equal(shown[:, code(explainer, "buy__lately")], X[:, PLACE["count__buy__30d"]])
+
+
+def test_what_carries_most_of_a_row_speaks_for_its_factor(model: Model, explainer: Explainer, X: Matrix) -> None:
+    lone = tuple(replace(f, factor=Factor(f.name, f.name)) for f in FEATURES)
+    single, found = build_explainer(model, lone, X).contributions(X).impact, explainer.contributions(X)
+    for g in range(len(explainer.factors)):
+        members = np.flatnonzero(explainer.group == g)
+        assert np.isin(found.speaker[:, g], members).all()
+        aligned = single[:, members] * np.sign(found.impact[:, [g]])
+        carried = np.take_along_axis(single * np.sign(found.impact[:, [g]]), found.speaker[:, [g]].astype(int), axis=1)
+        np.testing.assert_allclose(carried[:, 0], aligned.max(axis=1), atol=1e-5)
+    assert (np.ptp(found.speaker, axis=0) > 0).any()
+    assert [s.feature.name for s in explainer.speaking] == [f.name for f in FEATURES]
 
 
 def test_members_that_disagree_carry_little(model: Model) -> None:
@@ -186,11 +204,69 @@ def test_a_text_field_shows_its_value_and_not_yes_or_no(explainer: Explainer, X:
     assert (latest.label, latest.choices) == ("latest category", ("shoes", "bags", "hats"))
 
 
+# --- opposite things about one behaviour -------------------------------------------------------------------
+
+
+def linear_model(model: Model, coefficients: list[float], rows: Matrix) -> Model:
+    """One line over the first columns."""
+    n = len(coefficients)
+    plain = Scaling.fit(rows, np.zeros(n, bool))
+    line = Logistic(np.arange(n), plain, np.array(coefficients), 0.0, np.zeros(n))
+    return replace(
+        model, columns=np.arange(n), trees=(), tree_weight=0.0, linear=(line,), linear_weights=(1.0,), encodings=()
+    )
+
+
+def silences(alike: float) -> tuple[list[Feature], Matrix]:
+    """Three features of three factors, the first two of one stream that move together."""
+    rng = np.random.default_rng(7)
+    first = rng.normal(size=2000)
+    second = alike * first + np.sqrt(1 - alike**2) * rng.normal(size=2000)
+    names = (("buy__since_last", "Time since last buy"), ("buy__rhythm", "Buy rhythm"), ("time__habits", "Habits"))
+    plain = replace(FEATURES[PLACE["attribute__age"]], channel=1)
+    made = [replace(plain, name=code, factor=Factor(code, label)) for code, label in names]
+    made[2] = replace(made[2], channel=0)
+    return made, np.column_stack([first, second, rng.normal(size=2000)]).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("alike", "coefficients", "expected"),
+    [
+        (0.9, [1.0, -0.7, 0.5], ["buy__since_last", "buy__since_last", "time__habits"]),
+        (0.9, [0.7, -1.0, 0.5], ["buy__rhythm", "buy__rhythm", "time__habits"]),
+        (-0.9, [1.0, 0.7, 0.5], ["buy__since_last", "buy__since_last", "time__habits"]),
+        (0.9, [1.0, 0.7, 0.5], ["buy__since_last", "buy__rhythm", "time__habits"]),
+        (0.5, [1.0, -0.7, 0.5], ["buy__since_last", "buy__rhythm", "time__habits"]),
+        (0.9, [1.0, -0.01, 0.5], ["buy__since_last", "buy__rhythm", "time__habits"]),
+    ],
+    ids=["opposed", "the stronger names both", "mirrored", "agreed", "hardly alike", "too weak to be named"],
+)
+def test_opposite_things_about_one_behaviour_are_one_factor(
+    model: Model, alike: float, coefficients: list[float], expected: list[str]
+) -> None:
+    features, rows = silences(alike)
+    found = join_opposed(linear_model(model, coefficients, rows), features, rows)
+    assert [f.factor.code for f in found] == expected
+    assert [replace(f, factor=g.factor) for f, g in zip(found, features, strict=True)] == features
+
+
+def test_factors_of_different_events_are_not_joined(model: Model) -> None:
+    features, rows = silences(0.9)
+    apart = [features[0], replace(features[1], channel=0), features[2]]
+    assert join_opposed(linear_model(model, [1.0, -0.7, 0.5], rows), apart, rows) == tuple(apart)
+
+
 # --- named ----------------------------------------------------------------------------------------------
 
 
+def given_impact(impact: Matrix) -> Contributions:
+    """As many features as factors; each factor's speaker is the feature ten places on."""
+    speaker = np.tile(np.arange(impact.shape[1], dtype=np.int16) + 10, (len(impact), 1))
+    return Contributions(impact, speaker)
+
+
 def named(contributions: list[list[float]], most: int) -> list[list[tuple[int, float, str]]]:
-    found = name_factors(np.array(contributions, dtype=np.float32), most)
+    found = name_factors(given_impact(np.array(contributions, dtype=np.float32)), most)
     rows = [slice(a, b) for a, b in zip(found.offsets[:-1], found.offsets[1:], strict=True)]
     return [
         [
@@ -225,18 +301,27 @@ def test_no_more_are_named_than_asked_for() -> None:
 
 def test_many_rows_are_named_as_few_are() -> None:
     few = np.random.default_rng(4).normal(size=(7, 9)).astype(np.float32)
-    once, often = name_factors(few, 3), name_factors(np.tile(few, (15_000, 1)), 3)
+    once, often = (name_factors(given_impact(x), 3) for x in (few, np.tile(few, (15_000, 1))))
     np.testing.assert_array_equal(often.factor, np.tile(once.factor, 15_000))
     np.testing.assert_array_equal(np.diff(often.offsets), np.tile(np.diff(once.offsets), 15_000))
     np.testing.assert_array_equal(often.importance, np.tile(once.importance, 15_000))
-    assert len(name_factors(few[:0], 3).factor) == 0
+    np.testing.assert_array_equal(often.speaker, often.factor + 10)
+    assert len(name_factors(given_impact(few[:0]), 3).factor) == 0
 
 
 # --- in words -------------------------------------------------------------------------------------------
 
 
+OWN_FACTOR = {Op.DAYS_SINCE_LAST: "buy__since_last", Op.DAYS_SINCE_FIRST: "buy__tenure"}
+
+
 def feature(op: Op, unit: str, window_days: int = 30, argument: int = 0, field: str = "") -> Feature:
-    return Feature("name", "sentence", op, 0, window_days, Factor("code", "Label"), unit, argument, field)
+    factor = Factor(OWN_FACTOR.get(op, "code"), "Label")
+    return Feature("name", "sentence", op, 0, window_days, factor, unit, argument, field)
+
+
+def of_another(what: Feature) -> Feature:
+    return replace(what, factor=Factor("buy__lately", "Recent buys"))
 
 
 NAN = float("nan")
@@ -263,6 +348,8 @@ NAN = float("nan")
         (feature(Op.DAYS_SINCE_LAST, "days", 365), 1.96, "2 days", "2 days"),
         (feature(Op.DAYS_SINCE_LAST, "days", 365), 0.72, "0.7 days", "0.7 days"),
         (feature(Op.DAYS_SINCE_LAST, "days", 365), NAN, "none in 365 days", "none in 365 days"),
+        (of_another(feature(Op.DAYS_SINCE_LAST, "days", 365)), 12.4, "12 days", "latest 12 days ago"),
+        (of_another(feature(Op.DAYS_SINCE_FIRST, "days", 365)), 80.0, "80 days", "first 80 days ago"),
         (feature(Op.REPEAT_SPAN, "days", 365), 90, "90 days", "90 days from first to last"),
         (feature(Op.GAP_MEAN, "days"), 19, "19 days", "usually 19 days apart"),
         (feature(Op.GAP_DEVIATION, "days"), NAN, "too few to tell", "too few to tell"),
@@ -270,7 +357,7 @@ NAN = float("nan")
         (feature(Op.OVERDUE, "ratio"), 356.2, "356 times", "356 times the usual gap"),
         (feature(Op.TREND, "share", 7, 30), 0.349, "35 %", "35 % of those in 30 days came in the last 7 days"),
         (feature(Op.TREND, "share", 7, 30), NAN, "none in 30 days", "none in 30 days"),
-        (feature(Op.COUNT_BETWEEN, "count", 364, 334), 3, "3", "3 between 364 days and 334 days ago"),
+        (feature(Op.COUNT_BETWEEN, "count", 364, 334), 3, "3", "3 between 364 and 334 days ago"),
         (feature(Op.COUNT_BETWEEN, "count", 364, 334), NAN, "not known", "not known"),
         (feature(Op.SHARE, "share", 90), 0.05, "5 %", "5 % of all in 90 days"),
         (feature(Op.WEEKEND, "share"), 1.0, "100 %", "100 % at weekends"),
@@ -364,7 +451,7 @@ def test_all_factors_by_their_share(explainer: Explainer, given: Explained) -> N
     assert sum(f["share"] for f in found) == pytest.approx(1.0)
     assert {f["code"] for f in found} == {f.code for f in explainer.factors}
     for f in found:
-        impact = given.contributions[:, code(explainer, f["code"])]
+        impact = given.impact[:, code(explainer, f["code"])]
         counted = [(part["n"], part["n"] * part["mean_impact"]) for part in f["dependence"]]
         assert np.sum(counted, axis=0).tolist() == pytest.approx([len(impact), float(impact.sum())], abs=1e-2)
 
@@ -390,7 +477,7 @@ def test_direction_does_not_depend_on_the_order_of_rows() -> None:
 
 
 def test_a_bucket_and_what_makes_it(explainer: Explainer, given: Explained) -> None:
-    margin = given.contributions.sum(axis=1)
+    margin = given.impact.sum(axis=1)
     inside = margin > np.quantile(margin, 0.8)
     found = bucket_factors(explainer, given, inside)
     sizes = [abs(f["mean_impact"]) for f in found]
@@ -403,7 +490,7 @@ def test_a_bucket_and_what_makes_it(explainer: Explainer, given: Explained) -> N
         spans = itertools.pairwise(given.named.offsets)
         named_for = np.array([g in given.named.factor[first:last] for first, last in spans])
         assert f["coverage"] == pytest.approx(named_for[inside].mean())
-        assert f["mean_impact"] == pytest.approx(float(given.contributions[inside, g].mean()), abs=1e-6)
+        assert f["mean_impact"] == pytest.approx(float(given.impact[inside, g].mean()), abs=1e-6)
     regions = next(f for f in found if f["code"] == "attribute__region")
     assert (regions["value_kind"], regions["typical_inside"][:9]) == ("category", "north for")
     assert {part["label"] for part in regions["distribution"]} == {"north", "south", "east", "another", "not known"}
@@ -427,7 +514,7 @@ def test_taking_away_the_strongest_factor_moves_the_log_odds_most(
     few = np.isnan(X).mean(axis=0) > 0.5
     typical = np.where(few, np.nan, np.nanmedian(X, axis=0)).astype(np.float32)
     rows, rng = np.arange(len(X)), np.random.default_rng(8)
-    strongest = np.abs(given.contributions).argmax(axis=1)
+    strongest = np.abs(given.impact).argmax(axis=1)
     random = (strongest + rng.integers(1, len(explainer.factors), len(X))) % len(explainer.factors)
     before = model.margin(X)
 

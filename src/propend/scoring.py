@@ -18,6 +18,7 @@ from propend.explain.factors import (
     IMPORTANCES,
     Explained,
     Explainer,
+    NamedFactors,
     bucket_factors,
     global_factors,
     name_factors,
@@ -121,7 +122,8 @@ class Scored:
         table: the output, sorted by ``profile_id`` (``SCORES_SCHEMA``).
         probability, score: in the order of the rows given, not of the table.
         bucket: int8[N], likewise.
-        explained: contributions and shown values, likewise.
+        explained: contributions and shown values of the rows that ``pictured`` says, likewise.
+        pictured: evenly taken rows, enough for pictures.
         thin: bool[N], too little history to say, likewise.
         level_error: root mean square error to expect of the level, in log-odds.
         horizons: days of the horizons; empty where none were asked for.
@@ -133,6 +135,7 @@ class Scored:
     score: NDArray[np.float32]
     bucket: NDArray[np.int8]
     explained: Explained
+    pictured: slice
     thin: NDArray[np.bool_]
     level_error: float
     horizons: tuple[int, ...]
@@ -164,7 +167,9 @@ def score_rows(
     thin = certainty.thin(X)
     score = scores_of(probability)
     bucket = buckets_of(score, context.bucket_edges)
-    explained = Explained(contributions, explainer.shown(X), name_factors(contributions, context.factors))
+    pictured = slice(None, None, max(1, len(X) // PICTURE_ROWS))
+    some = contributions[pictured]
+    explained = Explained(some.impact, explainer.shown(X[pictured]), name_factors(some, context.factors))
     mean = float(probability.mean()) if len(probability) else 1.0
     n = len(profile_ids)
     table = pa.table(
@@ -181,7 +186,7 @@ def score_rows(
             pa.repeat(pa.scalar(context.propensity_type, pa.string()), n),
             pa.repeat(pa.scalar(context.scored_at, pa.timestamp("us", tz="UTC")), n),
             pa.repeat(pa.scalar(context.expires_at, pa.timestamp("us", tz="UTC")), n),
-            _factor_lists(explainer, explained),
+            _factor_lists(explainer, name_factors(contributions, context.factors), X, X[pictured]),
             pa.repeat(pa.scalar(context.run_id, pa.string()), n),
             pa.repeat(pa.scalar(context.instance, pa.string()), n),
         ],
@@ -197,6 +202,7 @@ def score_rows(
         score=score,
         bucket=bucket,
         explained=explained,
+        pictured=pictured,
         thin=thin,
         level_error=calibration.level_error,
         horizons=days,
@@ -220,15 +226,16 @@ def _with_horizons(table: pa.Table, horizons: Horizons, curve: Float, lead_days:
     return table
 
 
-def _factor_lists(explainer: Explainer, explained: Explained) -> pa.ListArray:
-    named = explained.named
+def _factor_lists(
+    explainer: Explainer, named: NamedFactors, X: NDArray[np.float32], usual: NDArray[np.float32]
+) -> pa.ListArray:
+    """The named factors with the value of the feature that speaks for each, and what is typical of it in usual rows."""
     rows = np.repeat(np.arange(len(named.offsets) - 1), np.diff(named.offsets))
-    value = np.empty(len(named.factor), dtype=object)
-    typical = []
-    for g, showing in enumerate(explainer.showing):
-        typical.append(typical_text(showing, explained.shown[:, g]))
-        here = named.factor == g
-        value[here] = factor_texts(showing, explained.shown[rows[here], g])
+    value, typical = (np.empty(len(named.factor), dtype=object) for _ in range(2))
+    for place in np.unique(named.speaker):
+        showing, here = explainer.speaking[place], named.speaker == place
+        value[here] = factor_texts(showing, showing.values(X[rows[here]]))
+        typical[here] = typical_text(showing, showing.values(usual))
     which = pa.array(named.factor.astype(np.int32))
 
     def words(texts: list[str] | tuple[str, ...]) -> pa.Array:
@@ -239,7 +246,7 @@ def _factor_lists(explainer: Explainer, explained: Explained) -> pa.ListArray:
             words([f.code for f in explainer.factors]),
             words([f.label for f in explainer.factors]),
             pa.array(value, pa.string()),
-            words(typical),
+            pa.array(typical, pa.string()),
             pa.array(named.impact),
             pa.array(IMPORTANCES, pa.string()).take(pa.array(named.importance)),
         ],
@@ -253,10 +260,7 @@ def _factor_lists(explainer: Explainer, explained: Explained) -> pa.ListArray:
 
 def insights(scored: Scored, explainer: Explainer, context: ScoringContext) -> dict[str, Any]:
     """The document behind the pictures: histogram, buckets with their factors, global factors, examples."""
-    n = len(scored.probability)
-    thin = slice(None, None, max(1, n // PICTURE_ROWS))
-    explained = _thinned(scored.explained, thin, context.factors)
-    bucket = scored.bucket[thin]
+    n, explained, bucket = len(scored.probability), scored.explained, scored.bucket[scored.pictured]
     low, high = context.bucket_edges
     spans = {"low": (0.0, low), "medium": (low, high), "high": (high, 100.0)}
     buckets = []
@@ -298,11 +302,6 @@ def _expected_by(scored: Scored) -> list[dict[str, Any]]:
         }
         for days, curve in zip(scored.horizons, scored.curve.T, strict=True)
     ]
-
-
-def _thinned(given: Explained, thin: slice, factors: int) -> Explained:
-    contributions = given.contributions[thin]
-    return Explained(contributions, given.shown[thin], name_factors(contributions, factors))
 
 
 def _histogram(score: NDArray[np.float32], edges: tuple[float, float]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from propend import record
 from propend.errors import BadModelError
 from propend.events import OpenedEvents
+from propend.explain.factors import join_opposed
 from propend.fairness import proof_groups
 from propend.horizons import Curves, Described, learn_curves, pace_columns
 from propend.model import checks
@@ -97,7 +98,7 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
     """Learn, prove and refit.
 
     Raises:
-        PropendError: codes 400, 401, 402, 409, 410 and 413 of the reference spec's table.
+        PropendError: codes 400, 401, 402, 409, 410, 413 and 414 of the reference spec's table.
     """
     instance, timeline = prepared.instance, prepared.timeline
     counts = outcome_counts(prepared)
@@ -125,6 +126,7 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         model = fit(everything, columns, choices, seed)
         level = _level(outlook, model, timeline.matured, timeline.now)
         model = model.with_level(level.shift, level.error)
+        plan = replace(plan, features=join_opposed(model, plan.features, everything.X))
     curves = None
     if instance.horizons:
         with stages("horizons"):

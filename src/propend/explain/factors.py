@@ -7,8 +7,9 @@ causes.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,9 @@ Ints = NDArray[np.int64]
 
 HIGH_SHARE, MEDIUM_SHARE, NAMED_SHARE = 0.20, 0.08, 0.02
 """Cuts of importance, as shares of a profile's total absolute impact; below the last it is not named."""
+
+SAME_BEHAVIOUR, OPPOSED, LEAST_KNOWN = 0.7, -0.3, 50
+"""Correlations from which on two factors say opposite things of one behaviour, and rows that it takes to tell."""
 
 SAMPLE_ROWS = 4_000
 CHUNK_ROWS = 32_768
@@ -92,6 +96,23 @@ class Parts:
 
 
 @dataclass(frozen=True)
+class Contributions:
+    """What factors do to the log-odds of rows.
+
+    Attributes:
+        impact: float32[N, G], signed log-odds; the explainer's ``base`` plus a row's sum is its calibrated log-odds.
+        speaker: int16[N, G], of the features a factor consists of the one that carries most of its impact, by its place
+            among those the model uses.
+    """
+
+    impact: Matrix
+    speaker: NDArray[np.int16]
+
+    def __getitem__(self, rows: slice) -> Contributions:
+        return Contributions(self.impact[rows], self.speaker[rows])
+
+
+@dataclass(frozen=True)
 class Explainer:
     """The fitted model, taken apart so that contributions come out summed into factors.
 
@@ -99,7 +120,8 @@ class Explainer:
         columns: int64[C], features of the plan the model uses.
         factors: G factors, in the order of the contribution columns.
         group: int64[C], factor of each feature.
-        showing: what is shown as the value of each factor.
+        showing: what is shown as the value of each factor of many rows together.
+        speaking: what is shown where a feature speaks for its factor.
         parts: the members.
         bases: what each member adds to the log-odds of a profile about whom nothing is known.
         model: what was taken apart.
@@ -109,6 +131,7 @@ class Explainer:
     factors: tuple[Factor, ...]
     group: Ints
     showing: tuple[Showing, ...]
+    speaking: tuple[Showing, ...]
     parts: Parts
     bases: tuple[float, ...]
     model: Model
@@ -118,27 +141,35 @@ class Explainer:
         """Log-odds of a profile about whom nothing is known."""
         return self.parts.offset + sum(self.bases)
 
-    def contributions(self, X: Matrix) -> Matrix:
-        """float32[N, G]; ``base`` plus a row's sum is the row's calibrated log-odds.
+    def contributions(self, X: Matrix) -> Contributions:
+        """What each factor does to each row.
 
         Args:
             X: float32[N, F], all features of the plan.
         """
         return self.explain(X)[0]
 
-    def explain(self, X: Matrix) -> tuple[Matrix, Margins]:
+    def explain(self, X: Matrix) -> tuple[Contributions, Margins]:
         """The contributions, and the calibrated log-odds they sum to, with those of the members beside.
 
         Args:
             X: float32[N, F], all features of the plan.
         """
-        out, leading = np.empty((len(X), len(self.factors)), dtype=np.float32), np.empty(len(X), dtype=np.float64)
+        shape, every = (len(X), len(self.factors)), np.arange(len(self.columns))
+        impact, speaker = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.int16)
+        leading = np.empty(len(X), dtype=np.float64)
         for first in range(0, len(X), CHUNK_ROWS):
             rows = slice(first, first + CHUNK_ROWS)
-            used = self.model.inputs(X[rows])
-            out[rows], leading[rows] = self.parts.contributions(used, self.group, len(self.factors))
-        whole = self.base + out.sum(axis=1, dtype=np.float64)
-        return out, Margins.of(whole, self.bases[0] + leading, leading_share(self.model), self.parts.offset)
+            each, leading[rows] = self.parts.contributions(self.model.inputs(X[rows]), every, len(every))
+            for g in range(len(self.factors)):
+                members = np.flatnonzero(self.group == g)
+                of_factor = each[:, members]
+                impact[rows, g] = of_factor.sum(axis=1, dtype=np.float64)
+                upwards = np.where(impact[rows, g] < 0, np.float32(-1), np.float32(1))
+                speaker[rows, g] = members[np.argmax(of_factor * upwards[:, None], axis=1)]
+        whole = self.base + impact.sum(axis=1, dtype=np.float64)
+        margins = Margins.of(whole, self.bases[0] + leading, leading_share(self.model), self.parts.offset)
+        return Contributions(impact, speaker), margins
 
     def shown(self, X: Matrix) -> Matrix:
         """float32[N, G]: the value shown for each factor, as ``showing`` says.
@@ -176,18 +207,85 @@ def build_explainer(model: Model, features: Sequence[Feature], sample: Matrix) -
             "name further events, add data sources, or lengthen the history.",
             features=len(used),
         )
-    showing = tuple(_showing(features, columns[group == g], carried[group == g]) for g in range(len(factors)))
-    return Explainer(columns, factors, group, showing, parts, parts.bases(len(used)), model)
+    speaking = tuple(
+        _showing(features, columns[group == group[place]], int(columns[place])) for place in range(len(used))
+    )
+    showing = tuple(speaking[int(np.argmax(np.where(group == g, carried, -1.0)))] for g in range(len(factors)))
+    return Explainer(columns, factors, group, showing, speaking, parts, parts.bases(len(used)), model)
 
 
-def _showing(features: Sequence[Feature], columns: Ints, carried: Float) -> Showing:
-    """The feature that carries most of a factor; of a text field, all its values together."""
-    first = int(columns[int(np.argmax(carried))])
-    feature = features[first]
+def join_opposed(model: Model, features: Sequence[Feature], sample: Matrix) -> tuple[Feature, ...]:
+    """The features, with factors joined that would say opposite things about the same behaviour.
+
+    Two factors of one stream of events are one if the features that speak for them move together or against each other
+    in the sample (rank correlation of at least ``SAME_BEHAVIOUR`` in size) while their impacts pull against each other
+    (correlation of ``OPPOSED`` or less). The weaker takes the name of the stronger.
+
+    Args:
+        model: fitted and calibrated.
+        features: all features of the plan.
+        sample: float32[N, F] rows.
+    """
+    some = sample[:: max(1, len(sample) // SAMPLE_ROWS)][:SAMPLE_ROWS]
+    explainer = build_explainer(model, features, some)
+    each, _ = explainer.parts.contributions(
+        model.inputs(some), np.arange(len(explainer.columns)), len(explainer.columns)
+    )
+    carried = np.abs(each).mean(axis=0, dtype=np.float64)
+    group, factors = explainer.group.copy(), explainer.factors
+    while True:
+        impact = np.column_stack([each[:, group == g].sum(axis=1) for g in range(len(factors))])
+        speaker = [int(np.argmax(np.where(group == g, carried, -1.0))) for g in range(len(factors))]
+        pair = _most_opposed(impact, [explainer.speaking[place] for place in speaker], some)
+        if pair is None:
+            break
+        kept, lost = pair
+        group[group == lost] = kept
+    name = {factors[old]: factors[new] for old, new in zip(explainer.group.tolist(), group.tolist(), strict=True)}
+    return tuple(replace(f, factor=name.get(f.factor, f.factor)) for f in features)
+
+
+def _most_opposed(impact: Matrix, showing: Sequence[Showing], X: Matrix) -> tuple[int, int] | None:
+    """Positions of the two factors to be joined next, the stronger first."""
+    strength = np.abs(impact).mean(axis=0, dtype=np.float64)
+    strong = np.flatnonzero(strength >= NAMED_SHARE * strength.sum())
+    found = []
+    for a, b in itertools.combinations(strong[np.argsort(-strength[strong], kind="stable")], 2):
+        pair = showing[a], showing[b]
+        against = _correlation(impact[:, a], impact[:, b])
+        if (
+            against > OPPOSED
+            or pair[0].choices
+            or pair[1].choices
+            or pair[0].feature.channel != pair[1].feature.channel
+        ):
+            continue
+        one, other = (s.values(X) for s in pair)
+        known = ~np.isnan(one) & ~np.isnan(other)
+        if known.sum() >= LEAST_KNOWN and abs(_correlation(_ranks(one[known]), _ranks(other[known]))) >= SAME_BEHAVIOUR:
+            found.append((against, int(a), int(b)))
+    return min(found)[1:] if found else None
+
+
+def _correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    """0 where one of them does not vary."""
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return 0.0
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def _showing(features: Sequence[Feature], columns: Ints, column: int) -> Showing:
+    """One feature of a factor; of a text field, all its values together.
+
+    Args:
+        columns: of the factor, positions in the plan.
+        column: of the feature.
+    """
+    feature = features[column]
     if feature.op in CODE_OPS:
-        return Showing(feature, (first,), feature.values)
+        return Showing(feature, (column,), feature.values)
     if feature.unit != "yes":
-        return Showing(feature, (first,))
+        return Showing(feature, (column,))
     alike = [int(j) for j in columns if (features[j].op, features[j].field) == (feature.op, feature.field)]
     return Showing(feature, tuple(alike), tuple(features[j].value for j in alike))
 
@@ -199,12 +297,14 @@ class NamedFactors:
     Attributes:
         offsets: int64[N + 1].
         factor: int64[M], positions in ``Explainer.factors``.
+        speaker: int64[M], positions in ``Explainer.speaking``: the feature shown.
         impact: float32[M], signed log-odds.
         importance: int8[M]: 0 low, 1 medium, 2 high.
     """
 
     offsets: NDArray[np.int64]
     factor: NDArray[np.int64]
+    speaker: NDArray[np.int64]
     impact: NDArray[np.float32]
     importance: NDArray[np.int8]
 
@@ -212,14 +312,15 @@ class NamedFactors:
 IMPORTANCES = ("low", "medium", "high")
 
 
-def name_factors(contributions: NDArray[np.float32], most: int) -> NamedFactors:
+def name_factors(contributions: Contributions, most: int) -> NamedFactors:
     """The strongest factors of each row, at most ``most`` in each direction.
 
     Importance is the share of the row's total absolute impact: high from 20 %, medium from 8 %.
     """
-    offsets, factors, impacts, levels = [np.zeros(1, np.int64)], [], [], []
-    for first in range(0, len(contributions), 50_000):
-        chunk = contributions[first : first + 50_000]
+    offsets = [np.zeros(1, np.int64)]
+    factors, speakers, impacts, levels = ([np.zeros(0, t)] for t in (np.int64, np.int64, np.float32, np.int8))
+    for first in range(0, len(contributions.impact), CHUNK_ROWS):
+        chunk = contributions.impact[first : first + CHUNK_ROWS]
         k = min(most, chunk.shape[1])
         total = np.abs(chunk).sum(axis=1, keepdims=True)
         order = np.argsort(-chunk, axis=1, kind="stable")
@@ -229,13 +330,16 @@ def name_factors(contributions: NDArray[np.float32], most: int) -> NamedFactors:
         wanted = np.hstack([impact[:, :k] > 0, impact[:, k:] < 0]) & (share >= NAMED_SHARE)
         offsets.append(offsets[-1][-1] + np.cumsum(wanted.sum(axis=1)))
         factors.append(picked[wanted])
+        speaker = contributions.speaker[first : first + CHUNK_ROWS]
+        speakers.append(np.take_along_axis(speaker, picked, axis=1)[wanted].astype(np.int64))
         impacts.append(impact[wanted])
         levels.append(importance_of(share[wanted]))
     return NamedFactors(
         np.concatenate(offsets).astype(np.int64),
-        np.concatenate(factors).astype(np.int64) if factors else np.zeros(0, np.int64),
-        np.concatenate(impacts).astype(np.float32) if impacts else np.zeros(0, np.float32),
-        np.concatenate(levels) if levels else np.zeros(0, np.int8),
+        np.concatenate(factors),
+        np.concatenate(speakers),
+        np.concatenate(impacts),
+        np.concatenate(levels),
     )
 
 
@@ -254,19 +358,19 @@ class Explained:
     """Rows with their contributions and shown values, as the pictures need them.
 
     Attributes:
-        contributions: float32[N, G].
+        impact: float32[N, G].
         shown: float32[N, G].
         named: factors named per row.
     """
 
-    contributions: NDArray[np.float32]
+    impact: Matrix
     shown: Matrix
     named: NamedFactors
 
     @property
     def named_table(self) -> NDArray[np.bool_]:
         """bool[N, G]: whether a factor is among a row's named ones."""
-        table = np.zeros(self.contributions.shape, dtype=bool)
+        table = np.zeros(self.impact.shape, dtype=bool)
         rows = np.repeat(np.arange(len(table)), np.diff(self.named.offsets))
         table[rows, self.named.factor] = True
         return table
@@ -278,12 +382,12 @@ def global_factors(explainer: Explainer, given: Explained) -> list[dict[str, Any
     ``share`` sums to 1 over the factors. ``direction`` is ``more raises``, ``more lowers`` or ``mixed``.
     ``dependence`` has the mean impact per range of the shown value.
     """
-    strength = np.abs(given.contributions).mean(axis=0, dtype=np.float64)
+    strength = np.abs(given.impact).mean(axis=0, dtype=np.float64)
     total = float(strength.sum()) or 1.0
     out = []
     for g in np.argsort(-strength, kind="stable"):
         showing = explainer.showing[g]
-        values, impact = given.shown[:, g], given.contributions[:, g]
+        values, impact = given.shown[:, g], given.impact[:, g]
         out.append(
             {
                 "code": explainer.factors[g].code,
@@ -302,9 +406,9 @@ def global_factors(explainer: Explainer, given: Explained) -> list[dict[str, Any
 def _direction(showing: Showing, values: NDArray[np.float32], impact: NDArray[np.float32]) -> str:
     """By the rank correlation of value and impact; choices have no more and no less."""
     known = ~np.isnan(values)
-    if showing.choices or known.sum() < 10 or np.ptp(values[known]) == 0 or np.ptp(impact[known]) == 0:
+    if showing.choices or known.sum() < 10:
         return "mixed"
-    correlation = float(np.corrcoef(_ranks(values[known]), _ranks(impact[known]))[0, 1])
+    correlation = _correlation(_ranks(values[known]), _ranks(impact[known]))
     return "more raises" if correlation > 0.4 else "more lowers" if correlation < -0.4 else "mixed"
 
 
@@ -335,7 +439,7 @@ def bucket_factors(explainer: Explainer, given: Explained, inside: NDArray[np.bo
     """
     if not inside.any():
         return []
-    mean = given.contributions[inside].mean(axis=0, dtype=np.float64)
+    mean = given.impact[inside].mean(axis=0, dtype=np.float64)
     share = np.abs(mean) / (np.abs(mean).sum() or 1.0)
     level, named = importance_of(share), given.named_table
     out = []

@@ -81,13 +81,17 @@ PHRASES = {
     Op.GAP_DEVIATION: "gaps vary by {value}",
     Op.OVERDUE: "{value} the usual gap",
     Op.REPEAT_SPAN: "{value} from first to last",
-    Op.COUNT_BETWEEN: "{value} between {window} and {whole} ago",
+    Op.COUNT_BETWEEN: "{value} between {most} and {whole} ago",
     Op.TREND: "{value} of those in {whole} came in the last {window}",
     Op.SHARE: "{value} of all in {window}",
     Op.WEEKEND: "{value} at weekends",
     Op.PART_OF_DAY: "{value} {part}",
 }
 """How a value reads beside nothing but the label of its factor. The others read as they are."""
+
+OF_ITSELF = {Op.DAYS_SINCE_LAST: "__since_last", Op.DAYS_SINCE_FIRST: "__tenure"}
+OTHERWISE = {Op.DAYS_SINCE_LAST: "latest {value} ago", Op.DAYS_SINCE_FIRST: "first {value} ago"}
+"""Days speak for themselves beside the label of their own factor; of another they need a word."""
 
 TOO_FEW = frozenset({Op.GAP_MEAN, Op.GAP_DEVIATION, Op.OVERDUE})
 UNKNOWN = frozenset({Op.ATTRIBUTE_NUMBER, Op.ATTRIBUTE_TEXT_IS, Op.ATTRIBUTE_TEXT, Op.COUNT_BETWEEN})
@@ -116,11 +120,14 @@ def factor_text(feature: Feature, value: float) -> str:
     if np.isnan(value):
         return text
     phrase = PHRASES.get(feature.op, "{value}")
+    if feature.op in OF_ITSELF and not feature.factor.code.endswith(OF_ITSELF[feature.op]):
+        phrase = OTHERWISE[feature.op]
     if feature.op == Op.SESSIONS and text == "1":
         phrase = phrase.replace("sessions", "session")
     return phrase.format(
         value=text,
         window=_days(feature.window_days),
+        most=feature.window_days,
         whole=_days(feature.argument),
         part=PARTS_OF_DAY[feature.argument] if feature.op == Op.PART_OF_DAY else "",
     )

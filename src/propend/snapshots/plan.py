@@ -414,7 +414,7 @@ def rhythm(given: PlanInput) -> Iterator[Feature]:
         spread = f"irregularity of the days between {c.many}"
         yield Feature(f"gap_deviation__{c.key}", spread, Op.GAP_DEVIATION, i, last, factor, "days")
         overdue = f"days since the last {c.one} over the usual gap"
-        yield Feature(f"overdue__{c.key}", overdue, Op.OVERDUE, i, last, factor, "ratio")
+        yield Feature(f"overdue__{c.key}", overdue, Op.OVERDUE, i, last, _since(c), "ratio")
         span = f"days from the first to the last {c.one}"
         yield Feature(f"span__{c.key}", span, Op.REPEAT_SPAN, i, last, _tenure(c), "days", heavy=False)
 
