@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import xgboost as xgb
 from numpy.typing import NDArray
 
+import propend
 from propend.errors import NoInfluentialFactorsError
 from propend.explain import factors
 from propend.explain.factors import (
@@ -27,6 +29,7 @@ from propend.explain.wording import PHRASES, Showing, factor_text, factor_texts,
 from propend.model.members import Logistic, Scaling
 from propend.model.train import Columns, Model, TrainingSet, choose, fit
 from propend.snapshots.plan import Channel, Factor, Feature, Op, PlanInput, Vocabulary, make_plan
+from shops import SHOP, shop, with_options
 
 Matrix = NDArray[np.float32]
 
@@ -116,6 +119,21 @@ def test_base_and_contributions_are_the_calibrated_log_odds(model: Model, X: Mat
     explainer = build_explainer(model, FEATURES, X)
     summed = explainer.base + explainer.contributions(X).impact.sum(axis=1, dtype=np.float64)
     np.testing.assert_allclose(summed, model.margin(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("members", ["all", "trees", "linear"])
+def test_against_a_background_they_count_from_its_mean(model: Model, X: Matrix, members: str) -> None:
+    if members == "trees":
+        model = replace(model, linear=(), linear_weights=(), tree_weight=1.0)
+    elif members == "linear":
+        model = replace(model, trees=(), tree_weight=0.0)
+    background = X[:80]
+    explainer = build_explainer(model, FEATURES, X, background)
+    summed = explainer.base + explainer.contributions(X).impact.sum(axis=1, dtype=np.float64)
+    np.testing.assert_allclose(summed, model.margin(X), atol=1e-5)
+    assert explainer.base == pytest.approx(model.margin(background).mean(), abs=1e-5)
+    np.testing.assert_allclose(explainer.contributions(background).impact.mean(axis=0), 0.0, atol=1e-5)
+    assert abs(build_explainer(model, FEATURES, X).base - explainer.base) > 1e-4
 
 
 def test_a_factor_gets_what_its_features_get_together(model: Model, X: Matrix) -> None:
@@ -523,3 +541,19 @@ def test_taking_away_the_strongest_factor_moves_the_log_odds_most(
         return float(np.abs(model.margin(without.astype(np.float32)) - before).mean())
 
     assert moved(strongest) > 3 * moved(random) > 0
+
+
+# --- in a run -------------------------------------------------------------------------------------------
+
+
+def test_a_run_explains_against_its_background_and_keeps_it(tmp_path: Path) -> None:
+    events, asked = shop(), with_options(contributions="interventional")
+    along, against = (
+        propend.run(document, data=events, out=tmp_path / name) for name, document in (("a", SHOP), ("b", asked))
+    )
+    assert along.scores.column("profile_id") == against.scores.column("profile_id")
+    one, other = (run.scores.column("probability").to_numpy() for run in (along, against))
+    np.testing.assert_allclose(one, other, atol=1e-6)
+    assert along.scores.column("factors") != against.scores.column("factors")
+    again = propend.score(against.folder, data=events, out=tmp_path / "c")
+    assert again.scores.drop(["run_id"]) == against.scores.drop(["run_id"])

@@ -153,6 +153,8 @@ class Options(Part):
         was_doing: negative goals only count profiles that were doing it before.
         remove_met_in_gap: with a lead time, leave out profiles who meet the goal before the window.
         factors: how many factors to name in each direction.
+        contributions: what a factor's impact is counted from: ``path-dependent``, the paths of the trees, or
+            ``interventional``, 200 snapshots of the newest matured cutoff.
         horizons: further lengths of the outcome window to give a probability for, from the same training; true is
             ``USUAL_HORIZONS``.
         fairness: attributes whose groups the model is compared in, and which it does not use.
@@ -169,6 +171,7 @@ class Options(Part):
     was_doing: bool = True
     remove_met_in_gap: bool = True
     factors: Annotated[int, Field(ge=1, le=20)] = 5
+    contributions: Literal["path-dependent", "interventional"] = "path-dependent"
     horizons: Annotated[tuple[PositiveDays, ...], Field(min_length=1, max_length=12)] | None = None
     fairness: Annotated[tuple[str, ...], Field(min_length=1, max_length=5)] | None = None
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1

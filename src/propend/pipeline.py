@@ -364,7 +364,8 @@ def score_stage(
             factors=options.factors,
             lead_days=instance.goal.lead_days,
         )
-        explainer = build_explainer(saved.model, saved.plan.features, _spread(X, EXPLAINER_SAMPLE))
+        sample = _spread(X, EXPLAINER_SAMPLE)
+        explainer = build_explainer(saved.model, saved.plan.features, sample, saved.background)
         ids = prepared.survey.profile_ids[rows.profile]
         scored = score_rows(ids, X, explainer, context, saved.certainty, saved.horizons)
         psi = checks.gate_scores(saved.reference, scored.probability)

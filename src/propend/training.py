@@ -126,7 +126,8 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         model = fit(everything, columns, choices, seed)
         level = _level(outlook, model, timeline.matured, timeline.now)
         model = model.with_level(level.shift, level.error)
-        plan = replace(plan, features=join_opposed(model, plan.features, everything.X))
+        background = _background(everything) if instance.options.contributions == "interventional" else None
+        plan = replace(plan, features=join_opposed(model, plan.features, everything.X, background))
     curves = None
     if instance.horizons:
         with stages("horizons"):
@@ -140,6 +141,7 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         certainty=certainty,
         horizons=curves.now if curves else None,
         proof_horizons=curves.proof if curves else None,
+        background=background,
         number_fields=prepared.log.request.number_fields,
         text_fields=prepared.log.request.text_fields,
         reference=checks.Reference.of(
@@ -164,6 +166,16 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
             *(curves.notices if curves else ()),
         ),
     )
+
+
+BACKGROUND_ROWS = 200
+
+
+def _background(everything: TrainingSet) -> NDArray[np.float32]:
+    """Snapshots of the newest matured cutoff, evenly taken: who profiles are compared with."""
+    newest = np.flatnonzero(everything.cutoff == everything.cutoff.max())
+    evenly = np.linspace(0, len(newest) - 1, min(BACKGROUND_ROWS, len(newest))).astype(np.int64)
+    return np.take(everything.X, newest[evenly], axis=0)
 
 
 def outcome_counts(prepared: Prepared) -> checks.OutcomeCounts:

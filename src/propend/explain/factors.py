@@ -49,27 +49,35 @@ class Parts:
         linear: the linear members.
         linear_weights: what the margin of each is multiplied by.
         offset: what is added to the members' margins.
+        background: float32[B, C], rows whose values stand for what is unknown: then contributions are interventional;
+            None: the trees' are path-dependent, and a line's count from the means of training.
     """
 
     trees: Trees | None
     linear: tuple[Logistic, ...]
     linear_weights: tuple[float, ...]
     offset: float
+    background: Matrix | None
 
     @classmethod
-    def of(cls, model: Model) -> Parts:
-        """Take a model apart."""
+    def of(cls, model: Model, background: Matrix | None = None) -> Parts:
+        """Take a model apart; the background has all features of the plan."""
         slope, share, trees = model.calibration.slope, model.tree_weight, None
         if model.trees:
             weight = slope * share / len(model.trees)
             trees = Trees.concat([Trees.from_booster(b) for b in model.trees], [weight] * len(model.trees))
-        return cls(trees, model.linear, tuple(slope * w for w in model.linear_weights), model.calibration.offset)
+        known = None if background is None else model.inputs(background)
+        linear = model.linear
+        if known is not None:
+            linear = tuple(replace(m, center=m.columns_of(known).mean(axis=0, dtype=np.float64)) for m in linear)
+        return cls(trees, linear, tuple(slope * w for w in model.linear_weights), model.calibration.offset, known)
 
     def bases(self, n_features: int) -> tuple[float, ...]:
         """What each member adds to the log-odds of a profile about whom nothing is known, the leading one first."""
         found, nobody = [], np.zeros((0, n_features), dtype=np.float32)
         if self.trees is not None:
-            found.append(factor_contributions(self.trees, nobody, np.zeros(n_features, dtype=np.int64), 1)[1])
+            one = np.zeros(n_features, dtype=np.int64)
+            found.append(factor_contributions(self.trees, nobody, one, 1, self.background)[1])
         for member, weight in zip(self.linear, self.linear_weights, strict=True):
             found.append(weight * (float(member.coefficients @ member.center) + member.intercept))
         return tuple(found)
@@ -84,7 +92,7 @@ class Parts:
         """
         out, leading = np.zeros((len(used), n_groups), dtype=np.float32), None
         if self.trees is not None:
-            out += factor_contributions(self.trees, used, group, n_groups)[0]
+            out += factor_contributions(self.trees, used, group, n_groups, self.background)[0]
             leading = out.sum(axis=1, dtype=np.float64)
         for member, weight in zip(self.linear, self.linear_weights, strict=True):
             out += linear_factor_contributions(
@@ -183,13 +191,16 @@ class Explainer:
         return out
 
 
-def build_explainer(model: Model, features: Sequence[Feature], sample: Matrix) -> Explainer:
+def build_explainer(
+    model: Model, features: Sequence[Feature], sample: Matrix, background: Matrix | None = None
+) -> Explainer:
     """Take a model apart and choose, per factor, what to show of it.
 
     Args:
         model: fitted and calibrated.
         features: all features of the plan.
         sample: float32[N, F] rows to judge by which feature of a factor carries most.
+        background: float32[B, F], rows to explain against; None: along the trees' paths.
 
     Raises:
         NoInfluentialFactorsError: the model gives every profile the same log-odds.
@@ -198,7 +209,7 @@ def build_explainer(model: Model, features: Sequence[Feature], sample: Matrix) -
     used = [features[j] for j in columns]
     factors = tuple(dict.fromkeys(f.factor for f in used))
     group = np.array([factors.index(f.factor) for f in used], dtype=np.int64)
-    parts = Parts.of(model)
+    parts = Parts.of(model, background)
     each, _ = parts.contributions(model.inputs(sample[:SAMPLE_ROWS]), np.arange(len(used)), len(used))
     carried = np.abs(each).mean(axis=0, dtype=np.float64) if len(each) else np.zeros(len(used))
     if carried.max(initial=0.0) < NEGLIGIBLE:
@@ -214,7 +225,9 @@ def build_explainer(model: Model, features: Sequence[Feature], sample: Matrix) -
     return Explainer(columns, factors, group, showing, speaking, parts, parts.bases(len(used)), model)
 
 
-def join_opposed(model: Model, features: Sequence[Feature], sample: Matrix) -> tuple[Feature, ...]:
+def join_opposed(
+    model: Model, features: Sequence[Feature], sample: Matrix, background: Matrix | None = None
+) -> tuple[Feature, ...]:
     """The features, with factors joined that would say opposite things about the same behaviour.
 
     Two factors of one stream of events are one if the features that speak for them move together or against each other
@@ -225,9 +238,10 @@ def join_opposed(model: Model, features: Sequence[Feature], sample: Matrix) -> t
         model: fitted and calibrated.
         features: all features of the plan.
         sample: float32[N, F] rows.
+        background: as in ``build_explainer``.
     """
     some = sample[:: max(1, len(sample) // SAMPLE_ROWS)][:SAMPLE_ROWS]
-    explainer = build_explainer(model, features, some)
+    explainer = build_explainer(model, features, some, background)
     each, _ = explainer.parts.contributions(
         model.inputs(some), np.arange(len(explainer.columns)), len(explainer.columns)
     )

@@ -261,6 +261,7 @@ class SavedModel:
         evaluation: the proof.
         facts: timeline, level history, counts and notices of the training, as plain data.
         horizons, proof_horizons: the curve over horizons beside each model, where one was asked for.
+        background: float32[B, F], snapshots to explain against, where contributions are interventional.
     """
 
     instance: Instance
@@ -275,6 +276,7 @@ class SavedModel:
     facts: dict[str, Any]
     horizons: Horizons | None = None
     proof_horizons: Horizons | None = None
+    background: np.ndarray | None = None
 
 
 def save_model(folder: Path, saved: SavedModel) -> None:
@@ -296,6 +298,8 @@ def save_model(folder: Path, saved: SavedModel) -> None:
         "proof_horizons": _horizons_document("proof_horizons", saved.proof_horizons, arrays),
     }
     arrays |= {f"reference_{k}": v for k, v in saved.reference.__dict__.items()}
+    if saved.background is not None:
+        arrays["background"] = saved.background
     write_json(folder / "model.json", document)
     np.savez_compressed(folder / "arrays.npz", **arrays)  # type: ignore[arg-type]
 
@@ -327,6 +331,7 @@ def load_model(folder: Path) -> SavedModel:
             facts=document["facts"],
             horizons=_read_horizons("horizons", document["horizons"], arrays),
             proof_horizons=_read_horizons("proof_horizons", document["proof_horizons"], arrays),
+            background=arrays.get("background"),
         )
     except (KeyError, ValueError, TypeError, OSError, EOFError, xgb.core.XGBoostError) as error:
         raise _damaged(folder, str(error)) from error
