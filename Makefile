@@ -9,7 +9,7 @@ BENCH := .venv-bench
 SETUP_BENCH := $(BENCH)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-horizons bench-leaks bench-intervals evidence browser clean
+.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-faithfulness bench-horizons bench-leaks bench-intervals evidence browser clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,9 @@ bench-accuracy: $(SETUP_BENCH)  ## accuracy beside rules and hand-made models; F
 
 bench-explain: $(SETUP_BENCH)  ## speed and exactness of explanations; FULL=1 a million rows
 	$(BENCH)/bin/python benchmarks/explain.py
+
+bench-faithfulness: $(SETUP_BENCH)  ## factors true to the model, to the next fit, to the simulator; FULL=1 real goals
+	$(BENCH)/bin/python benchmarks/faithfulness.py
 
 bench-horizons: $(SETUP_BENCH)  ## one training for five horizons beside one for each; FULL=1 more goals
 	$(BENCH)/bin/python benchmarks/horizons.py

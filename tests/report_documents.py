@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from propend import aftermath
 from propend.explain.factors import build_explainer
+from propend.explain.faithfulness import faithfulness
 from propend.instance import Instance
 from propend.model.baselines import BaselineInputs, baseline_probabilities
 from propend.model.certainty import days_column, fit_certainty, interval_rows, margins_of
@@ -101,6 +102,7 @@ def _fitted(propensity_type: str) -> Documents:
     evaluation["intervals"] = interval_rows(certainty, margins, label[:PROFILES], model.calibration)
     scored = score_rows(ids, now, explainer, context, certainty)
     found = insights(scored, explainer, context) | {"score_stability": 0.04}
+    found["faithfulness"] = faithfulness(explainer, X, 1)
     found["horizons"] = [
         {"days": days, "expected_rate": share, "buckets": {"high": 1.5 * share, "medium": share, "low": 0.5 * share}}
         for days, share in ((7, 0.12), (30, 0.4), (90, 0.6))

@@ -582,6 +582,18 @@ def _level_words(calibration: Plain) -> str:
     return f"{why}{tested}; expected error {calibration['level_error']:.2f}"
 
 
+def _faithful_words(found: Plain) -> str:
+    """One line on both curves; the first step tells most."""
+    moved, by_chance = (found[name]["deletion"][1] for name in ("named", "random"))
+    start, left = found["named"]["insertion"][0], found["named"]["insertion"][-1]
+    share = f"{percent(1 - left / start)} of the way" if start > 0 else "nowhere, as all are alike,"
+    return (
+        f"of {count(found['profiles'])} profiles, setting the strongest factor to what is typical moves the log-odds "
+        f"by {shown(moved, 'fine')}, one at random by {shown(by_chance, 'fine')}; a typical profile given its "
+        f"{count(len(found['named']['insertion']) - 1)} strongest comes {share} to its own"
+    )
+
+
 def _facts(given: Given) -> dict[str, str]:
     run, timeline, model = given.run, given.run["timeline"], given.run["model"]
     calibration = model["calibration"]
@@ -592,6 +604,7 @@ def _facts(given: Given) -> dict[str, str]:
         f"back at most {timeline['lookback_days']} days",
         "Calibration": f"log-odds × {calibration['slope']:.2f} {shown(calibration['intercept'], 'signed')}, fitted out "
         f"of fold; level shifted by {shown(calibration['level_shift'], 'signed')} ({_level_words(calibration)})",
+        "Factors checked": _faithful_words(given.insights["faithfulness"]),
         "Outcome window": f"{timeline['outcome_days']} days, beginning {timeline['lead_days']} days after the cutoff; "
         f"{timeline['settle_days']} days to settle",
         "History": f"{timeline['history_days']} days; {timeline['history_needed_days']} are needed",

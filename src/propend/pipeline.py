@@ -32,6 +32,7 @@ from propend.challenge import MARGIN, Contender, compare, gate_question, same_ev
 from propend.definition import Check, define
 from propend.errors import ConfigurationError, Mistake, ProfileNotFoundError
 from propend.explain.factors import build_explainer
+from propend.explain.faithfulness import faithfulness
 from propend.fairness import scored_groups
 from propend.instance import Instance
 from propend.model import checks
@@ -370,6 +371,7 @@ def score_stage(
         scored = score_rows(ids, X, explainer, context, saved.certainty, saved.horizons)
         psi = checks.gate_scores(saved.reference, scored.probability)
         found = insights(scored, explainer, context) | {"score_stability": psi}
+        found["faithfulness"] = faithfulness(explainer, sample, options.seed)
         if options.fairness:
             found["fairness"] = scored_groups(prepared, rows, scored.bucket == 2, scored.probability)
         used = tuple(saved.plan.features[j] for j in saved.model.columns)
