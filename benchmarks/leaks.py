@@ -46,7 +46,7 @@ DAY = timedelta(days=1)
 STRENGTHS = (1.0, 0.9, 0.7)
 TODAYS = ("orders_to_date", "spend_to_date", "days_since_last_order", "status", "tier")
 HONEST = ("region", "joined_number", "first_hour", "trait", "half_trait", "card")
-DRIFT_CODES = {"PROPEND-307", "PROPEND-309", "PROPEND-314", "PROPEND-403", "PROPEND-405", "PROPEND-408"}
+DRIFT_CODES = {"PROPEND-307", "PROPEND-309", "PROPEND-314", "PROPEND-315", "PROPEND-403", "PROPEND-405", "PROPEND-408"}
 
 
 @dataclass(frozen=True)

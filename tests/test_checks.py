@@ -25,8 +25,10 @@ from propend.model.checks import (
     gate_scores,
     population_stability,
     score_drift_notices,
+    volume_notices,
 )
 from propend.snapshots.plan import Factor, Feature, Op
+from propend.snapshots.volumes import Volumes
 
 
 @pytest.mark.parametrize(
@@ -111,3 +113,57 @@ def test_scores_that_moved_are_said() -> None:
 
 def test_stability_of_equal_shares_is_zero() -> None:
     assert population_stability(np.array([0.5, 0.5]), np.array([0.5, 0.5])) == 0.0
+
+
+def _volumes(newest: dict[int, float], mean: float = 10.0, newest_mean: float = 10.0) -> Volumes:
+    """About 200 purchases a week for a year, by Poisson; the newest weeks times a factor."""
+    rng = np.random.default_rng(5)
+    events = rng.poisson(200, (2, 61)).astype(np.int64)
+    for week, factor in newest.items():
+        events[0, week] = round(events[0, week] * factor)
+    means = np.full(events.shape, mean)
+    means[0, :4] = newest_mean
+    return Volumes(("purchase", "visit"), events, events, events * means)
+
+
+@pytest.mark.parametrize(
+    ("volumes", "expected"),
+    [
+        (_volumes({}), None),
+        (_volumes(dict.fromkeys(range(4), 0.7)), None),
+        (_volumes(dict.fromkeys(range(4), 0.5)), "'purchase' in the last"),
+        (_volumes(dict.fromkeys(range(4), 0.0)), "0 'purchase' in the last"),
+        (_volumes({0: 0.0}), "0 'purchase' in the last week, where 2"),
+        (_volumes({0: 2.2}), "'purchase' in the last week"),
+        (_volumes(dict.fromkeys(range(4), 2.0)), "'purchase' in the last"),
+        (_volumes({}, newest_mean=1000.0), "'purchase' worth 1,000 on average in the last 4 weeks, where 10 is usual"),
+        (_volumes({}, newest_mean=20.0), None),
+    ],
+)
+def test_volumes_unheard_of_are_said(volumes: Volumes, expected: str | None) -> None:
+    found = volume_notices(volumes)
+    assert [n.code for n in found] == (["PROPEND-315"] if expected else [])
+    if expected:
+        assert expected in found[0].message
+        assert "visit" not in found[0].message
+
+
+def test_few_weeks_and_few_events_say_nothing() -> None:
+    gone = _volumes(dict.fromkeys(range(4), 0.0))
+    short = Volumes(gone.kinds, gone.events[:, :7], gone.valued[:, :7], gone.value[:, :7])
+    rare = Volumes(gone.kinds, gone.events // 20, gone.valued // 20, gone.value)
+    assert [volume_notices(v) for v in (short, rare)] == [[], []]
+
+
+def test_eight_weeks_are_enough() -> None:
+    gone = _volumes({0: 0.0})
+    eight = Volumes(gone.kinds, gone.events[:, :8], gone.valued[:, :8], gone.value[:, :8])
+    assert [n.code for n in volume_notices(eight)] == ["PROPEND-315"]
+
+
+def test_what_moves_much_but_is_never_gone() -> None:
+    events = np.array([[0, *np.tile([30, 400, 60, 900], 15)]], dtype=np.int64)
+    found = volume_notices(Volumes(("purchase",), events, np.zeros_like(events), np.zeros(events.shape)))
+    assert [n.message for n in found] == [
+        "the newest events differ from a year of earlier ones: 0 'purchase' in the last week, where 230 are usual."
+    ]

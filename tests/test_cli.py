@@ -9,6 +9,7 @@ import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -23,8 +24,11 @@ from propend import cli
 from propend.version import __version__
 from shops import SHOP, before, last_day, no_signal, shop
 
-COMMANDS = ["demo", "init", "check", "run", "train", "score", "evaluate", "report", "explain", "list"]
-RUN_FILES = ["evaluation.json", "insights.json", "model", "report.html", "run.json", "scores.parquet"]
+COMMANDS = ["demo", "init", "check", "run", "train", "score", "evaluate", "report", "explain", "moved", "list"]
+RUN_FILES = [
+    *("contributions.parquet", "evaluation.json", "insights.json", "model"),
+    *("report.html", "run.json", "scores.parquet"),
+]
 METRICS = {"auc", "average_precision", "log_loss", "brier", "calibration_error", "top_decile_lift"}
 FACTOR = pa.struct(
     [
@@ -334,6 +338,35 @@ def test_explain_one_profile(finished: Path) -> None:
     assert all(f["label"] in shown.out and f["value"] in shown.out for f in row["factors"])
     unknown = propend("explain", "nobody", "--run", finished)
     assert (unknown.status, unknown.out, unknown.err.splitlines()[0]) == (2, "", "PROPEND-104 PROFILE_NOT_FOUND")
+
+
+def test_what_moved_one_profile_and_everybody(finished: Path, tmp_path: Path) -> None:
+    day = last_day() - timedelta(days=20)
+    earlier = tmp_path / "earlier"
+    assert propend("score", finished, "--as-of", day, "--out", earlier).status == 0
+    ids = [
+        set(pq.read_table(folder / "scores.parquet", columns=["profile_id"]).column(0).to_pylist())
+        for folder in (finished, earlier)
+    ]
+    someone, other = sorted(ids[0] & ids[1])[:2]
+    asked = ("explain", someone, "--run", finished)
+    found = propend(*asked, "--since", earlier, "--json").json
+    shown = propend(*asked, "--since", earlier)
+    assert shown.out.startswith(f"profile {someone}, as of {day}: probability ")
+    assert f"profile {someone}, as of {last_day()}: probability " in shown.out
+    assert found["factors"][0]["label"] in shown.out
+    assert f"{found['log_odds']:+.2f}" in next(line for line in shown.out.splitlines() if "together" in line)
+    apart = propend(*asked, "--beside", other)
+    assert [line.split(",")[0] for line in apart.out.splitlines()[:2]] == [f"profile {other}", f"profile {someone}"]
+    both = propend(*asked, "--beside", other, "--since", earlier)
+    assert (both.status, "only one of the two" in both.err) == (2, True)
+    every = propend("moved", "--run", finished, "--since", earlier)
+    counted = propend("moved", "--run", finished, "--since", earlier, "--json").json
+    assert every.out.startswith(f"{counted['profiles']['both']:,} profiles scored in both runs, ")
+    for m in counted["movers"]:
+        assert f"    {m['after']['profile_id']}: " in every.out
+    lost = propend("moved", "--run", finished, "--since", tmp_path / "nowhere")
+    assert (lost.status, "PROPEND-103" in lost.err) == (2, True)
 
 
 def test_report_again(finished: Path, tmp_path: Path) -> None:

@@ -193,6 +193,13 @@ def test_what_carries_most_of_a_row_speaks_for_its_factor(model: Model, explaine
     assert [s.feature.name for s in explainer.speaking] == [f.name for f in FEATURES]
 
 
+def test_what_stands_for_a_factor_can_be_settled(model: Model, explainer: Explainer, X: Matrix) -> None:
+    settled = build_explainer(model, FEATURES, X, standing={"buy__lately": "count__buy__90d"})
+    g = code(explainer, "buy__lately")
+    assert settled.showing[g].feature.name == "count__buy__90d" != explainer.showing[g].feature.name
+    assert settled.showing[:g] + settled.showing[g + 1 :] == explainer.showing[:g] + explainer.showing[g + 1 :]
+
+
 def test_members_that_disagree_carry_little(model: Model) -> None:
     """Each member moves a lot by the first feature, against the other; together they move by the second."""
     one, Z = Factor("one", "One"), np.random.default_rng(3).normal(size=(3000, 2)).astype(np.float32)
@@ -263,7 +270,8 @@ def test_opposite_things_about_one_behaviour_are_one_factor(
     model: Model, alike: float, coefficients: list[float], expected: list[str]
 ) -> None:
     features, rows = silences(alike)
-    found = join_opposed(linear_model(model, coefficients, rows), features, rows)
+    found, standing = join_opposed(linear_model(model, coefficients, rows), features, rows)
+    assert list(standing) == sorted(set(expected), key=expected.index)
     assert [f.factor.code for f in found] == expected
     assert [replace(f, factor=g.factor) for f, g in zip(found, features, strict=True)] == features
 
@@ -271,7 +279,7 @@ def test_opposite_things_about_one_behaviour_are_one_factor(
 def test_factors_of_different_events_are_not_joined(model: Model) -> None:
     features, rows = silences(0.9)
     apart = [features[0], replace(features[1], channel=0), features[2]]
-    assert join_opposed(linear_model(model, [1.0, -0.7, 0.5], rows), apart, rows) == tuple(apart)
+    assert join_opposed(linear_model(model, [1.0, -0.7, 0.5], rows), apart, rows)[0] == tuple(apart)
 
 
 # --- named ----------------------------------------------------------------------------------------------

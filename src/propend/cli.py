@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from propend.errors import ColumnNotFoundError, PropendError, UnexpectedError
+from propend.errors import ColumnNotFoundError, ConfigurationError, Mistake, PropendError, UnexpectedError
 from propend.version import __version__
 
 app = typer.Typer(
@@ -302,21 +302,56 @@ def report(
 def explain(
     profile_id: Annotated[str, typer.Argument(help="The profile's id, as in your data.")],
     folder: RunArgument = Path(),
+    since: Annotated[Path | None, typer.Option(help="An earlier run: what moved the profile since then.")] = None,
+    beside: Annotated[str | None, typer.Option(help="Another profile: what sets the two apart.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """One profile's probability, score and the factors behind them."""
+    """One profile's probability, score and the factors behind them; or what moved it, or sets it apart."""
     from propend import pipeline  # noqa: PLC0415
-    from propend.screen import profile_text, zone_of  # noqa: PLC0415
+    from propend.screen import difference_text, profile_text, zone_of  # noqa: PLC0415
+
+    if since is not None and beside is not None:
+        _fail(
+            ConfigurationError([Mistake("--since, --beside", "only one of the two can be asked for at a time")]),
+            as_json,
+        )
+    try:
+        finished = pipeline.Run.load(folder)
+        if since is not None:
+            found = finished.moved(profile_id, pipeline.Run.load(since))
+        elif beside is not None:
+            found = finished.beside(beside, profile_id)
+        else:
+            found = finished.explain(profile_id)
+    except PropendError as error:
+        _fail(error, as_json)
+    if as_json:
+        out.print_json(json.dumps(found, default=str))
+    elif since is not None or beside is not None:
+        _say(difference_text(found, zone_of(finished.record)))
+    else:
+        _say(profile_text(found, zone_of(finished.record)))
+
+
+@app.command()
+def moved(
+    since: Annotated[Path, typer.Option(help="The earlier run's folder.")],
+    folder: RunArgument = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """What moved from an earlier run to this one: buckets, everybody, who moved most, factors that count otherwise."""
+    from propend import pipeline  # noqa: PLC0415
+    from propend.screen import movement_text, zone_of  # noqa: PLC0415
 
     try:
         finished = pipeline.Run.load(folder)
-        found = finished.explain(profile_id)
+        found = finished.movement(pipeline.Run.load(since))
     except PropendError as error:
         _fail(error, as_json)
     if as_json:
         out.print_json(json.dumps(found, default=str))
     else:
-        _say(profile_text(found, zone_of(finished.record)))
+        _say(movement_text(found, zone_of(finished.record)))
 
 
 @app.command(name="list")

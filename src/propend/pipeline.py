@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from propend import aftermath, record
@@ -36,6 +37,7 @@ from propend.explain.faithfulness import faithfulness
 from propend.fairness import scored_groups
 from propend.instance import Instance
 from propend.model import checks
+from propend.movement import Scene, difference, movement
 from propend.preparation import (
     Inputs,
     Prepared,
@@ -51,6 +53,7 @@ from propend.report import Report
 from propend.scoring import Scored, ScoringContext, insights, score_rows
 from propend.snapshots.build import feature_matrix, rows_at
 from propend.snapshots.program import lines_of, measured_fields
+from propend.snapshots.volumes import weekly_volumes
 from propend.store import runs as store
 from propend.timeline import midnight_utc
 from propend.training import Trained, train_stage
@@ -102,11 +105,58 @@ class Run:
         rows = store.read_scores(self.folder, str(profile_id)).to_pylist()
         if rows:
             return dict(rows[0])
-        population = self.record["counts"]["population"]
-        raise ProfileNotFoundError(
-            f"Profile {profile_id!r} is not among the {population:,} scored in {self.folder.name!r}.",
+        raise self._not_scored(str(profile_id))
+
+    @property
+    def contributions(self) -> pa.Table:
+        """Impact and value of every factor, ``impact__CODE`` and ``value__CODE``, sorted by profile."""
+        return store.read_contributions(self.folder)
+
+    def moved(self, profile_id: str, since: Run) -> dict[str, Any]:
+        """What moved one profile's score from an earlier run to this one (``movement.difference``).
+
+        Raises:
+            ProfileNotFoundError: the profile was not scored in both.
+        """
+        return difference(since._scene([profile_id]), self._scene([profile_id]))
+
+    def beside(self, one: str | Sequence[str], other: str | Sequence[str]) -> dict[str, Any]:
+        """What sets a profile, or a group of them, apart from another (``movement.difference``).
+
+        Raises:
+            ProfileNotFoundError: not all of them were scored.
+            ValueError: a group of nobody.
+        """
+        if not (one and other):
+            raise ValueError("a group of nobody cannot be set beside another")
+        return difference(*(self._scene([ids] if isinstance(ids, str) else list(ids)) for ids in (one, other)))
+
+    def movement(self, since: Run) -> dict[str, Any]:
+        """What moved from an earlier run to this one: buckets, everybody, the most moved, effects that changed."""
+        return movement(since._scene(None), self._scene(None))
+
+    def _scene(self, profile_ids: list[str] | None) -> Scene:
+        scores = store.read_scores(self.folder, columns=["profile_id", "score", "probability", "bucket"])
+        if profile_ids is not None:
+            scores = scores.filter(pc.is_in(scores.column("profile_id"), pa.array(profile_ids, pa.string())))
+            missing = sorted(set(profile_ids) - set(scores.column("profile_id").to_pylist()))
+            if missing:
+                raise self._not_scored(missing[0])
+        return Scene(
+            scored_at=self.record["scored_at"],
+            base=self.insights["base"],
+            factors=self.insights["factors"],
+            features=store.read_features(self.folder / "model"),
+            scores=scores,
+            contributions=store.read_contributions(self.folder, profile_ids),
+        )
+
+    def _not_scored(self, profile_id: str) -> ProfileNotFoundError:
+        return ProfileNotFoundError(
+            f"Profile {profile_id!r} is not among the {self.record['counts']['population']:,} scored in "
+            f"{self.folder.name!r}.",
             "it may not have been eligible at the cutoff, or its id is written otherwise.",
-            profile_id=str(profile_id),
+            profile_id=profile_id,
         )
 
     def report(self) -> Report:
@@ -366,7 +416,8 @@ def score_stage(
             lead_days=instance.goal.lead_days,
         )
         sample = _spread(X, EXPLAINER_SAMPLE)
-        explainer = build_explainer(saved.model, saved.plan.features, sample, saved.background)
+        standing = saved.facts["standing"]
+        explainer = build_explainer(saved.model, saved.plan.features, sample, saved.background, standing)
         ids = prepared.survey.profile_ids[rows.profile]
         scored = score_rows(ids, X, explainer, context, saved.certainty, saved.horizons)
         psi = checks.gate_scores(saved.reference, scored.probability)
@@ -377,6 +428,7 @@ def score_stage(
         used = tuple(saved.plan.features[j] for j in saved.model.columns)
         notices = checks.score_drift_notices(psi)
         notices += checks.new_kind_notices(saved.facts["kinds"], prepared.log.facts.kinds)
+        notices += checks.volume_notices(weekly_volumes(prepared.log, timeline.now))
         notices += checks.drift_notices(saved.reference, saved.model.inputs(X), used, timeline.now)
     return scored, found, notices
 
@@ -448,7 +500,8 @@ def _write(
     evaluation: dict[str, Any],
     stages: Stages,
 ) -> None:
-    store.write_scores(folder / "scores.parquet", scored.table)
+    store.write_table(folder / "scores.parquet", scored.table)
+    store.write_table(folder / "contributions.parquet", scored.contributions)
     store.write_json(folder / "evaluation.json", evaluation)
     store.write_json(folder / "insights.json", found)
     closed = store.plain(_closed(document, run_id, started, stages, "succeeded"))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from propend.explain.factors import (
     IMPORTANCES,
+    Contributions,
     Explained,
     Explainer,
     NamedFactors,
@@ -120,6 +121,7 @@ class Scored:
 
     Attributes:
         table: the output, sorted by ``profile_id`` (``SCORES_SCHEMA``).
+        contributions: of every factor, sorted likewise (``contribution_columns``).
         probability, score: in the order of the rows given, not of the table.
         bucket: int8[N], likewise.
         explained: contributions and shown values of the rows that ``pictured`` says, likewise.
@@ -131,6 +133,7 @@ class Scored:
     """
 
     table: pa.Table
+    contributions: pa.Table
     probability: Float
     score: NDArray[np.float32]
     bucket: NDArray[np.int8]
@@ -198,6 +201,7 @@ def score_rows(
     days = horizons.days if horizons else ()
     return Scored(
         table=table.sort_by("profile_id"),
+        contributions=_contribution_table(profile_ids, X, explainer, contributions).sort_by("profile_id"),
         probability=probability,
         score=score,
         bucket=bucket,
@@ -208,6 +212,38 @@ def score_rows(
         horizons=days,
         curve=curve,
     )
+
+
+IMPACT, VALUE, SAYS = "impact__", "value__", "says__"
+"""Before the code of a factor, the names of its three columns among the contributions."""
+
+
+def _contribution_table(
+    profile_ids: NDArray[np.object_], X: NDArray[np.float32], explainer: Explainer, found: Contributions
+) -> pa.Table:
+    """Per factor its impact, the value shown for it of many profiles, a number or, of a text field, its text, and the
+    words of the feature that speaks for it of this one."""
+    columns: dict[str, pa.Array] = {"profile_id": pa.array(profile_ids, pa.string())}
+    for g, (factor, showing) in enumerate(zip(explainer.factors, explainer.showing, strict=True)):
+        values = showing.values(X)
+        columns[IMPACT + factor.code] = pa.array(found.impact[:, g])
+        columns[VALUE + factor.code] = (
+            pa.array(factor_texts(showing, values), pa.string()).dictionary_encode()
+            if showing.choices
+            else pa.array(values, mask=np.isnan(values))
+        )
+        columns[SAYS + factor.code] = _said(explainer, X, found.speaker[:, g])
+    return pa.table(columns)
+
+
+def _said(explainer: Explainer, X: NDArray[np.float32], speaker: NDArray[np.int16]) -> pa.DictionaryArray:
+    """The value of each row's feature as it reads beside the label of its factor."""
+    place, words = np.zeros(len(X), dtype=np.int32), dict[str, int]()
+    for feature in np.unique(speaker):
+        showing, rows = explainer.speaking[feature], np.flatnonzero(speaker == feature)
+        texts, which = np.unique(factor_texts(showing, showing.values(X[rows])), return_inverse=True)
+        place[rows] = np.array([words.setdefault(str(t), len(words)) for t in texts], dtype=np.int32)[which.reshape(-1)]
+    return pa.DictionaryArray.from_arrays(pa.array(place), pa.array(list(words), pa.string()))
 
 
 def _with_horizons(table: pa.Table, horizons: Horizons, curve: Float, lead_days: int) -> pa.Table:
@@ -286,6 +322,7 @@ def insights(scored: Scored, explainer: Explainer, context: ScoringContext) -> d
         "too_little_history": {"n": int(scored.thin.sum()), "share": float(scored.thin.mean()) if n else 0.0},
         "score_histogram": _histogram(scored.score, context.bucket_edges),
         "buckets": buckets,
+        "base": explainer.base,
         "factors": global_factors(explainer, explained),
         "examples": _examples(scored),
     } | ({"horizons": _expected_by(scored)} if scored.horizons else {})

@@ -255,6 +255,9 @@ def example_text(example: dict[str, Any]) -> str:
     )
 
 
+LOG_ODDS_NOTE = "impacts are in log-odds; they say what the model goes by, not what causes what."
+
+
 def profile_text(found: dict[str, Any], zone: str) -> str:
     """All named factors of one profile; the zone is that of the run's instance."""
     lines = [
@@ -269,8 +272,79 @@ def profile_text(found: dict[str, Any], zone: str) -> str:
     for f in found["factors"]:
         rows.append((f["label"], f["value"], f["typical"], f"{f['impact']:+.2f}", f["importance"]))
     lines.append(left_text(rows) if len(rows) > 1 else "  no factor stands out")
-    lines += ["", "  impacts are in log-odds; they say what the model goes by, not what causes what."]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", f"  {LOG_ODDS_NOTE}"])
+
+
+SHOWN_CHANGES, LEAST_CHANGE = 8, 0.005
+
+
+def difference_text(found: dict[str, Any], zone: str) -> str:
+    """Two sides, and the factors that set them apart."""
+    before, after = found["before"], found["after"]
+    lines = [_side_text(before, zone), _side_text(after, zone), ""]
+    return "\n".join([*lines, *_change_lines(found), "", f"  {LOG_ODDS_NOTE}"])
+
+
+def _side_text(side: dict[str, Any], zone: str) -> str:
+    who = f"profile {side['profile_id']}" if "profile_id" in side else f"{side['profiles']:,} profiles"
+    bucket = f" ({side['bucket']})" if "bucket" in side else ""
+    mean = "" if "profile_id" in side else "mean "
+    return (
+        f"{who}, as of {local_day(side['scored_at'], zone)}: {mean}probability {_percent(side['probability'])}, "
+        f"{mean}score {side['score']:.0f}{bucket}"
+    )
+
+
+def _change_lines(found: dict[str, Any]) -> list[str]:
+    """The largest changes, what all the others come to, and the base."""
+    shown = [f for f in found["factors"][:SHOWN_CHANGES] if abs(f["change"]) >= LEAST_CHANGE]
+    rest = found["log_odds"] - found["base"] - sum(f["change"] for f in shown)
+    rows = [("factor", "before", "after", "change")]
+    for f in shown:
+        rows.append(
+            (f["label"], *(f[side]["value"] or "not a factor" for side in ("before", "after")), f"{f['change']:+.2f}")
+        )
+    rows.append(("everything else", "", "", f"{rest:+.2f}"))
+    if abs(found["base"]) >= LEAST_CHANGE:
+        rows.append(("the level of everybody", "", "", f"{found['base']:+.2f}"))
+    rows.append(("together", "", "", f"{found['log_odds']:+.2f}"))
+    return [left_text(rows)]
+
+
+def movement_text(found: dict[str, Any], zone: str) -> str:
+    """Buckets changed, what moved everybody, who moved most and why, factors that count otherwise."""
+    n = found["profiles"]
+    lines = [f"{n['both']:,} profiles scored in both runs, {n['new']:,} new, {n['gone']:,} gone", ""]
+    if found["everybody"] is None:
+        return lines[0]
+    rows = [("from \\ to", *(t["to"] for t in found["buckets"][:3]))]
+    for first in range(0, len(found["buckets"]), 3):
+        row = found["buckets"][first : first + 3]
+        rows.append((row[0]["from"], *(f"{t['n']:,}" for t in row)))
+    lines += [left_text(rows), "", "  what moved everybody, on average", *_change_lines(found["everybody"])]
+    if found["movers"]:
+        lines += ["", "  moved most"]
+    for m in found["movers"]:
+        why = "; ".join(
+            f"{f['label']}: {f['before']['value']} -> {f['after']['value']} ({f['change']:+.2f})" for f in m["factors"]
+        )
+        lines.append(
+            f"    {m['after']['profile_id']}: {_percent(m['before']['probability'])} -> "
+            f"{_percent(m['after']['probability'])} ({m['before']['bucket']} -> {m['after']['bucket']}). {why}"
+        )
+    if found["effects"]:
+        lines += ["", "  factors that count otherwise than before"]
+    for e in found["effects"]:
+        was, now = (_effect_text(e[side]) for side in ("before", "after"))
+        lines.append(f"    {e['label']}: {was} before, {now} now")
+    return "\n".join([*lines, "", f"  {LOG_ODDS_NOTE}"])
+
+
+def _effect_text(side: dict[str, Any]) -> str:
+    if side["direction"] is None:
+        return "no factor"
+    turn = f", {side['direction']}" if side["direction"] != "mixed" else ""
+    return f"{_percent(side['share'], 0)} of all impact{turn}"
 
 
 def _span(found: dict[str, Any]) -> str:

@@ -127,7 +127,8 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         level = _level(outlook, model, timeline.matured, timeline.now)
         model = model.with_level(level.shift, level.error)
         background = _background(everything) if instance.options.contributions == "interventional" else None
-        plan = replace(plan, features=join_opposed(model, plan.features, everything.X, background))
+        joined, standing = join_opposed(model, plan.features, everything.X, background)
+        plan = replace(plan, features=joined)
     curves = None
     if instance.horizons:
         with stages("horizons"):
@@ -152,7 +153,8 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
             learning.even.cutoff,
         ),
         evaluation=evaluation,
-        facts=record.training_facts(prepared, choices, level, everything, columns) | {"kinds": known_kinds(prepared)},
+        facts=record.training_facts(prepared, choices, level, everything, columns)
+        | {"kinds": known_kinds(prepared), "standing": standing},
     )
     return Trained(
         saved=saved,

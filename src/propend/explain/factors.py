@@ -8,7 +8,7 @@ causes.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -192,7 +192,11 @@ class Explainer:
 
 
 def build_explainer(
-    model: Model, features: Sequence[Feature], sample: Matrix, background: Matrix | None = None
+    model: Model,
+    features: Sequence[Feature],
+    sample: Matrix,
+    background: Matrix | None = None,
+    standing: Mapping[str, str] | None = None,
 ) -> Explainer:
     """Take a model apart and choose, per factor, what to show of it.
 
@@ -201,6 +205,7 @@ def build_explainer(
         features: all features of the plan.
         sample: float32[N, F] rows to judge by which feature of a factor carries most.
         background: float32[B, F], rows to explain against; None: along the trees' paths.
+        standing: name of the feature shown of many rows, by the code of its factor; by default what carries most.
 
     Raises:
         NoInfluentialFactorsError: the model gives every profile the same log-odds.
@@ -221,14 +226,17 @@ def build_explainer(
     speaking = tuple(
         _showing(features, columns[group == group[place]], int(columns[place])) for place in range(len(used))
     )
-    showing = tuple(speaking[int(np.argmax(np.where(group == g, carried, -1.0)))] for g in range(len(factors)))
+    places = {f.name: place for place, f in enumerate(used)}
+    most = [int(np.argmax(np.where(group == g, carried, -1.0))) for g in range(len(factors))]
+    settled = [(standing or {}).get(factor.code, "") for factor in factors]
+    showing = tuple(speaking[places.get(name, place)] for name, place in zip(settled, most, strict=True))
     return Explainer(columns, factors, group, showing, speaking, parts, parts.bases(len(used)), model)
 
 
 def join_opposed(
     model: Model, features: Sequence[Feature], sample: Matrix, background: Matrix | None = None
-) -> tuple[Feature, ...]:
-    """The features, with factors joined that would say opposite things about the same behaviour.
+) -> tuple[tuple[Feature, ...], dict[str, str]]:
+    """The features, with factors joined that would say opposite things about the same behaviour; who stands for each.
 
     Two factors of one stream of events are one if the features that speak for them move together or against each other
     in the sample (rank correlation of at least ``SAME_BEHAVIOUR`` in size) while their impacts pull against each other
@@ -239,6 +247,9 @@ def join_opposed(
         features: all features of the plan.
         sample: float32[N, F] rows.
         background: as in ``build_explainer``.
+
+    Returns:
+        The features, and by the code of each factor the name of the one that carries most.
     """
     some = sample[:: max(1, len(sample) // SAMPLE_ROWS)][:SAMPLE_ROWS]
     explainer = build_explainer(model, features, some, background)
@@ -256,7 +267,9 @@ def join_opposed(
         kept, lost = pair
         group[group == lost] = kept
     name = {factors[old]: factors[new] for old, new in zip(explainer.group.tolist(), group.tolist(), strict=True)}
-    return tuple(replace(f, factor=name.get(f.factor, f.factor)) for f in features)
+    used = [features[j] for j in explainer.columns]
+    standing = {factors[g].code: used[speaker[g]].name for g in sorted(set(group.tolist()))}
+    return tuple(replace(f, factor=name.get(f.factor, f.factor)) for f in features), standing
 
 
 def _most_opposed(impact: Matrix, showing: Sequence[Showing], X: Matrix) -> tuple[int, int] | None:
@@ -409,6 +422,7 @@ def global_factors(explainer: Explainer, given: Explained) -> list[dict[str, Any
                 "share": float(strength[g]) / total,
                 "mean_abs_impact": float(strength[g]),
                 "direction": _direction(showing, values, impact),
+                "feature": showing.feature.name,
                 "value_label": showing.label,
                 "typical": typical_text(showing, values),
                 "dependence": _dependence(ranges_of(showing, values), impact),

@@ -23,6 +23,7 @@ from propend.errors import (
 )
 from propend.model.calibrate import logit
 from propend.snapshots.plan import Feature
+from propend.snapshots.volumes import Volumes
 
 Matrix = NDArray[np.float32]
 
@@ -36,6 +37,9 @@ SCORE_DRIFT_REFUSE_SHIFT = 0.5
 PSI_BINS = 10
 LEAST_ROWS_BEFORE = 50
 NEW_KIND_EVENTS = 20
+VOLUME_WEEKS, LEAST_SPANS, LEAST_EVENTS, LEAST_VALUED = (1, 4), 6, 50, 20
+VOLUME_TIMES, VOLUME_DEVIATIONS, VALUE_TIMES, VALUE_DEVIATIONS = 1.8, 5.0, 3.0, 6.0
+"""From which on a count of events, and a mean value, is unheard of: so many times, and so many deviations, apart."""
 USUAL_ALLOWANCE = 2.0
 
 
@@ -322,6 +326,59 @@ def new_kind_notices(known: Sequence[str], kinds: Sequence[tuple[str, int, int]]
     )
     hint = "if an old kind was renamed, give both one name under `events` and train again; a new one counts in time."
     return [Notice("PROPEND-314", "NEW_KIND", message, hint)]
+
+
+def volume_notices(volumes: Volumes, most: int = 3) -> list[Notice]:
+    """Kinds of which far more or fewer events came in the newest weeks than in any of a year, or worth far otherwise.
+
+    The newest week and the newest four (values: the four alone) are compared with those before them, on a log scale, in
+    standard deviations as their median absolute deviation gives them. Single profiles hardly notice a month of lost
+    events where most do nothing for months; the count of all does.
+    """
+    found: dict[tuple[str, str], tuple[float, str]] = {}
+    for k, kind in enumerate(volumes.kinds):
+        for weeks in VOLUME_WEEKS:
+            events, valued, value = (_by_span(x[k], weeks) for x in (volumes.events, volumes.valued, volumes.value))
+            if len(events) <= LEAST_SPANS or np.median(events[1:]) < LEAST_EVENTS:
+                continue
+            span = "week" if weeks == 1 else f"{weeks} weeks"
+            usual, log_ratio = np.median(events[1:]), _unheard_of(np.log1p(events), VOLUME_TIMES, VOLUME_DEVIATIONS)
+            if events[0] == 0 and events[1:].min() >= LEAST_VALUED:  # however much a count moves, it is not gone
+                log_ratio = -math.log1p(usual)
+            if log_ratio:
+                said = f"{events[0]:,.0f} {kind!r} in the last {span}, where {usual:,.0f} are usual"
+                found.setdefault((kind, "events"), (abs(log_ratio), said))
+            enough = valued >= LEAST_VALUED
+            if weeks > 1 and enough[0] and enough.sum() > LEAST_SPANS and (value[enough] > 0).all():
+                mean = value[enough] / valued[enough]
+                log_ratio = _unheard_of(np.log(mean), VALUE_TIMES, VALUE_DEVIATIONS)
+                if log_ratio:
+                    worth, norm = mean[0], np.median(mean[1:])
+                    said = f"{kind!r} worth {worth:,.4g} on average in the last {span}, where {norm:,.4g} is usual"
+                    found.setdefault((kind, "value"), (abs(log_ratio), said))
+    if not found:
+        return []
+    told = [said for _, said in sorted(found.values(), reverse=True)]
+    more = f"; and {len(told) - most} more" if len(told) > most else ""
+    message = f"the newest events differ from a year of earlier ones: {'; '.join(told[:most])}{more}."
+    hint = "look for lost, doubled or late data, and for a changed unit; if it is real, scores are of another time."
+    return [Notice("PROPEND-315", "VOLUME_DRIFT", message, hint)]
+
+
+def _by_span(weekly: NDArray[Any], weeks: int) -> NDArray[Any]:
+    """Sums of so many weeks at a time, the newest first."""
+    whole = len(weekly) // weeks
+    return np.asarray(weekly[: whole * weeks].reshape(whole, weeks).sum(axis=1))
+
+
+def _unheard_of(logs: NDArray[np.float64], times: float, deviations: float) -> float:
+    """How far the first lies from the median of the others, if far beyond all of them; else 0."""
+    past = logs[1:]
+    middle = float(np.median(past))
+    deviation = 1.4826 * float(np.median(np.abs(past - middle)))
+    apart = float(logs[0]) - middle
+    beyond = logs[0] < past.min() or logs[0] > past.max()
+    return apart if beyond and abs(apart) >= max(math.log(times), deviations * deviation) else 0.0
 
 
 def score_drift_notices(psi: float) -> list[Notice]:

@@ -170,11 +170,21 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def write_scores(path: Path, table: pa.Table) -> None:
-    """The scores as Parquet, flushed to disk."""
+def write_table(path: Path, table: pa.Table) -> None:
+    """Scores or contributions as Parquet, flushed to disk."""
     pq.write_table(table, path, compression="zstd")
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def read_contributions(folder: Path, profile_ids: Sequence[str] | None = None) -> pa.Table:
+    """Every factor's impact and value, of all profiles of a run or of some.
+
+    Raises:
+        InstanceNotFoundError: the folder holds none, or they are damaged.
+    """
+    wanted = [("profile_id", "in", list(profile_ids))] if profile_ids is not None else None
+    return _read_table(folder, "contributions", wanted, None)
 
 
 def read_scores(folder: Path, profile_id: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
@@ -183,17 +193,23 @@ def read_scores(folder: Path, profile_id: str | None = None, columns: Sequence[s
     Raises:
         InstanceNotFoundError: the folder holds no scores, or they are damaged.
     """
-    path = folder / "scores.parquet"
+    wanted = [("profile_id", "==", profile_id)] if profile_id is not None else None
+    return _read_table(folder, "scores", wanted, columns)
+
+
+def _read_table(
+    folder: Path, what: str, wanted: list[tuple[str, str, Any]] | None, columns: Sequence[str] | None
+) -> pa.Table:
+    path = folder / f"{what}.parquet"
     if not path.is_file():
         raise InstanceNotFoundError(
-            f"There are no scores in {folder.name!r}.", "`propend run INSTANCE --out DIR` makes some."
+            f"There are no {what} in {folder.name!r}.", "`propend run INSTANCE --out DIR` makes some."
         )
-    wanted = [("profile_id", "==", profile_id)] if profile_id is not None else None
     try:
         return pq.read_table(path, filters=wanted, columns=columns)
     except (OSError, pa.ArrowException) as error:
         raise InstanceNotFoundError(
-            f"The scores in {folder.name!r} cannot be read: {(str(error).splitlines() or [''])[0]:.200}.",
+            f"The {what} in {folder.name!r} cannot be read: {(str(error).splitlines() or [''])[0]:.200}.",
             "run the instance again, or restore the file.",
             path=str(path),
         ) from None
@@ -347,6 +363,19 @@ def read_facts(folder: Path) -> dict[str, Any]:
     if not isinstance(document, dict) or not isinstance(document.get("facts"), dict):
         raise _damaged(folder, "it has no facts")
     return dict(document["facts"])
+
+
+def read_features(folder: Path) -> dict[str, Feature]:
+    """The features of a saved model's plan, by name, without reading the model.
+
+    Raises:
+        InstanceNotFoundError: there is none, or it is damaged.
+    """
+    document = read_json(folder / "model.json")
+    try:
+        return {f.name: f for f in _read_plan(document["plan"]).features}
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(folder, str(error)) from error
 
 
 def _damaged(folder: Path, reason: str) -> InstanceNotFoundError:
