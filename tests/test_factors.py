@@ -412,7 +412,9 @@ REGION = Showing(feature(Op.ATTRIBUTE_TEXT_IS, "yes", field="region"), (0, 1), (
 @pytest.mark.parametrize(
     ("showing", "values", "expected"),
     [
-        (Showing(feature(Op.COUNT, "count"), (0,)), [0, 1, 2, 9], "1 in 30 days"),  # and not 1.5
+        (Showing(feature(Op.COUNT, "count"), (0,)), [0, 1, 2, 9], "3 in 30 days"),
+        (Showing(feature(Op.COUNT, "count"), (0,)), [0, 0, 0, 9], "2.2 in 30 days"),
+        (Showing(feature(Op.COUNT, "count"), (0,)), [0, 0, 0, 90], "22 in 30 days"),
         (Showing(feature(Op.COUNT, "count"), (0,)), [], "nobody"),
         (Showing(feature(Op.DAYS_SINCE_LAST, "days", 90), (0,)), [5, 7, 9, NAN], "7 days"),
         (Showing(feature(Op.DAYS_SINCE_LAST, "days", 90), (0,)), [5, NAN, NAN], "none in 90 days"),

@@ -93,15 +93,23 @@ OF_ITSELF = {Op.DAYS_SINCE_LAST: "__since_last", Op.DAYS_SINCE_FIRST: "__tenure"
 OTHERWISE = {Op.DAYS_SINCE_LAST: "latest {value} ago", Op.DAYS_SINCE_FIRST: "first {value} ago"}
 """Days speak for themselves beside the label of their own factor; of another they need a word."""
 
+SMALL_COUNT = 9.95
+
 TOO_FEW = frozenset({Op.GAP_MEAN, Op.GAP_DEVIATION, Op.OVERDUE})
 UNKNOWN = frozenset({Op.ATTRIBUTE_NUMBER, Op.ATTRIBUTE_TEXT_IS, Op.ATTRIBUTE_TEXT, Op.COUNT_BETWEEN})
 
 
-def value_text(feature: Feature, value: float) -> str:
-    """A feature's value beside the feature's sentence: ``12 days``, ``3``, ``1,240``, ``35 %``, ``1.5 times``."""
+def value_text(feature: Feature, value: float, *, mean: bool = False) -> str:
+    """A feature's value beside the feature's sentence: ``12 days``, ``3``, ``1,240``, ``35 %``, ``1.5 times``.
+
+    Args:
+        mean: of several profiles: a small count has a decimal then.
+    """
     if np.isnan(value):
         return missing_text(feature)
-    number = _number(feature, float(_rounded(feature, np.array([value]))[0]))
+    small_mean = mean and feature.unit == "count" and abs(value) < SMALL_COUNT
+    rounded = round(value, 1) if small_mean else float(_rounded(feature, np.array([value]))[0])
+    number = _number(feature, rounded)
     return number + _unit(feature, number)
 
 
@@ -114,9 +122,9 @@ def missing_text(feature: Feature) -> str:
     return f"none in {_days(feature.argument if feature.op == Op.TREND else feature.window_days)}"
 
 
-def factor_text(feature: Feature, value: float) -> str:
+def factor_text(feature: Feature, value: float, *, mean: bool = False) -> str:
     """A feature's value beside the label of its factor: ``4 in 30 days``, ``largest 80``, ``35 % at weekends``."""
-    text = value_text(feature, value)
+    text = value_text(feature, value, mean=mean)
     if np.isnan(value):
         return text
     phrase = PHRASES.get(feature.op, "{value}")
@@ -190,7 +198,11 @@ def factor_texts(showing: Showing, values: Matrix) -> NDArray[np.object_]:
 
 
 def typical_text(showing: Showing, values: Matrix) -> str:
-    """What is usual in a population: the median, if most have a value; the most frequent choice with its share."""
+    """What is usual in a population: the mean, if most have a value; the most frequent choice with its share.
+
+    Impacts count from the mean of all: a value above it in the direction that raises, raises. A median would be met by
+    many whose value nevertheless lowers (decision 0018).
+    """
     if len(values) == 0:
         return "nobody"
     if showing.choices:
@@ -200,8 +212,7 @@ def typical_text(showing: Showing, values: Matrix) -> str:
     known = values[~np.isnan(values)]
     if len(known) * 2 < len(values):
         return missing_text(showing.feature)
-    # a median that somebody has: half a purchase is nobody's
-    return factor_text(showing.feature, float(np.quantile(known, 0.5, method="lower")))
+    return factor_text(showing.feature, float(np.mean(known, dtype=np.float64)), mean=True)
 
 
 def _choice(showing: Showing, values: Matrix) -> Ints:
