@@ -14,11 +14,11 @@ contributions do not sum to the margin.
 from __future__ import annotations
 
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightgbm as lgb
@@ -90,8 +90,17 @@ def in_turns(turns: int, works: dict[str, tuple[int, Callable[[], Any]]]) -> tup
     return {name: works[name][0] / float(np.median(taken)) for name, taken in seconds.items()}, given
 
 
-def peak_megabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+def megabytes_above(work: Callable[[], Any]) -> float:
+    """The most memory that the process held during the work, above what it held before (Linux)."""
+
+    def held(what: str) -> float:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(what))
+
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # forget the peak until now
+    before = held("VmRSS")
+    work()
+    return held("VmHWM") - before
 
 
 def leaf_for_leaf(rows: Matrix, label: NDArray[np.uint8], threads: int) -> lgb.Booster:
@@ -129,9 +138,8 @@ def main() -> None:
     read = time.perf_counter()
     factor_contributions(trees, X[:1], group, FACTORS)
     print(f"reading the trees {read - start:.1f} s, compiling or loading the kernel {time.perf_counter() - read:.1f} s")
-    before = peak_megabytes()
-    factor_contributions(trees, X, group, FACTORS)
-    held, result = peak_megabytes() - before, len(X) * FACTORS * 4 / 2**20
+    held = megabytes_above(lambda: factor_contributions(trees, X, group, FACTORS))
+    result = len(X) * FACTORS * 4 / 2**20
     print(f"{len(X):,} rows take {held:.0f} MB above the matrix, of which the result is {result:.0f} MB")
 
     speed, given = in_turns(
