@@ -305,13 +305,13 @@ def named(contributions: list[list[float]], most: int) -> list[list[tuple[int, f
 
 def test_the_strongest_are_named_in_both_directions_with_their_importance() -> None:
     rows = [
-        [0.10, -0.30, 0.45, 0.03, 0.0, -0.012, -0.108],  # sums to 1 in size: shares are the numbers
+        [0.09, -0.25, 0.40, 0.06, 0.0, -0.045, -0.155],  # sums to 1 in size: shares are the numbers
         [0.0] * 7,
         [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -2.0],
         [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0],
     ]
     assert named(rows, 5) == [
-        [(2, 0.45, "high"), (0, 0.1, "medium"), (3, 0.03, "low"), (1, -0.3, "high"), (6, -0.108, "medium")],
+        [(2, 0.4, "high"), (0, 0.09, "medium"), (3, 0.06, "low"), (1, -0.25, "high"), (6, -0.155, "medium")],
         [],
         [(6, -2.0, "high")],
         [(g, 1.0, "medium") for g in range(5)],

@@ -27,11 +27,13 @@ Matrix = NDArray[np.float32]
 Float = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-HIGH_SHARE, MEDIUM_SHARE, NAMED_SHARE = 0.20, 0.08, 0.02
-"""Cuts of importance, as shares of a profile's total absolute impact; below the last it is not named."""
+HIGH_SHARE, MEDIUM_SHARE, NAMED_SHARE = 0.20, 0.08, 0.05
+"""Cuts of importance, as shares of a profile's total absolute impact; below the last it is not named: a factor that
+says nothing gets so much for about one profile in twenty (decision 0018)."""
 
-SAME_BEHAVIOUR, OPPOSED, LEAST_KNOWN = 0.7, -0.3, 50
-"""Correlations from which on two factors say opposite things of one behaviour, and rows that it takes to tell."""
+SAME_BEHAVIOUR, OPPOSED, LEAST_SHARE, LEAST_KNOWN = 0.7, -0.3, 0.02, 50
+"""Correlations from which on two factors say opposite things of one behaviour; share of all impact that each must
+have, and rows that it takes to tell."""
 
 SAMPLE_ROWS = 4_000
 CHUNK_ROWS = 32_768
@@ -275,7 +277,7 @@ def join_opposed(
 def _most_opposed(impact: Matrix, showing: Sequence[Showing], X: Matrix) -> tuple[int, int] | None:
     """Positions of the two factors to be joined next, the stronger first."""
     strength = np.abs(impact).mean(axis=0, dtype=np.float64)
-    strong = np.flatnonzero(strength >= NAMED_SHARE * strength.sum())
+    strong = np.flatnonzero(strength >= LEAST_SHARE * strength.sum())
     found = []
     for a, b in itertools.combinations(strong[np.argsort(-strength[strong], kind="stable")], 2):
         pair = showing[a], showing[b]

@@ -37,12 +37,12 @@ class Curves:
 
 
 def typical_row(X: Matrix) -> Matrix:
-    """float32[F]: the median of every feature, missing where it is missing for most."""
+    """float32[F]: the mean of every feature, missing where it is missing for most."""
     out = np.full(X.shape[1], np.nan, dtype=np.float32)
     for j in range(X.shape[1]):
         known = X[:, j][~np.isnan(X[:, j])]
         if 2 * len(known) > len(X):
-            out[j] = np.quantile(known, 0.5, method="lower")
+            out[j] = np.mean(known, dtype=np.float64)
     return out
 
 
