@@ -24,7 +24,7 @@ from propend.explain.factors import (
     global_factors,
     name_factors,
 )
-from propend.explain.wording import factor_texts, typical_text
+from propend.explain.wording import distinct_texts, factor_texts, typical_text
 from propend.model.calibrate import logit, sigmoid
 from propend.model.certainty import Certainty, total_interval
 from propend.model.horizons import NEVER, Horizons
@@ -241,8 +241,8 @@ def _said(explainer: Explainer, X: NDArray[np.float32], speaker: NDArray[np.int1
     place, words = np.zeros(len(X), dtype=np.int32), dict[str, int]()
     for feature in np.unique(speaker):
         showing, rows = explainer.speaking[feature], np.flatnonzero(speaker == feature)
-        texts, which = np.unique(factor_texts(showing, showing.values(X[rows])), return_inverse=True)
-        place[rows] = np.array([words.setdefault(str(t), len(words)) for t in texts], dtype=np.int32)[which.reshape(-1)]
+        texts, which = distinct_texts(showing, showing.values(X[rows]))
+        place[rows] = np.array([words.setdefault(t, len(words)) for t in texts], dtype=np.int32)[which]
     return pa.DictionaryArray.from_arrays(pa.array(place), pa.array(list(words), pa.string()))
 
 

@@ -189,12 +189,16 @@ def _unit(feature: Feature, number: str) -> str:
 
 def factor_texts(showing: Showing, values: Matrix) -> NDArray[np.object_]:
     """A column of shown values as each reads beside the label of the factor."""
+    texts, place = distinct_texts(showing, values)
+    return np.array(texts, dtype=object)[place]
+
+
+def distinct_texts(showing: Showing, values: Matrix) -> tuple[list[str], Ints]:
+    """The texts there may be, and which of them each value reads as."""
     if showing.choices:
-        words = np.array([*showing.choices, ANOTHER, missing_text(showing.feature)], dtype=object)
-        return words[_choice(showing, values)]
+        return [*showing.choices, ANOTHER, missing_text(showing.feature)], _choice(showing, values)
     distinct, place = np.unique(_rounded(showing.feature, values), return_inverse=True)
-    texts = np.array([factor_text(showing.feature, float(v)) for v in distinct], dtype=object)
-    return texts[place.reshape(-1)]
+    return [factor_text(showing.feature, float(v)) for v in distinct], place.reshape(-1)
 
 
 def typical_text(showing: Showing, values: Matrix) -> str:
