@@ -589,7 +589,7 @@ def _faithful_words(found: Plain) -> str:
     share = f"{percent(1 - left / start)} of the way" if start > 0 else "nowhere, as all are alike,"
     return (
         f"of {count(found['profiles'])} profiles, setting the strongest factor to what is typical moves the log-odds "
-        f"by {shown(moved, 'fine')}, one at random by {shown(by_chance, 'fine')}; a typical profile given its "
+        f"by {moved:.2f}, one at random by {by_chance:.2f}; a typical profile given its "
         f"{count(len(found['named']['insertion']) - 1)} strongest comes {share} to its own"
     )
 
