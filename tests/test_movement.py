@@ -168,6 +168,15 @@ def test_who_was_not_scored_is_said(earlier: propend.Run, rescored: propend.Run)
         earlier.beside([], someone)
 
 
+def test_runs_of_other_goals_are_refused(earlier: propend.Run, retrained: propend.Run) -> None:
+    other = {**earlier.record["instance"], "goal": {"any_of": ["buy"], "within": "60d"}}
+    stranger = propend.Run(earlier.folder, earlier.record | {"instance": other}, earlier.evaluation, earlier.insights)
+    someone = earlier.scores.column("profile_id")[0].as_py()
+    for ask in (lambda: retrained.movement(stranger), lambda: retrained.moved(someone, stranger)):
+        with pytest.raises(errors.DifferentQuestionsError, match="have different goals"):
+            ask()
+
+
 def test_a_damaged_file_is_a_coded_error(earlier: propend.Run, tmp_path: Path) -> None:
     bare = propend.Run(tmp_path, earlier.record, earlier.evaluation, earlier.insights)
     with pytest.raises(errors.InstanceNotFoundError, match="There are no contributions"):

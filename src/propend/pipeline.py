@@ -27,11 +27,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from propend import aftermath, record
-from propend.aftermath import Seen
+from propend.aftermath import Seen, question_of
 from propend.aftermath_page import Aftermath
 from propend.challenge import MARGIN, Contender, compare, gate_question, same_events
 from propend.definition import Check, define
-from propend.errors import ConfigurationError, Mistake, ProfileNotFoundError
+from propend.errors import ConfigurationError, DifferentQuestionsError, Mistake, ProfileNotFoundError
 from propend.explain.factors import build_explainer
 from propend.explain.faithfulness import faithfulness
 from propend.fairness import scored_groups
@@ -117,7 +117,9 @@ class Run:
 
         Raises:
             ProfileNotFoundError: the profile was not scored in both.
+            DifferentQuestionsError: the runs have different goals.
         """
+        self._gate_goal(since)
         return difference(since._scene([profile_id]), self._scene([profile_id]))
 
     def beside(self, one: str | Sequence[str], other: str | Sequence[str]) -> dict[str, Any]:
@@ -132,8 +134,22 @@ class Run:
         return difference(*(self._scene([ids] if isinstance(ids, str) else list(ids)) for ids in (one, other)))
 
     def movement(self, since: Run) -> dict[str, Any]:
-        """What moved from an earlier run to this one: buckets, everybody, the most moved, effects that changed."""
+        """What moved from an earlier run to this one: buckets, everybody, the most moved, effects that changed.
+
+        Raises:
+            DifferentQuestionsError: the runs have different goals.
+        """
+        self._gate_goal(since)
         return movement(since._scene(None), self._scene(None))
+
+    def _gate_goal(self, since: Run) -> None:
+        here, there = (question_of(Instance.load(run.record["instance"])) for run in (self, since))
+        if here["goal"] != there["goal"]:
+            raise DifferentQuestionsError(
+                f"The runs in {self.folder.name!r} and {since.folder.name!r} have different goals: "
+                f"{self.record['sentence']!r} and {since.record['sentence']!r}.",
+                "compare runs of the same goal; data, eligibility, model and options may differ.",
+            )
 
     def _scene(self, profile_ids: list[str] | None) -> Scene:
         scores = store.read_scores(self.folder, columns=["profile_id", "score", "probability", "bucket"])
