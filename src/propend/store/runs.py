@@ -33,7 +33,7 @@ from propend.model.members import Logistic, Scaling
 from propend.model.train import Model
 from propend.snapshots.plan import Channel, Factor, Feature, Op, Plan
 
-MODEL_FORMAT = 1
+MODEL_FORMAT = 2
 LINEAR_ARRAYS = ("columns", "coefficients", "center")
 WORK_FOLDER = ".propend"
 
