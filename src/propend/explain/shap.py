@@ -211,24 +211,22 @@ def _integrate(nodes, plan, first, leaf, went, rows, groups, sums):  # type: ign
     if n_background == 0:
         _spread(plan, n, feature, lines, share, value, rows, groups, sums)
         return
-    order, b = _sorted_columns(others[:n]), 0
-    while b < n_background:
-        alike = 1
-        while b + alike < n_background and (others[:n, order[b]] == others[:n, order[b + alike]]).all():
-            alike += 1
+    alike, first_of, kinds = np.zeros(n_background, dtype=np.int64), np.empty(n_background, dtype=np.int64), 0
+    for b in range(n_background):
+        kind, i = 0, 0
+        while kind < kinds and i < n:
+            if others[i, b] == others[i, first_of[kind]]:
+                i += 1
+            else:
+                kind, i = kind + 1, 0
+        if kind == kinds:
+            first_of[kind] = b
+            kinds += 1
+        alike[kind] += 1
+    for kind in range(kinds):
         for i in range(n):
-            share[i] = others[i, order[b]]
-        _spread(plan, n, feature, lines, share, value * alike / n_background, rows, groups, sums)
-        b += alike
-
-
-@numba.njit(cache=True)
-def _sorted_columns(bits):  # type: ignore[no-untyped-def]
-    """Positions of the columns, equal ones beside each other."""
-    order = np.arange(bits.shape[1])
-    for i in range(len(bits)):
-        order = order[np.argsort(bits[i][order], kind="mergesort")]
-    return order
+            share[i] = others[i, first_of[kind]]
+        _spread(plan, n, feature, lines, share, value * alike[kind] / n_background, rows, groups, sums)
 
 
 @numba.njit(cache=True)
