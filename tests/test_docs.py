@@ -283,7 +283,7 @@ def test_readme_commands_run(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.chdir(desk)
     lines = [line for block in blocks(page("README.md"), "console") for line in block.splitlines()]
     calls = [shlex.split(line, comments=True) for line in lines if line.startswith("propend")]
-    assert [c[1] for c in calls] == ["init", "check", "run", "explain", "score", "list"]
+    assert [c[1] for c in calls] == ["init", "check", "run", "explain", "score", "moved", "list"]
     for call in calls:
         told = io.StringIO()
         monkeypatch.setattr(sys, "argv", call)
