@@ -357,7 +357,10 @@ def test_what_moved_one_profile_and_everybody(finished: Path, tmp_path: Path) ->
     assert found["factors"][0]["label"] in shown.out
     assert f"{found['log_odds']:+.2f}" in next(line for line in shown.out.splitlines() if "together" in line)
     apart = propend(*asked, "--beside", other)
-    assert [line.split(",")[0] for line in apart.out.splitlines()[:2]] == [f"profile {other}", f"profile {someone}"]
+    lines = apart.out.splitlines()
+    assert [line.split(",")[0] for line in lines[:2]] == [f"profile {other}", f"profile {someone}"]
+    assert lines[3].split() == ["factor", other, someone, "change"]
+    assert "before" in shown.out.splitlines()[3]
     both = propend(*asked, "--beside", other, "--since", earlier)
     assert (both.status, "only one of the two" in both.err) == (2, True)
     every = propend("moved", "--run", finished, "--since", earlier)

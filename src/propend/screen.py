@@ -299,7 +299,8 @@ def _change_lines(found: dict[str, Any]) -> list[str]:
     """The largest changes, what all the others come to, and the base."""
     shown = [f for f in found["factors"][:SHOWN_CHANGES] if abs(f["change"]) >= LEAST_CHANGE]
     rest = found["log_odds"] - found["base"] - sum(f["change"] for f in shown)
-    rows = [("factor", "before", "after", "change")]
+    ids = [found[side].get("profile_id", side) for side in ("before", "after")]
+    rows = [("factor", *(ids if ids[0] != ids[1] else ("before", "after")), "change")]
     for f in shown:
         rows.append(
             (f["label"], *(f[side]["value"] or "not a factor" for side in ("before", "after")), f"{f['change']:+.2f}")
