@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+import propend
 from logs import Event, MemoryLog, log_of, moment
 from propend.events import DAY_US
 from propend.snapshots.volumes import WEEKS, Volumes, weekly_volumes
+from shops import SHOP, last_day, shop
 
 NOW = moment("2024-03-01") // DAY_US
 
@@ -50,3 +55,15 @@ def test_a_year_and_not_more(events: list[Event]) -> None:
 def test_less_than_a_week(events: list[Event]) -> None:
     log: MemoryLog = log_of(events[:2])
     assert np.shape(weekly_volumes(log, NOW - 5).events) == (1, 0)
+
+
+def test_scoring_says_that_a_kind_has_stopped(tmp_path: Path) -> None:
+    """No purchases in the last four weeks, visits as ever: said by code, and only where it is so."""
+    table, since = shop(), np.datetime64(last_day() - timedelta(days=28))
+    kept = (table["at"].to_numpy().astype("datetime64[us]") < since) | (table["event"].to_numpy() != "purchase")
+    model = propend.train(SHOP, data=table, as_of=last_day() - timedelta(days=35), out=tmp_path / "model")
+    said = {
+        name: [w["code"] for w in propend.score(model, data=data, out=tmp_path / name).record["warnings"]]
+        for name, data in (("whole", table), ("broken", table.filter(pa.array(kept))))
+    }
+    assert {name: "PROPEND-315" in codes for name, codes in said.items()} == {"whole": False, "broken": True}

@@ -121,7 +121,7 @@ class Scored:
 
     Attributes:
         table: the output, sorted by ``profile_id`` (``SCORES_SCHEMA``).
-        contributions: of every factor, sorted likewise (``contribution_columns``).
+        contributions: of every factor, sorted likewise (``IMPACT``, ``VALUE``, ``SAYS``).
         probability, score: in the order of the rows given, not of the table.
         bucket: int8[N], likewise.
         explained: contributions and shown values of the rows that ``pictured`` says, likewise.
