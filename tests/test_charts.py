@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from propend.aftermath_page import compose
 from propend.charts import CHARTS, TONES
-from propend.phrasing import NEUTRAL, NOTHING, SPACE, Words, listed, shown
+from propend.language import listed
+from propend.phrasing import NOTHING, SPACE, WORDS, Words, shown
 from propend.report import Report, pictures_in
 from report_documents import aftermath_document, documents
 
@@ -89,7 +90,7 @@ def test_chart_says_what_it_shows_and_how_to_read_it(name: str) -> None:
     chart = CHARTS[name]
     assert chart.title
     assert chart.reading.endswith(".")
-    assert "{" not in (chart.title + chart.reading).format(**vars(NEUTRAL))
+    assert "{" not in (chart.title + chart.reading).format(**vars(WORDS["any"]))
 
 
 def test_table_has_the_rows_in_words() -> None:

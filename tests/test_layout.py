@@ -22,8 +22,9 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "propend"
 
 LAYERS = (
-    ("errors", "version", "wall_clock", "phrasing", "demo"),
-    ("conditions", "timeline", "charts"),
+    ("errors", "version", "wall_clock", "language", "demo"),
+    ("conditions", "timeline", "phrasing"),
+    ("charts",),
     ("goal",),
     ("document", "predicates", "sentence"),
     ("instance", "events", "narrative"),
@@ -46,10 +47,11 @@ LAYERS = (
 
 ROOMS = {
     "altair": ("charts",),
+    "babel": ("language",),
     "duckdb": ("engines.duckdb",),
     "jinja2": ("report",),
     "lark": ("conditions", "sentence"),
-    "markupsafe": ("report",),
+    "markupsafe": ("language", "report"),
     "numba": ("snapshots.kernel", "snapshots.build", "explain.shap"),
     "numpy": (
         *("events", "timeline", "connectors", "engines", "snapshots", "model", "explain", "scoring", "store"),

@@ -25,8 +25,7 @@ from propend.instance import Instance
 from propend.model import checks
 from propend.model.evaluate import NOTABLE_LEVEL_ERROR, Z_95, proof_document, wilson
 from propend.model.metrics import METRICS
-from propend.narrative import WORDS
-from propend.phrasing import Words, count, percent
+from propend.phrasing import Words, count, percent, words_of
 from propend.preparation import Inputs, observation_of, windows_of
 from propend.record import instant
 from propend.scoring import BUCKETS
@@ -326,7 +325,7 @@ def ranking_verdict(promised: Plain, came: Plain) -> str:
 
 
 def _sentence(run: PastRun, rate: Plain, came: Plain, ranking: str) -> str:
-    realised, words, promised = rate["realised_rate"], WORDS[run.instance.type], run.said["promised"]
+    realised, words, promised = rate["realised_rate"], words_of(run.instance.type), run.said["promised"]
     text = (
         f"Level: {percent(rate['expected_rate'])} were expected to {words.do}, {percent(realised['value'])} "
         f"{words.did} (95 % interval {percent(realised['low'])} to {percent(realised['high'])}): {rate['level']}."
@@ -378,7 +377,7 @@ def document_of(seen: Seen, instance: Instance, documents: Sequence[Plain], left
         "lead_days": seen.windows.lead_days,
         "settle_days": seen.windows.settle_days,
         "observed_until": instant(until, zone),
-        "summary": summary(documents, WORDS[instance.type], day_date(until), following),
+        "summary": summary(documents, words_of(instance.type), day_date(until), following),
         "runs": list(documents),
         "left_out": list(left_out),
         "warnings": [n.to_dict() for n in absent_notices(documents)],

@@ -14,8 +14,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from propend.charts import CHARTS
-from propend.narrative import TONES, WORDS
-from propend.phrasing import NEUTRAL, NOTHING, Words, capital, count, day_words, percent, shown
+from propend.language import day_words
+from propend.narrative import TONES
+from propend.phrasing import NOTHING, Words, capital, count, percent, shown, words_of
 from propend.report import page_html, write_whole
 
 Plain = dict[str, Any]
@@ -48,7 +49,7 @@ class Aftermath:
 
     def to_html(self) -> str:
         """The page as one HTML file that opens offline."""
-        return page_html("aftermath.html.j2", compose(self.document), WORDS[self.document["propensity_type"]])
+        return page_html("aftermath.html.j2", compose(self.document), words_of(self.document["propensity_type"]))
 
     def save(self, folder: str | Path) -> None:
         """Write ``aftermath.json`` and ``aftermath.html`` into a folder.
@@ -63,7 +64,7 @@ class Aftermath:
 
 def compose(document: Plain) -> Plain:
     """All that the page says, in reading order."""
-    zone, words = ZoneInfo(document["time_zone"]), WORDS[document["propensity_type"]]
+    zone, words = ZoneInfo(document["time_zone"]), words_of(document["propensity_type"])
     runs = [r | {"day": _day(r["scored_at"], zone), "scored_on": _iso(r["scored_at"], zone)} for r in document["runs"]]
     told = [r for r in runs if r["matured"] and r["known"]]
     return {
@@ -97,7 +98,7 @@ def _iso(instant: str, zone: ZoneInfo) -> str:
 
 
 def _picture(chart: str, rows: Sequence[Plain], message: str = "") -> Plain:
-    title = CHARTS[chart].title.format(**vars(NEUTRAL))
+    title = CHARTS[chart].titled(words_of())
     return {"chart": chart, "id": chart, "message": message, "alt": message or title, "rows": list(rows)}
 
 

@@ -18,7 +18,8 @@ from typing import Any
 
 import altair as alt
 
-from propend.phrasing import NEUTRAL, Words, capital, shown
+from propend.language import calendar_words, numeral, say
+from propend.phrasing import Words, capital, shown, words_of
 
 Rows = list[dict[str, Any]]
 """The rows of one picture, its own to add to."""
@@ -87,7 +88,17 @@ class Chart:
     columns: tuple[Column, ...]
     draw: Callable[[Rows, Words], Drawing]
 
-    def spec(self, rows: Sequence[Mapping[str, Any]], words: Words = NEUTRAL, description: str = "") -> dict[str, Any]:
+    def titled(self, words: Words) -> str:
+        """The title in the language of the context."""
+        return say(self.title, **vars(words))
+
+    def read(self, words: Words) -> str:
+        """How to read it, in the language of the context."""
+        return say(self.reading, **vars(words))
+
+    def spec(
+        self, rows: Sequence[Mapping[str, Any]], words: Words | None = None, description: str = ""
+    ) -> dict[str, Any]:
         """The Vega-Lite document; checked against its schema by Altair. Wide as its container.
 
         Args:
@@ -100,13 +111,15 @@ class Chart:
             {**row, "place": i, **{f"{field}_text": shown(row[field], form) for field, form in texts.items()}}
             for i, row in enumerate(rows)
         ]
-        said = description or self.title.format(**vars(words))
+        words = words or words_of()
+        said = description or self.titled(words)
         spec: dict[str, Any] = self.draw(full, words).to_dict(validate=False)
-        return spec | {"description": said, "config": CONFIG, "datasets": {**spec.get("datasets", {}), ROWS: full}}
+        config = CONFIG | {"locale": _locale()}
+        return spec | {"description": said, "config": config, "datasets": {**spec.get("datasets", {}), ROWS: full}}
 
-    def frame(self, rows: Sequence[Mapping[str, Any]], words: Words = NEUTRAL) -> list[dict[str, str]]:
+    def frame(self, rows: Sequence[Mapping[str, Any]], words: Words | None = None) -> list[dict[str, str]]:
         """The table: one mapping of headings to texts per row."""
-        heads = [(c, capital(c.heading.format(**vars(words)))) for c in self.columns]
+        heads = [(c, capital(say(c.heading, **vars(words or words_of())))) for c in self.columns]
         return [{head: shown(row[c.field], c.form) for c, head in heads} for row in rows]
 
 
@@ -126,6 +139,13 @@ def chart(title: str, reading: str, columns: Sequence[tuple[str, ...]]) -> Calla
         return draw
 
     return register
+
+
+def _locale() -> dict[str, Any]:
+    """How the browser writes numbers and months on axes."""
+    number = {"decimal": numeral("."), "thousands": numeral(","), "grouping": [3], "currency": ["", ""]}
+    formats = {"dateTime": "%x, %X", "date": "%d/%m/%Y", "time": "%H:%M:%S", "periods": ["AM", "PM"]}
+    return {"number": number, "time": formats | calendar_words()}
 
 
 def _base(height: int = HEIGHT) -> Drawing:
@@ -163,8 +183,8 @@ def _layered(*layers: Drawing) -> Drawing:
 
 def _tips(name: str) -> list[Drawing]:
     """Tooltips with the columns of a chart's table; headings are neutral, the table has the words."""
-    neutral = vars(NEUTRAL)
-    return [alt.Tooltip(f"{c.field}_text:N", title=capital(c.heading.format(**neutral))) for c in CHARTS[name].columns]
+    neutral = vars(words_of())
+    return [alt.Tooltip(f"{c.field}_text:N", title=capital(say(c.heading, **neutral))) for c in CHARTS[name].columns]
 
 
 def _percent_axis(title: str | None, **more: Any) -> Drawing:

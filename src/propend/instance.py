@@ -158,6 +158,7 @@ class Options(Part):
         horizons: further lengths of the outcome window to give a probability for, from the same training; true is
             ``USUAL_HORIZONS``.
         fairness: attributes whose groups the model is compared in, and which it does not use.
+        language: of the report, the factors and the notices: ``en`` or ``pt``.
         seed: of every random choice.
     """
 
@@ -174,6 +175,7 @@ class Options(Part):
     contributions: Literal["path-dependent", "interventional"] = "path-dependent"
     horizons: Annotated[tuple[PositiveDays, ...], Field(min_length=1, max_length=12)] | None = None
     fairness: Annotated[tuple[str, ...], Field(min_length=1, max_length=5)] | None = None
+    language: Literal["en"] = "en"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
 
     @field_validator("schedule")

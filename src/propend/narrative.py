@@ -15,12 +15,12 @@ from zoneinfo import ZoneInfo
 
 from propend.charts import CHARTS
 from propend.document import write_yaml
-from propend.phrasing import NEUTRAL, Words, count, day_words, listed, lower, percent, shown
+from propend.language import day_words, listed
+from propend.phrasing import Words, count, lower, percent, shown, words_of
 
 Plain = dict[str, Any]
 Rows = Iterable[Mapping[str, Any]]
 
-WORDS = {"conversion": Words("convert", "converted"), "churn": Words("churn", "churned")}
 TONES = {
     "conversion": {"high": "good", "medium": "medium", "low": "bad"},
     "churn": {"high": "bad", "medium": "medium", "low": "good"},
@@ -68,7 +68,7 @@ class Given:
     @property
     def words(self) -> Words:
         """How meeting the goal is called."""
-        return WORDS[self.run["propensity_type"]]
+        return words_of(self.run["propensity_type"])
 
     @property
     def tones(self) -> dict[str, str]:
@@ -135,7 +135,7 @@ def _rule(name: str) -> str:
 
 def _picture(chart: str, rows: Rows, message: str = "", name: str = "") -> Plain:
     """A chart with its rows; ``message`` is what it shows this time."""
-    title = CHARTS[chart].title.format(**vars(NEUTRAL))
+    title = CHARTS[chart].titled(words_of())
     return {
         "chart": chart,
         "id": f"{chart}-{name}" if name else chart,

@@ -1,12 +1,13 @@
-"""Numbers, dates and lists as people read them; one way of writing each, wherever it stands."""
+"""Numbers as people read them, in the language of the context; one way of writing each, wherever it stands."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
+
+from propend.language import noted, numeral, say
 
 NOTHING = "–"
 """What stands where a figure is not defined."""
@@ -16,13 +17,26 @@ SPACE = "\u00a0"
 
 @dataclass(frozen=True)
 class Words:
-    """How meeting the goal is called: ``convert``, ``converted``; for churn ``churn``, ``churned``."""
+    """How meeting the goal is called: ``convert``, ``converted``; for churn ``churn``, ``churned``.
+
+    Texts have them as ``{do}`` and ``{did}``.
+    """
 
     do: str
     did: str
 
 
-NEUTRAL = Words("meet the goal", "met the goal")
+WORDS = {
+    "conversion": Words(noted("convert"), noted("converted")),
+    "churn": Words(noted("churn"), noted("churned")),
+    "any": Words(noted("meet the goal"), noted("met the goal")),
+}
+
+
+def words_of(propensity_type: str = "any") -> Words:
+    """How meeting a goal of a type is called, in the language of the context."""
+    words = WORDS[propensity_type]
+    return Words(say(words.do), say(words.did))
 
 
 def shown(value: Any, form: str = "text") -> str:
@@ -50,26 +64,32 @@ def percent(share: float | None) -> str:
 def _count(value: float) -> str:
     """Counts may be fractions, where equal scores straddle an edge."""
     digits = 1 if abs(value) < 10 and value % 1 else 0
-    return f"{value:,.{digits}f}"
+    return numeral(f"{value:,.{digits}f}")
 
 
 def _percent(value: float) -> str:
     hundredths = 100 * value
-    return f"{hundredths:.{2 if 0 < abs(hundredths) < 1 else 1}f}{SPACE}%"
+    return numeral(f"{hundredths:.{_percent_digits(hundredths)}f}") + f"{SPACE}%"
+
+
+def _percent_digits(hundredths: float) -> int:
+    return 2 if 0 < abs(hundredths) < 1 else 1
 
 
 def _share(value: float) -> str:
-    return _percent(value).replace(f".0{SPACE}", SPACE)
+    hundredths = 100 * value
+    text = f"{hundredths:.{_percent_digits(hundredths)}f}"
+    return numeral(text.removesuffix(".0")) + f"{SPACE}%"
 
 
 def _odds(impact: float) -> str:
     """Log-odds as what they multiply the odds by; 7 in log-odds is a thousandfold."""
     times = math.exp(min(max(impact, -7.0), 7.0))
-    return f"×{SPACE}{times:,.{0 if times >= 10 else 1 if times >= 1.95 else 2}f}"
+    return f"×{SPACE}" + numeral(f"{times:,.{0 if times >= 10 else 1 if times >= 1.95 else 2}f}")
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
+    return numeral(f"{value:+.2f}".replace("-", "−"))
 
 
 FORMS: dict[str, Callable[[Any], str]] = {
@@ -77,23 +97,13 @@ FORMS: dict[str, Callable[[Any], str]] = {
     "count": _count,
     "percent": _percent,
     "share": _share,
-    "times": lambda value: f"{value:,.1f}{SPACE}×",
+    "times": lambda value: numeral(f"{value:,.1f}") + f"{SPACE}×",
     "odds": _odds,
     "signed": _signed,
-    "decimal": lambda value: f"{value:.3f}",
-    "fine": lambda value: f"{value:.4f}",
+    "decimal": lambda value: numeral(f"{value:.3f}"),
+    "fine": lambda value: numeral(f"{value:.4f}"),
 }
 """Percent has sensible digits, a share is trimmed where it is whole, odds are given as log-odds."""
-
-
-def day_words(day: date) -> str:
-    """``1 September 2011``."""
-    return f"{day.day}{SPACE}{day:%B %Y}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def capital(text: str) -> str:

@@ -36,6 +36,7 @@ from propend.explain.factors import build_explainer
 from propend.explain.faithfulness import faithfulness
 from propend.fairness import scored_groups
 from propend.instance import Instance
+from propend.language import speaking
 from propend.model import checks
 from propend.movement import Scene, difference, movement
 from propend.preparation import (
@@ -49,7 +50,7 @@ from propend.preparation import (
     read_log,
     together,
 )
-from propend.report import Report
+from propend.report import Report, language_of
 from propend.scoring import Scored, ScoringContext, insights, score_rows
 from propend.snapshots.build import feature_matrix, rows_at
 from propend.snapshots.program import lines_of, measured_fields
@@ -120,7 +121,8 @@ class Run:
             DifferentQuestionsError: the runs have different goals.
         """
         self._gate_goal(since)
-        return difference(since._scene([profile_id]), self._scene([profile_id]))
+        with speaking(self._language):
+            return difference(since._scene([profile_id]), self._scene([profile_id]))
 
     def beside(self, one: str | Sequence[str], other: str | Sequence[str]) -> dict[str, Any]:
         """What sets a profile, or a group of them, apart from another (``movement.difference``).
@@ -131,7 +133,8 @@ class Run:
         """
         if not (one and other):
             raise ValueError("a group of nobody cannot be set beside another")
-        return difference(*(self._scene([ids] if isinstance(ids, str) else list(ids)) for ids in (one, other)))
+        with speaking(self._language):
+            return difference(*(self._scene([ids] if isinstance(ids, str) else list(ids)) for ids in (one, other)))
 
     def movement(self, since: Run) -> dict[str, Any]:
         """What moved from an earlier run to this one: buckets, everybody, the most moved, effects that changed.
@@ -140,7 +143,12 @@ class Run:
             DifferentQuestionsError: the runs have different goals.
         """
         self._gate_goal(since)
-        return movement(since._scene(None), self._scene(None))
+        with speaking(self._language):
+            return movement(since._scene(None), self._scene(None))
+
+    @property
+    def _language(self) -> str:
+        return language_of(self.record)
 
     def _gate_goal(self, since: Run) -> None:
         here, there = (question_of(Instance.load(run.record["instance"])) for run in (self, since))
@@ -203,7 +211,8 @@ def check(
         PropendError: data cannot be read or history is too short.
     """
     stages = Stages(progress)
-    with prepare(read_inputs(instance, data, as_of, engine), stages) as prepared:
+    inputs = read_inputs(instance, data, as_of, engine)
+    with speaking(inputs.instance.options.language), prepare(inputs, stages) as prepared:
         return define(prepared, stages)
 
 
@@ -235,7 +244,7 @@ def run(
     inputs = read_inputs(instance, data, as_of, engine, memory)
     run_id = new_run_id(started)
     destination = Path(out) if out is not None else _default_folder(inputs.instance, instance, run_id)
-    with store.new_run(destination) as folder:
+    with store.new_run(destination) as folder, speaking(inputs.instance.options.language):
         with prepare(inputs, stages) as prepared:
             trained = train_stage(prepared, stages)
             scored, found, notices = score_stage(prepared, trained.saved, run_id, stages)
@@ -265,7 +274,7 @@ def train(
     stages, started = Stages(progress), datetime.now(UTC)
     inputs = read_inputs(instance, data, as_of, engine, memory)
     destination = Path(out)
-    with store.new_run(destination) as folder:
+    with store.new_run(destination) as folder, speaking(inputs.instance.options.language):
         with prepare(inputs, stages) as prepared:
             trained = train_stage(prepared, stages)
             document = _run_document(prepared, trained.saved, trained, 0, stages)
@@ -303,7 +312,7 @@ def score(
     if data is None:  # paths are relative to where they were when the model was trained
         inputs = replace(inputs, folder=Path(saved.facts["data_folder"]))
     run_id = new_run_id(started)
-    with store.new_run(Path(out)) as folder:
+    with store.new_run(Path(out)) as folder, speaking(inputs.instance.options.language):
         with prepare(inputs, stages, saved) as prepared:
             scored, found, notices = score_stage(prepared, saved, run_id, stages)
             document = _run_document(prepared, saved, None, len(scored.probability), stages)

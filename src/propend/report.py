@@ -23,6 +23,7 @@ from markupsafe import Markup, escape
 
 from propend.charts import CHARTS
 from propend.errors import WriteFailedError
+from propend.language import ENGLISH, say, say_many, say_marked, speaking, spoken
 from propend.narrative import Given, compose
 from propend.phrasing import NOTHING, Words, capital, shown
 
@@ -49,11 +50,13 @@ class Report:
 
     def to_dict(self) -> Plain:
         """All that the report says, as plain data: texts, tables, and pictures as named charts with rows."""
-        return compose(self._given)
+        with speaking(language_of(self.run)):
+            return compose(self._given)
 
     def to_html(self) -> str:
         """The report as one HTML file that opens offline."""
-        return page_html("report.html.j2", self.to_dict(), self._given.words)
+        with speaking(language_of(self.run)):
+            return page_html("report.html.j2", self.to_dict(), self._given.words)
 
     @property
     def _given(self) -> Given:
@@ -66,6 +69,11 @@ class Report:
             WriteFailedError: the folder cannot be written, or the disk is full.
         """
         write_whole(Path(path), self.to_html())
+
+
+def language_of(run: Plain) -> str:
+    """The language in which a run speaks, by its record."""
+    return str((run["instance"].get("options") or {}).get("language", ENGLISH))
 
 
 # --- the page ---------------------------------------------------------------------------------------------
@@ -88,6 +96,7 @@ def page_html(template: str, content: Plain, words: Words) -> str:
         .render(
             report=content,
             words=words,
+            language=spoken(),
             style=(ROOM / "templates" / "report.css").read_text(encoding="utf-8"),
             policy=" ".join(f"'sha256-{h}'" for h in hashes),
             scripts=scripts,
@@ -179,5 +188,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {"shown": shown, "columns": _columns, "capital": capital, "with_code": _with_code}
-    environment.globals |= {"charts": CHARTS}
+    environment.globals |= {"charts": CHARTS, "say": say, "say_many": say_many, "say_marked": say_marked}
     return environment

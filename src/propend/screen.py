@@ -11,8 +11,7 @@ from zoneinfo import ZoneInfo
 from propend.aftermath_page import PAGE_NAME
 from propend.errors import PropendError
 from propend.instance import Instance
-from propend.narrative import WORDS
-from propend.phrasing import Words
+from propend.phrasing import Words, words_of
 from propend.pipeline import Run
 from propend.proposal import Proposal
 from propend.sentence import write_sentence
@@ -168,7 +167,7 @@ def run_text(finished: Run) -> str:
         "",
         *_population_text(finished),
         "",
-        f"  {_proof_text(evaluation, WORDS[record['propensity_type']], zone_of(record))}",
+        f"  {_proof_text(evaluation, words_of(record['propensity_type']), zone_of(record))}",
         "",
         quality_text(evaluation),
         "",
@@ -188,7 +187,7 @@ def run_text(finished: Run) -> str:
 def _population_text(finished: Run) -> list[str]:
     found, day = finished.insights, local_day(finished.record["scored_at"], zone_of(finished.record))
     expected, thin = found["expected_positives"], found["too_little_history"]
-    do = WORDS[finished.record["propensity_type"]].do
+    do = words_of(finished.record["propensity_type"]).do
     buckets = ", ".join(f"{b['n']:,} {b['bucket']}" for b in found["buckets"])
     return [
         f"  {found['population']:,} profiles are eligible as of {day}; "

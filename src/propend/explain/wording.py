@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from propend.language import noted, numeral, say, say_many
 from propend.snapshots.plan import CODE_OPS, Feature, Op
 
 Matrix = NDArray[np.float32]
 Float = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-ANOTHER = "another"
+ANOTHER = noted("another")
 """A value of a text field that no feature stands for."""
 
 
@@ -40,7 +41,7 @@ class Showing:
         if not self.choices:
             return self.feature.sentence
         latest = self.feature.op in (Op.TEXT_LAST_IS, Op.TEXT_LAST)
-        return f"latest {self.feature.field}" if latest else self.feature.field
+        return say("latest {field}", field=self.feature.field) if latest else self.feature.field
 
     @property
     def kind(self) -> str:
@@ -63,35 +64,37 @@ class Showing:
 
 # --- one value ------------------------------------------------------------------------------------------
 
-PARTS_OF_DAY = ("at night", "in the morning", "in the afternoon", "in the evening")
+PARTS_OF_DAY = (noted("at night"), noted("in the morning"), noted("in the afternoon"), noted("in the evening"))
 
 PHRASES = {
-    Op.COUNT: "{value} in {window}",
-    Op.SUM: "{value} in {window}",
-    Op.NUMBER_SUM: "{value} in {window}",
-    Op.ACTIVE_DAYS: "on {value} of {window}",
-    Op.DISTINCT: "{value} different in {window}",
-    Op.SESSIONS: "{value} sessions in {window}",
-    Op.MAX: "largest {value}",
-    Op.VALUE_MEAN: "{value} on average",
-    Op.NUMBER_MEAN: "{value} on average",
-    Op.VALUE_LAST: "latest {value}",
-    Op.NUMBER_LAST: "latest {value}",
-    Op.GAP_MEAN: "usually {value} apart",
-    Op.GAP_DEVIATION: "gaps vary by {value}",
-    Op.OVERDUE: "{value} the usual gap",
-    Op.REPEAT_SPAN: "{value} from first to last",
-    Op.COUNT_BETWEEN: "{value} between {most} and {whole} ago",
-    Op.TREND: "{value} of those in {whole} came in the last {window}",
-    Op.SHARE: "{value} of all in {window}",
-    Op.WEEKEND: "{value} at weekends",
-    Op.PART_OF_DAY: "{value} {part}",
+    Op.COUNT: noted("{value} in {window}"),
+    Op.SUM: noted("{value} in {window}"),
+    Op.NUMBER_SUM: noted("{value} in {window}"),
+    Op.ACTIVE_DAYS: noted("on {value} of {window}"),
+    Op.DISTINCT: noted("{value} different in {window}"),
+    Op.SESSIONS: noted("{value} sessions in {window}"),
+    Op.MAX: noted("largest {value}"),
+    Op.VALUE_MEAN: noted("{value} on average"),
+    Op.NUMBER_MEAN: noted("{value} on average"),
+    Op.VALUE_LAST: noted("latest {value}"),
+    Op.NUMBER_LAST: noted("latest {value}"),
+    Op.GAP_MEAN: noted("usually {value} apart"),
+    Op.GAP_DEVIATION: noted("gaps vary by {value}"),
+    Op.OVERDUE: noted("{value} the usual gap"),
+    Op.REPEAT_SPAN: noted("{value} from first to last"),
+    Op.COUNT_BETWEEN: noted("{value} between {most} and {whole} ago"),
+    Op.TREND: noted("{value} of those in {whole} came in the last {window}"),
+    Op.SHARE: noted("{value} of all in {window}"),
+    Op.WEEKEND: noted("{value} at weekends"),
+    Op.PART_OF_DAY: noted("{value} {part}"),
 }
 """How a value reads beside nothing but the label of its factor. The others read as they are."""
 
 OF_ITSELF = {Op.DAYS_SINCE_LAST: "__since_last", Op.DAYS_SINCE_FIRST: "__tenure"}
-OTHERWISE = {Op.DAYS_SINCE_LAST: "latest {value} ago", Op.DAYS_SINCE_FIRST: "first {value} ago"}
+OTHERWISE = {Op.DAYS_SINCE_LAST: noted("latest {value} ago"), Op.DAYS_SINCE_FIRST: noted("first {value} ago")}
 """Days speak for themselves beside the label of their own factor; of another they need a word."""
+
+ONE_SESSION = noted("{value} session in {window}")
 
 SMALL_COUNT = 9.95
 
@@ -116,10 +119,11 @@ def value_text(feature: Feature, value: float, *, mean: bool = False) -> str:
 def missing_text(feature: Feature) -> str:
     """Why there is no value: ``none in 365 days``, ``too few to tell``, ``not known``."""
     if feature.op in TOO_FEW:
-        return "too few to tell"
+        return say("too few to tell")
     if feature.op in UNKNOWN:
-        return "not known"
-    return f"none in {_days(feature.argument if feature.op == Op.TREND else feature.window_days)}"
+        return say("not known")
+    days = feature.argument if feature.op == Op.TREND else feature.window_days
+    return say_many("none in {days} day", "none in {days} days", days, days=days)
 
 
 def factor_text(feature: Feature, value: float, *, mean: bool = False) -> str:
@@ -131,18 +135,19 @@ def factor_text(feature: Feature, value: float, *, mean: bool = False) -> str:
     if feature.op in OF_ITSELF and not feature.factor.code.endswith(OF_ITSELF[feature.op]):
         phrase = OTHERWISE[feature.op]
     if feature.op == Op.SESSIONS and text == "1":
-        phrase = phrase.replace("sessions", "session")
-    return phrase.format(
+        phrase = ONE_SESSION
+    return say(
+        phrase,
         value=text,
         window=_days(feature.window_days),
         most=feature.window_days,
         whole=_days(feature.argument),
-        part=PARTS_OF_DAY[feature.argument] if feature.op == Op.PART_OF_DAY else "",
+        part=say(PARTS_OF_DAY[feature.argument]) if feature.op == Op.PART_OF_DAY else "",
     )
 
 
 def _days(n: int) -> str:
-    return "1 day" if n == 1 else f"{n} days"
+    return say_many("{days} day", "{days} days", n, days=n)
 
 
 def _rounded(feature: Feature, values: NDArray[np.floating]) -> Float:
@@ -170,18 +175,18 @@ def _digits(values: Float) -> Float:
 
 def _number(feature: Feature, rounded: float) -> str:
     if feature.unit == "share":
-        return f"{100 * rounded:.0f}"
+        return numeral(f"{100 * rounded:.0f}")
     if feature.unit == "ratio":
-        return f"{rounded:.1f}" if abs(rounded) < 10 else f"{rounded:,.0f}"
+        return numeral(f"{rounded:.1f}" if abs(rounded) < 10 else f"{rounded:,.0f}")
     digits = 1 if feature.unit == "days" else int(_digits(np.array([rounded]))[0])
     text = f"{rounded:,.{digits}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return numeral(text.rstrip("0").rstrip(".") if "." in text else text)
 
 
 def _unit(feature: Feature, number: str) -> str:
     if feature.unit == "days":
-        return " day" if number == "1" else " days"
-    return {"share": " %", "ratio": " times"}.get(feature.unit, "")
+        return " " + (say("day") if number == "1" else say("days"))
+    return {"share": " %", "ratio": " " + say("times")}.get(feature.unit, "")
 
 
 # --- many values ----------------------------------------------------------------------------------------
@@ -196,7 +201,7 @@ def factor_texts(showing: Showing, values: Matrix) -> NDArray[np.object_]:
 def distinct_texts(showing: Showing, values: Matrix) -> tuple[list[str], Ints]:
     """The texts there may be, and which of them each value reads as."""
     if showing.choices:
-        return [*showing.choices, ANOTHER, missing_text(showing.feature)], _choice(showing, values)
+        return [*showing.choices, say(ANOTHER), missing_text(showing.feature)], _choice(showing, values)
     distinct, place = np.unique(_rounded(showing.feature, values), return_inverse=True)
     return [factor_text(showing.feature, float(v)) for v in distinct], place.reshape(-1)
 
@@ -208,11 +213,13 @@ def typical_text(showing: Showing, values: Matrix) -> str:
     many whose value nevertheless lowers (decision 0018).
     """
     if len(values) == 0:
-        return "nobody"
+        return say("nobody")
     if showing.choices:
-        words = (*showing.choices, ANOTHER, missing_text(showing.feature))
+        words = (*showing.choices, say(ANOTHER), missing_text(showing.feature))
         counts = np.bincount(_choice(showing, values), minlength=len(words))
-        return f"{words[int(counts.argmax())]} for {100 * counts.max() / len(values):.0f} %"
+        return say(
+            "{value} for {share} %", value=words[int(counts.argmax())], share=f"{100 * counts.max() / len(values):.0f}"
+        )
     known = values[~np.isnan(values)]
     if len(known) * 2 < len(values):
         return missing_text(showing.feature)
@@ -257,7 +264,9 @@ def ranges_of(showing: Showing, values: Matrix) -> Ranges:
 
 
 def _range_text(feature: Feature, low: float, high: float) -> str:
-    return value_text(feature, high) if low == high else f"{_number(feature, low)} to {value_text(feature, high)}"
+    if low == high:
+        return value_text(feature, high)
+    return say("{low} to {high}", low=_number(feature, low), high=value_text(feature, high))
 
 
 def _choice_ranges(showing: Showing, values: Matrix) -> Ranges:
@@ -267,7 +276,7 @@ def _choice_ranges(showing: Showing, values: Matrix) -> Ranges:
     kept = np.sort(np.argsort(-counts, kind="stable")[:MAX_RANGES])
     part = np.full(n + 2, len(kept), dtype=np.int64)
     part[kept], part[n + 1] = np.arange(len(kept)), len(kept) + 1
-    labels = (*(showing.choices[c] for c in kept), ANOTHER, missing_text(showing.feature))
+    labels = (*(showing.choices[c] for c in kept), say(ANOTHER), missing_text(showing.feature))
     return Ranges(labels, part[place])
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propend.events import DAY_US, AttributeRows, EventLog, Partition
+from propend.language import say
 from propend.snapshots.kernel import compute_features, count_past, evaluate_lines
 from propend.snapshots.plan import (
     AMOUNT_OPS,
@@ -425,7 +426,9 @@ def _is_one_of(name: str, apart: Sequence[str]) -> bool:
 def _event_channels(log: EventLog, support: Support) -> list[Channel]:
     named = _named_channels(log, support)
     valued = bool(support.valued_kinds.sum())
-    everything = Channel("any", "", "", "any", "event", "events", valued=valued, speaks_for=_main_voice(log, support))
+    everything = Channel(
+        "any", "", "", "any", say("event"), say("events"), valued=valued, speaks_for=_main_voice(log, support)
+    )
     return [everything, *named, *_kind_channels(log, support)]
 
 
@@ -467,8 +470,9 @@ def _kind_channels(log: EventLog, support: Support) -> list[Channel]:
 def _value_channels(texts: Sequence[Vocabulary]) -> list[Channel]:
     return [
         Channel(
-            "value", text.name, value, f"{text.name}={value}", f"event with {text.name} {value}",
-            f"events with {text.name} {value}", rich=False,
+            "value", text.name, value, f"{text.name}={value}",
+            say("event with {field} {value}", field=text.name, value=value),
+            say("events with {field} {value}", field=text.name, value=value), rich=False,
         )
         for text in texts
         for value in text.top

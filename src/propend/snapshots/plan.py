@@ -9,9 +9,12 @@ an aggregate is one op there and one line in the slow oracle of the tests.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
+
+from propend.language import noted, say, spoken
 
 
 class Op(IntEnum):
@@ -255,13 +258,28 @@ def with_own_keys(channels: Iterable[Channel]) -> tuple[Channel, ...]:
     return tuple(found.values())
 
 
+PLURALS = {
+    "en": ((r"s", "s"), (r"(x|z|ch|sh)", r"\1es"), (r"([^aeiou])y", r"\1ies"), (r"", "s")),
+    "pt": (
+        (r"ão", "ões"),
+        (r"m", "ns"),
+        (r"(a|o|u)l", r"\1is"),
+        (r"el", "éis"),
+        (r"(r|z)", r"\1es"),
+        (r"s", "s"),
+        (r"", "s"),
+    ),
+}
+"""Endings of nouns in each language and of their plurals, the first that fits; names of events are shown so."""
+
+
 def plural(noun: str) -> str:
-    """An English noun's plural by the regular rules; names of events are shown this way."""
-    if noun.endswith(("s", "x", "z", "ch", "sh")):
-        return noun if noun.endswith("s") else noun + "es"
-    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
-        return noun[:-1] + "ies"
-    return noun + "s"
+    """A noun's plural by the regular rules of the language of the context."""
+    for ending, ending_of_many in PLURALS[spoken()]:
+        found = re.search(f"{ending}$", noun)
+        if found:
+            return noun[: found.start()] + found.expand(ending_of_many)
+    return noun
 
 
 # --- the factors ----------------------------------------------------------------------------------------
@@ -276,43 +294,39 @@ def _lately(c: Channel) -> Factor:
     if c.source == "value":
         return _of_value(c)
     key, _, many = c.voice
-    return Factor(f"{key}__lately", f"Recent {many}")
+    return Factor(f"{key}__lately", _capital(say("recent {many}", many=many)))
 
 
 def _since(c: Channel) -> Factor:
     if c.source == "value":
         return _of_value(c)
     key, one, _ = c.voice
-    return Factor(f"{key}__since_last", f"Time since last {one}")
+    return Factor(f"{key}__since_last", _capital(say("time since last {one}", one=one)))
 
 
 def _spending(c: Channel, value: str) -> Factor:
     key, _, many = c.voice
-    return Factor(f"{key}__value", f"{_capital(value)} of {many}")
+    return Factor(f"{key}__value", _capital(say("{value} of {many}", value=value, many=many)))
 
 
 def _rhythm(c: Channel) -> Factor:
-    key, one, _ = c.voice
-    return Factor(f"{key}__rhythm", f"{_capital(one)} rhythm")
+    key, one, many = c.voice
+    return Factor(f"{key}__rhythm", _capital(say("{one} rhythm", one=one, many=many)))
 
 
 def _season(c: Channel) -> Factor:
     key, _, many = c.voice
-    return Factor(f"{key}__year_ago", f"{_capital(many)} a year ago")
+    return Factor(f"{key}__year_ago", _capital(say("{many} a year ago", many=many)))
 
 
 def _tenure(c: Channel) -> Factor:
     key, one, _ = c.voice
-    return Factor(f"{key}__tenure", f"Time since first {one}")
+    return Factor(f"{key}__tenure", _capital(say("time since first {one}", one=one)))
 
 
 def _capital(text: str) -> str:
     words = text.replace("_", " ")
     return words[:1].upper() + words[1:]
-
-
-def _days(n: int) -> str:
-    return f"in the last {n} days"
 
 
 # --- the families ---------------------------------------------------------------------------------------
@@ -330,7 +344,7 @@ def counts(given: PlanInput) -> Iterator[Feature]:
     """How often each kind of event happened, per window."""
     for i, c in enumerate(given.channels):
         for w in dict.fromkeys(_windows_of(given, c)):
-            sentence = f"number of {c.many} {_days(w)}"
+            sentence = say("number of {many} in the last {days} days", many=c.many, days=w)
             yield Feature(f"count__{c.key}__{w}d", sentence, Op.COUNT, i, w, _lately(c), "count")
 
 
@@ -338,7 +352,7 @@ def counts(given: PlanInput) -> Iterator[Feature]:
 def recency(given: PlanInput) -> Iterator[Feature]:
     """Days since the last event of each kind."""
     for i, c in enumerate(given.channels):
-        sentence = f"days since the last {c.one}"
+        sentence = say("days since the last {one}", one=c.one)
         yield Feature(f"days_since_last__{c.key}", sentence, Op.DAYS_SINCE_LAST, i, given.lookback, _since(c), "days")
 
 
@@ -347,7 +361,7 @@ def tenure(given: PlanInput) -> Iterator[Feature]:
     """Days since the first event of each kind within the look-back."""
     for i, c in enumerate(given.channels):
         if c.rich:
-            sentence = f"days since the first {c.one}"
+            sentence = say("days since the first {one}", one=c.one)
             yield Feature(
                 f"days_since_first__{c.key}", sentence, Op.DAYS_SINCE_FIRST, i, given.lookback, _tenure(c),
                 "days", heavy=False,
@@ -367,7 +381,8 @@ def year_ago(given: PlanInput) -> Iterator[Feature]:
         for around in (0, AROUND_DAYS) if c.rich else ():
             far, near = YEAR_DAYS - start + around, YEAR_DAYS - end - around
             if near > 0 and far <= given.lookback:
-                sentence = f"number of {c.many} from {far} to {near} days ago, at this time of the year"
+                template = "number of {many} from {far} to {near} days ago, at this time of the year"
+                sentence = say(template, many=c.many, far=far, near=near)
                 yield Feature(
                     f"year_ago__{c.key}__{far}d_{near}d", sentence, Op.COUNT_BETWEEN, i, far, _season(c), "count",
                     argument=near,
@@ -379,7 +394,7 @@ def active_days(given: PlanInput) -> Iterator[Feature]:
     """On how many days each kind of event happened, per window."""
     for i, c in enumerate(given.channels):
         for w in given.windows if c.rich else ():
-            sentence = f"days with {c.many} {_days(w)}"
+            sentence = say("days with {many} in the last {days} days", many=c.many, days=w)
             yield Feature(f"active_days__{c.key}__{w}d", sentence, Op.ACTIVE_DAYS, i, w, _lately(c), "count")
 
 
@@ -391,13 +406,13 @@ def values(given: PlanInput) -> Iterator[Feature]:
             continue
         factor, name, last = _spending(c, given.value_name), given.value_name, given.lookback
         for w in given.windows:
-            sentence = f"total {name} of {c.many} {_days(w)}"
+            sentence = say("total {value} of {many} in the last {days} days", value=name, many=c.many, days=w)
             yield Feature(f"sum__{c.key}__{w}d", sentence, Op.SUM, i, w, factor, "money")
-        largest = f"largest {name} of {c.many} {_days(last)}"
+        largest = say("largest {value} of {many} in the last {days} days", value=name, many=c.many, days=last)
         yield Feature(f"max__{c.key}__{last}d", largest, Op.MAX, i, last, factor, "money")
-        mean = f"average {name} of {c.many} {_days(last)}"
+        mean = say("average {value} of {many} in the last {days} days", value=name, many=c.many, days=last)
         yield Feature(f"mean__{c.key}__{last}d", mean, Op.VALUE_MEAN, i, last, factor, "money")
-        latest = f"{name} of the last {c.one}"
+        latest = say("{value} of the last {one}", value=name, one=c.one)
         yield Feature(f"last__{c.key}", latest, Op.VALUE_LAST, i, last, factor, "money")
 
 
@@ -409,13 +424,13 @@ def rhythm(given: PlanInput) -> Iterator[Feature]:
         if not c.rich:
             continue
         factor = _rhythm(c)
-        mean = f"usual days between {c.many}"
+        mean = say("usual days between {many}", many=c.many)
         yield Feature(f"gap_mean__{c.key}", mean, Op.GAP_MEAN, i, last, factor, "days")
-        spread = f"irregularity of the days between {c.many}"
+        spread = say("irregularity of the days between {many}", many=c.many)
         yield Feature(f"gap_deviation__{c.key}", spread, Op.GAP_DEVIATION, i, last, factor, "days")
-        overdue = f"days since the last {c.one} over the usual gap"
+        overdue = say("days since the last {one} over the usual gap", one=c.one)
         yield Feature(f"overdue__{c.key}", overdue, Op.OVERDUE, i, last, _since(c), "ratio")
-        span = f"days from the first to the last {c.one}"
+        span = say("days from the first to the last {one}", one=c.one)
         yield Feature(f"span__{c.key}", span, Op.REPEAT_SPAN, i, last, _tenure(c), "days", heavy=False)
 
 
@@ -431,7 +446,8 @@ def trends(given: PlanInput) -> Iterator[Feature]:
             continue
         for i, c in enumerate(given.channels):
             if c.rich:
-                sentence = f"share of the {c.many} of the last {wide} days that fell in the last {short}"
+                template = "share of the {many} of the last {long} days that fell in the last {short}"
+                sentence = say(template, many=c.many, long=wide, short=short)
                 yield Feature(
                     f"trend__{c.key}__{short}d_{wide}d", sentence, Op.TREND, i, short, _lately(c), "share",
                     argument=wide, heavy=False,
@@ -444,7 +460,8 @@ def shares(given: PlanInput) -> Iterator[Feature]:
     everything = given.channels[0]
     for i, c in enumerate(given.channels[1:], 1):
         if c.rich:
-            sentence = f"share of {c.many} among {everything.many} {_days(given.lookback)}"
+            template = "share of {many} among {all} in the last {days} days"
+            sentence = say(template, many=c.many, all=everything.many, days=given.lookback)
             yield Feature(f"share__{c.key}", sentence, Op.SHARE, i, given.lookback, _lately(c), "share", heavy=False)
 
 
@@ -452,9 +469,9 @@ def shares(given: PlanInput) -> Iterator[Feature]:
 def variety(given: PlanInput) -> Iterator[Feature]:
     """Distinct values of each text field, per window."""
     for text in given.texts:
-        factor = Factor(f"{text.name}__variety", f"Variety of {text.name}")
+        factor = Factor(f"{text.name}__variety", _capital(say("variety of {field}", field=text.name)))
         for w in dict.fromkeys([w for w in given.windows if w in SHORT_SET] + [given.lookback]):
-            sentence = f"different values of {text.name} {_days(w)}"
+            sentence = say("different values of {field} in the last {days} days", field=text.name, days=w)
             name = f"distinct__{text.name}__{w}d"
             yield Feature(name, sentence, Op.DISTINCT, 0, w, factor, "count", field=text.name)
 
@@ -463,16 +480,17 @@ def variety(given: PlanInput) -> Iterator[Feature]:
 def last_values(given: PlanInput) -> Iterator[Feature]:
     """Latest value of each text field, one feature per top value."""
     for text in given.texts:
-        factor = Factor(f"{text.name}__last", f"Latest {text.name}")
+        factor = Factor(f"{text.name}__last", _capital(say("latest {field}", field=text.name)))
         for value in text.top[:8]:
             yield Feature(
-                f"last_is__{text.name}__{value}", f"latest {text.name} is {value}", Op.TEXT_LAST_IS,
+                f"last_is__{text.name}__{value}",
+                say("latest {field} is {value}", field=text.name, value=value), Op.TEXT_LAST_IS,
                 0, given.lookback, factor, "yes", field=text.name, value=value, heavy=False,
             )  # fmt: skip
         if text.many:
             yield Feature(
-                f"last_of__{text.name}", f"latest {text.name}", Op.TEXT_LAST, 0, given.lookback, factor, "text",
-                field=text.name, heavy=False, values=text.many,
+                f"last_of__{text.name}", say("latest {field}", field=text.name), Op.TEXT_LAST,
+                0, given.lookback, factor, "text", field=text.name, heavy=False, values=text.many,
             )  # fmt: skip
 
 
@@ -482,27 +500,32 @@ def numbers(given: PlanInput) -> Iterator[Feature]:
     for name in given.numbers:
         factor, w = Factor(f"{name}__number", _capital(name)), given.lookback
         for key, sentence, op in (
-            (f"mean_of__{name}__{w}d", f"average {name} {_days(w)}", Op.NUMBER_MEAN),
-            (f"last_of__{name}", f"latest {name}", Op.NUMBER_LAST),
-            (f"sum_of__{name}__{w}d", f"total {name} {_days(w)}", Op.NUMBER_SUM),
+            (f"mean_of__{name}__{w}d", noted("average {field} in the last {days} days"), Op.NUMBER_MEAN),
+            (f"last_of__{name}", noted("latest {field}"), Op.NUMBER_LAST),
+            (f"sum_of__{name}__{w}d", noted("total {field} in the last {days} days"), Op.NUMBER_SUM),
         ):
-            yield Feature(key, sentence, op, 0, w, factor, "number", field=name)
+            yield Feature(key, say(sentence, field=name, days=w), op, 0, w, factor, "number", field=name)
 
 
-PARTS_OF_DAY = ("night", "morning", "afternoon", "evening")
+PARTS_OF_DAY = {
+    "night": noted("share of {many} at night"),
+    "morning": noted("share of {many} in the morning"),
+    "afternoon": noted("share of {many} in the afternoon"),
+    "evening": noted("share of {many} in the evening"),
+}
 
 
 @family
 def clock(given: PlanInput) -> Iterator[Feature]:
     """When in the day and the week events happen, and how many sessions they make."""
     everything, w = given.channels[0], given.lookback
-    factor = Factor("time__habits", "Time of day and week")
-    sentence = f"share of {everything.many} at weekends"
+    factor = Factor("time__habits", say("Time of day and week"))
+    sentence = say("share of {many} at weekends", many=everything.many)
     yield Feature("weekend__share", sentence, Op.WEEKEND, 0, w, factor, "share", heavy=False)
     if not given.timed:
         return
     for part, name in enumerate(PARTS_OF_DAY):
-        sentence = f"share of {everything.many} in the {name}" if part else f"share of {everything.many} at night"
+        sentence = say(PARTS_OF_DAY[name], many=everything.many)
         yield Feature(
             f"part_of_day__{name}",
             sentence,
@@ -515,7 +538,7 @@ def clock(given: PlanInput) -> Iterator[Feature]:
             heavy=False,
         )
     for window in dict.fromkeys([x for x in given.windows if x in SHORT_SET] + [w]):
-        sentence = f"number of sessions {_days(window)}"
+        sentence = say("number of sessions in the last {days} days", days=window)
         name = f"sessions__{window}d"
         yield Feature(name, sentence, Op.SESSIONS, 0, window, _lately(everything), "count")
 
@@ -531,7 +554,8 @@ def attributes(given: PlanInput) -> Iterator[Feature]:
         factor = Factor(f"attribute__{text.name}", _capital(text.name))
         for value in text.top:
             yield Feature(
-                f"attribute__{text.name}__{value}", f"{text.name} is {value}", Op.ATTRIBUTE_TEXT_IS,
+                f"attribute__{text.name}__{value}",
+                say("{field} is {value}", field=text.name, value=value), Op.ATTRIBUTE_TEXT_IS,
                 0, w, factor, "yes", field=text.name, value=value, heavy=False,
             )  # fmt: skip
         if text.many:
