@@ -9,7 +9,7 @@ BENCH := .venv-bench
 SETUP_BENCH := $(BENCH)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-faithfulness bench-horizons bench-leaks bench-intervals evidence browser clean
+.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-faithfulness bench-horizons bench-leaks bench-intervals evidence translations browser clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -76,6 +76,14 @@ bench-intervals: $(SETUP_BENCH)  ## true probabilities inside their intervals; F
 
 evidence: $(SETUP_BENCH)  ## the tables of docs/evidence.md from the results of FULL=1 make bench-accuracy
 	$(BENCH)/bin/python -m benchmarks.accuracy.evidence
+
+translations: $(SETUP_DEV)  ## new texts into the catalogs of every language, those no longer said out of them
+	mkdir -p .bench
+	$(BIN)/pybabel -q extract -F babel.cfg -k say -k say_many:1,2 -k say_marked -k noted --no-default-keywords \
+	  --no-location --omit-header -o .bench/texts.pot .
+	for catalog in src/propend/translations/*.po; do \
+	  $(BIN)/pybabel update -i .bench/texts.pot -o $$catalog -l $$(basename $$catalog .po) \
+	    --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date --width 120; done
 
 browser:  ## Debian's Chromium, for the tests that open the report in a real browser
 	apt-get update -qq && apt-get install -y -qq chromium

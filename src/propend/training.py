@@ -15,6 +15,7 @@ from propend.events import OpenedEvents
 from propend.explain.factors import join_opposed
 from propend.fairness import proof_groups
 from propend.horizons import Curves, Described, learn_curves, pace_columns
+from propend.language import say
 from propend.model import checks
 from propend.model.certainty import Certainty, days_column, fit_certainty, interval_rows, margins_of
 from propend.model.evaluate import BaselineInputs, baseline_probabilities, proof_document
@@ -224,7 +225,7 @@ def _season_days(timeline: Timeline) -> tuple[int, int]:
 
 def _value_name(opened: OpenedEvents) -> str:
     names = {s.columns.get("value", "") for s in opened.sources} - {""}
-    return names.pop().replace("_", " ") if len(names) == 1 else "value"
+    return names.pop().replace("_", " ") if len(names) == 1 else say("value")
 
 
 def sides(prepared: Prepared) -> tuple[Sample, Rows]:

@@ -217,9 +217,9 @@ def typical_text(showing: Showing, values: Matrix) -> str:
     if showing.choices:
         words = (*showing.choices, say(ANOTHER), missing_text(showing.feature))
         counts = np.bincount(_choice(showing, values), minlength=len(words))
-        return say(
-            "{value} for {share} %", value=words[int(counts.argmax())], share=f"{100 * counts.max() / len(values):.0f}"
-        )
+        most = int(counts.argmax())
+        share = numeral(f"{100 * counts[most] / len(values):.0f}")
+        return say("{value} for {share} %", value=words[most], share=share)
     known = values[~np.isnan(values)]
     if len(known) * 2 < len(values):
         return missing_text(showing.feature)

@@ -381,8 +381,12 @@ def year_ago(given: PlanInput) -> Iterator[Feature]:
         for around in (0, AROUND_DAYS) if c.rich else ():
             far, near = YEAR_DAYS - start + around, YEAR_DAYS - end - around
             if near > 0 and far <= given.lookback:
-                template = "number of {many} from {far} to {near} days ago, at this time of the year"
-                sentence = say(template, many=c.many, far=far, near=near)
+                sentence = say(
+                    "number of {many} from {far} to {near} days ago, at this time of the year",
+                    many=c.many,
+                    far=far,
+                    near=near,
+                )
                 yield Feature(
                     f"year_ago__{c.key}__{far}d_{near}d", sentence, Op.COUNT_BETWEEN, i, far, _season(c), "count",
                     argument=near,
@@ -446,8 +450,12 @@ def trends(given: PlanInput) -> Iterator[Feature]:
             continue
         for i, c in enumerate(given.channels):
             if c.rich:
-                template = "share of the {many} of the last {long} days that fell in the last {short}"
-                sentence = say(template, many=c.many, long=wide, short=short)
+                sentence = say(
+                    "share of the {many} of the last {long} days that fell in the last {short}",
+                    many=c.many,
+                    long=wide,
+                    short=short,
+                )
                 yield Feature(
                     f"trend__{c.key}__{short}d_{wide}d", sentence, Op.TREND, i, short, _lately(c), "share",
                     argument=wide, heavy=False,
@@ -460,8 +468,12 @@ def shares(given: PlanInput) -> Iterator[Feature]:
     everything = given.channels[0]
     for i, c in enumerate(given.channels[1:], 1):
         if c.rich:
-            template = "share of {many} among {all} in the last {days} days"
-            sentence = say(template, many=c.many, all=everything.many, days=given.lookback)
+            sentence = say(
+                "share of {many} among {all} in the last {days} days",
+                many=c.many,
+                all=everything.many,
+                days=given.lookback,
+            )
             yield Feature(f"share__{c.key}", sentence, Op.SHARE, i, given.lookback, _lately(c), "share", heavy=False)
 
 
