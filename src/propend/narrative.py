@@ -40,7 +40,8 @@ METRICS = {
     "brier": (noted("Brier score (lower is better)"), "fine"),
     "calibration_error": (noted("Calibration error (lower is better)"), "fine"),
 }
-ROLES = {"training": noted("learnt from"), "proof": noted("test")}
+ROLES = {"training": "learnt from", "proof": "test"}
+"""Codes of the pictures, which show them as words; so are origins, buckets, importances and effects in rows."""
 DIRECTIONS = {
     "more raises": noted("higher values raise the chances"),
     "more lowers": noted("higher values lower the chances"),
@@ -62,12 +63,12 @@ TITLES = frozenset({
 })  # fmt: skip
 """What notices, reasons to set a row aside, and grades are called: their codes, written as titles."""
 CODES = frozenset({
-    noted("high"), noted("medium"), noted("low"), noted("dropped"), noted("suspect"), noted("noted"),
-    noted("boosted trees"), noted("logistic regression"), noted("recency-frequency-money regression"),
-    noted("read"), noted("survey"), noted("features"), noted("fit"), noted("level"), noted("prove"),
-    noted("fairness"), noted("refit"), noted("horizons"), noted("describe"), noted("score"), noted("write"),
+    noted("dropped"), noted("suspect"), noted("noted"), noted("boosted trees"), noted("logistic regression"),
+    noted("recency-frequency-money regression"), noted("read"), noted("survey"), noted("features"), noted("fit"),
+    noted("level"), noted("prove"), noted("fairness"), noted("refit"), noted("horizons"), noted("describe"),
+    noted("score"), noted("write"),
 })  # fmt: skip
-"""Importances, what was done about leaks, members of the model, and stages: these are words as they are."""
+"""What was done about leaks, members of the model, and stages: their codes are words as they are."""
 LEAST_DRIVER = 0.005
 TOP_SHARE = 0.2
 """Which "take the top" is named in the summary."""
@@ -199,7 +200,7 @@ def _figures(given: Given) -> list[dict[str, str]]:
     if auc is not None:
         verdict = evaluation["verdict"]
         grade = _titled(verdict["grade"] if verdict["better_than_chance"] else "no signal")
-        ranks = say("ranks the right one of two first {times} times in 100", times=_in_100(auc))
+        ranks = say("ranks the right one of two first {times} times in 100", times=round(100 * auc))
     span, until = _span(insights["expected_positives"]), given.day_before(given.run["expires_at"])
     return [
         _figure(say("Profiles scored"), count(n), say("as of {day}", day=given.day(given.run["scored_at"]))),
@@ -223,33 +224,28 @@ def _figure(label: str, value: str, note: str) -> dict[str, str]:
     return {"label": label, "value": value, "note": note}
 
 
-def _in_100(value: float) -> int:
-    return round(100 * value)
-
-
 def _proof(given: Given) -> str:
     """Which test the figures come from: the first thing to know about them."""
-    evaluation = given.evaluation
-    tested = _tested(evaluation) | {"did": given.words.did}
     if given.same_period:
         return say(
             "Tested on the same period, not on a later one, because history is too short: {n} profiles, a third of "
             "all, were held out; {met} of them ({rate}) {did}. Such figures flatter: expect somewhat less in practice.",
-            **tested,
+            **_tested(given),
         )
     return say(
         "Tested on a later period that the model had not seen: {n} profiles as of {day}; {met} of them ({rate}) {did} "
         "until {until}.",
-        day=given.day(evaluation["cutoff_at"]),
-        until=given.day_before(evaluation["outcome_ends_at"]),
-        **tested,
+        **_tested(given),
     )
 
 
-def _tested(evaluation: Plain) -> dict[str, str]:
-    """How many were in the test, how many of them met the goal, and their share."""
+def _tested(given: Given) -> dict[str, str]:
+    """How many were in the test and when, how many of them met the goal, and their share."""
+    evaluation = given.evaluation
     n, met, rate = evaluation["n"], evaluation["positives"], evaluation["base_rate"]
-    return {"n": count(n), "met": count(met), "rate": percent(rate)}
+    day, until = given.day(evaluation["cutoff_at"]), given.day_before(evaluation["outcome_ends_at"])
+    figures = {"n": count(n), "met": count(met), "rate": percent(rate)}
+    return {**figures, "did": given.words.did, "day": day, "until": until}
 
 
 def _next_steps(given: Given) -> list[str]:
@@ -257,51 +253,36 @@ def _next_steps(given: Given) -> list[str]:
     steps = []
     weaker = [lower(_rule(n)) for n in evaluation["verdict"]["does_not_beat"]]
     if weaker:
-        steps.append(
-            say(
-                "Before relying on it: a simple rule does about as well ({rules}). Further kinds of events would help "
-                "most.",
-                rules=listed(weaker),
-            )
-        )
+        steps += [say(
+            "Before relying on it: a simple rule does about as well ({rules}). Further kinds of events would help "
+            "most.",
+            rules=listed(weaker),
+        )]  # fmt: skip
     top = _at(evaluation["top_n"], "share", TOP_SHARE)
     if top and evaluation["positives"] and evaluation["auc"]["value"] is not None:
-        steps.append(
-            say(
-                "Begin with the {n} highest scores, the top {share}. In the test they held {caught} of the {all} who "
-                "{did} ({rate}).",
-                n=count(round(TOP_SHARE * insights["population"])),
-                share=shown(TOP_SHARE, "share"),
-                caught=count(top["caught"]),
-                all=count(evaluation["positives"]),
-                did=words.did,
-                rate=percent(top["caught"] / evaluation["positives"]),
-            )
-        )
+        steps += [say(
+            "Begin with the {n} highest scores, the top {share}. In the test they held {caught} of the {all} who "
+            "{did} ({rate}).",
+            n=count(round(TOP_SHARE * insights["population"])), share=shown(TOP_SHARE, "share"),
+            caught=count(top["caught"]), all=count(evaluation["positives"]), did=words.did,
+            rate=percent(top["caught"] / evaluation["positives"]),
+        )]  # fmt: skip
     high = given.bucket("high")
     if high["n"]:
-        steps.append(
-            say(
-                "The high bucket has {n} profiles; {rate} of them are expected to {do}, against {usual} of all.",
-                n=count(high["n"]),
-                rate=percent(high["expected_rate"]),
-                do=words.do,
-                usual=percent(insights["mean_probability"]),
-            )
-        )
+        steps += [say(
+            "The high bucket has {n} profiles; {rate} of them are expected to {do}, against {usual} of all.",
+            n=count(high["n"]), rate=percent(high["expected_rate"]), do=words.do,
+            usual=percent(insights["mean_probability"]),
+        )]  # fmt: skip
     where = say("Every profile has its score, probability, bucket and reasons in scores.parquet, beside this file.")
     return [*steps, where]
 
 
 def _people(given: Given) -> Plain:
     run, lines = given.run, given.run["funnel"]
-    rows = [
-        {**line, "origin": say("default") if line["origin"] == "default" else say("the question")} for line in lines
-    ]
-    left = ""
-    if lines:
-        first, last = (count(lines[i]["profiles"]) for i in (0, -1))
-        left = say("{left} of {all} profiles are asked about", left=last, all=first)
+    rows = [{**line, "origin": "default" if line["origin"] == "default" else "the question"} for line in lines]
+    first, last = (count(lines[i]["profiles"]) if lines else "" for i in (0, -1))
+    left = say("{left} of {all} profiles are asked about", left=last, all=first) if lines else ""
     cutoffs = [
         {**c, "cutoff_on": str(given.date_of(c["cutoff_at"])), "role": ROLES[c["role"]]}
         for c in _defined(run["timeline"]["cutoffs"], "base_rate")
@@ -330,9 +311,8 @@ def _quality(given: Given) -> Plain:
     if len(rows) > 1:
         message = say(
             "This model is right {ours} times in 100, the best simple rule {best} times in 100",
-            ours=_in_100(rows[0]["value"]),
-            best=_in_100(max(row["value"] for row in rows[1:])),
-        )
+            ours=round(100 * rows[0]["value"]), best=round(100 * max(row["value"] for row in rows[1:])),
+        )  # fmt: skip
     expected, realised = (percent(evaluation[key]["value"]) for key in ("expected_rate", "realised_rate"))
     level = say(
         "{expected} were expected to {do}, {realised} did", expected=expected, do=given.words.do, realised=realised
@@ -351,23 +331,17 @@ def _quality(given: Given) -> Plain:
 
 def _story(given: Given) -> str:
     """How the test went."""
-    evaluation = given.evaluation
-    told = _tested(evaluation) | {
-        "did": given.words.did,
-        "day": given.day(evaluation["cutoff_at"]),
-        "until": given.day_before(evaluation["outcome_ends_at"]),
-    }
     if given.same_period:
         return say(
             "History is too short for a test on a later period. So a third of the profiles, {n}, was held out: the "
             "model learnt from the others, ranked these as of {day}, and was held against what they did until {until}: "
             "{met} ({rate}) {did}. What was special about that period it had seen.",
-            **told,
+            **_tested(given),
         )
     return say(
         "The model was put back to {day}, shown only what had happened before, and asked to rank {n} profiles. Then it "
         "was held against what they did until {until}: {met} ({rate}) {did}.",
-        **told,
+        **_tested(given),
     )
 
 
@@ -382,14 +356,10 @@ def _choice(given: Given) -> Plain:
     evaluation, did = given.evaluation, given.words.did
     positives, base = evaluation["positives"], evaluation["base_rate"]
     tops = [
-        {
-            **row,
-            "taken": say("Top {share}", share=shown(row["share"], "share")),
-            "base_rate": base,
-            "share_caught": row["caught"] / positives if positives else None,
-        }
+        {**row, "taken": say("Top {share}", share=shown(row["share"], "share")), "base_rate": base,
+         "share_caught": row["caught"] / positives if positives else None}
         for row in evaluation["top_n"]
-    ]
+    ]  # fmt: skip
     gains = _defined(evaluation["gains"], "share_caught", "perfect")
     lifts = _defined(evaluation["deciles"], "lift", "cumulative_share")
     tenth, fifth = _at(tops, "share", 0.1), _at(gains, "share_targeted", TOP_SHARE)
@@ -421,17 +391,12 @@ def _scores(given: Given) -> Plain:
     high, low = given.bucket("high"), given.bucket("low")
     spread = say(
         "{many} profiles score {top} or more, {few} under {bottom}",
-        many=count(high["n"]),
-        top=f"{high['score_from']:.0f}",
-        few=count(low["n"]),
-        bottom=f"{low['score_to']:.0f}",
-    )
+        many=count(high["n"]), top=f"{high['score_from']:.0f}", few=count(low["n"]), bottom=f"{low['score_to']:.0f}",
+    )  # fmt: skip
     held = say(
         "The high bucket has {share} of the profiles and {held} of all who are expected to {do}",
-        share=percent(high["share"]),
-        held=percent(high["expected_positives"] / total),
-        do=given.words.do,
-    )
+        share=percent(high["share"]), held=percent(high["expected_positives"] / total), do=given.words.do,
+    )  # fmt: skip
     return {
         "buckets": buckets,
         "sure": _sure(given),
@@ -441,33 +406,26 @@ def _scores(given: Given) -> Plain:
 
 def _sure(given: Given) -> list[str]:
     """What the intervals say, how they did in the test, and for whom nothing can be said."""
-    words, thin = vars(given.words), given.insights["too_little_history"]
-    rows = given.evaluation["intervals"]
+    thin, rows = given.insights["too_little_history"], given.evaluation["intervals"]
     said = [
         say(
             "Every probability has an interval. It says how well the probability is known: the share of profiles alike "
             "who will {do} lies in it about 95 times in 100. It does not say what one profile will do. In the test, "
             "cut into {groups} groups by probability, the share who {did} lay inside in {inside} of {groups}.",
-            groups=len(rows),
-            inside=sum(row["inside"] for row in rows),
-            **words,
+            groups=len(rows), inside=sum(row["inside"] for row in rows), **vars(given.words),
         ),
         say(
             "Of all together between {low} and {high} are expected to {do}. That span is wide mostly because some "
             "periods are better for everybody than others, and it is not known which one is coming.",
-            do=given.words.do,
-            **_span(given.insights["expected_positives"]),
+            do=given.words.do, **_span(given.insights["expected_positives"]),
         ),
-    ]
+    ]  # fmt: skip
     if thin["n"]:
-        said.append(
-            say(
-                "{n} profiles ({share}) have too little history to say more than the rate of all like them: in the "
-                "test, those with so few active days could not be told apart.",
-                n=count(thin["n"]),
-                share=percent(thin["share"]),
-            )
-        )
+        said += [say(
+            "{n} profiles ({share}) have too little history to say more than the rate of all like them: in the test, "
+            "those with so few active days could not be told apart.",
+            n=count(thin["n"]), share=percent(thin["share"]),
+        )]  # fmt: skip
     return said
 
 
@@ -484,12 +442,9 @@ def _when(given: Given) -> Plain:
     first, last = expected[0], expected[-1]
     said = say(
         "{first} of all are expected to {do} within {days} days, {last} within {most}",
-        first=percent(first["expected_rate"]),
-        do=given.words.do,
-        days=first["days"],
-        last=percent(last["expected_rate"]),
-        most=last["days"],
-    )
+        first=percent(first["expected_rate"]), do=given.words.do, days=first["days"],
+        last=percent(last["expected_rate"]), most=last["days"],
+    )  # fmt: skip
     return {
         "pictures": [_picture("horizon_curve", rows, said)],
         "figures": [
@@ -519,11 +474,7 @@ def _fairness(given: Given) -> list[Plain]:
             "proxies": [_proxy_words(p) for p in entry["proxies"]],
             "pictures": [
                 _picture("group_outcomes", [_outcome_row(g) for g in entry["groups"]], name=str(i)),
-                _picture(
-                    "group_selection",
-                    [_selection_row(g, overall) for g in now.get(entry["attribute"], [])],
-                    name=str(i),
-                ),
+                _picture("group_selection", _selection_rows(now.get(entry["attribute"], []), overall), name=str(i)),
             ],
             "figures": [_group_row(g, given.words.did) for g in entry["groups"]],
         }
@@ -534,24 +485,20 @@ def _fairness(given: Given) -> list[Plain]:
 def _proxy_words(proxy: Plain) -> str:
     return say(
         "{feature} (tells {group} from the others {times} times in 100)",
-        feature=proxy["sentence"],
-        group=repr(proxy["group"]),
-        times=_in_100(proxy["auc"]),
-    )
+        feature=proxy["sentence"], group=repr(proxy["group"]), times=round(100 * proxy["auc"]),
+    )  # fmt: skip
 
 
 def _outcome_row(group: Plain) -> Plain:
-    realised = {
-        "realised": group["realised"]["value"],
-        "low": group["realised"]["low"],
-        "high": group["realised"]["high"],
-    }
-    return {"group": group["group"], "n": group["n"], "expected": group["expected"]["value"], **realised}
+    plain = {"group": group["group"], "n": group["n"], "expected": group["expected"]["value"]}
+    return {**plain, "realised": group["realised"]["value"], **{end: group["realised"][end] for end in ("low", "high")}}
 
 
-def _selection_row(group: Plain, overall: float) -> Plain:
-    plain = {key: group[key] for key in ("group", "n", "expected")}
-    return {**plain, "high_share": group["high_share"]["value"], "overall": overall}
+def _selection_rows(groups: Rows, overall: float) -> list[Plain]:
+    plain = ("group", "n", "expected")
+    return [
+        {**{k: g[k] for k in plain}, "high_share": g["high_share"]["value"], "overall": overall} for g in groups
+    ]  # fmt: skip
 
 
 def _group_row(group: Plain, did: str) -> dict[str, str]:
@@ -594,11 +541,9 @@ def _bucket(given: Given, bucket: Plain, reach: float) -> Plain:
         f = factors[0]
         message = say(
             "Most of all: {factor} ({inside} here, {outside} elsewhere)",
-            factor=lower(f["label"]),
-            inside=f["typical_inside"],
-            outside=f["typical_outside"],
-        )
-    rows = [_with_importance({k: v for k, v in f.items() if k != "distribution"}) for f in factors]
+            factor=lower(f["label"]), inside=f["typical_inside"], outside=f["typical_outside"],
+        )  # fmt: skip
+    rows = [{k: v for k, v in f.items() if k != "distribution"} for f in factors]
     return {
         "bucket": name,
         "tone": given.tones[name],
@@ -612,12 +557,8 @@ def _bucket(given: Given, bucket: Plain, reach: float) -> Plain:
     }
 
 
-def _with_importance(factor: Plain) -> Plain:
-    return {**factor, "importance": _worded(factor["importance"])}
-
-
 def _example(given: Given, example: Plain) -> Plain:
-    reasons = [_with_importance(f) for f in _directed(example["factors"], "impact")]
+    reasons = _directed(example["factors"], "impact")
     sides = {side: [r for r in reasons if r["direction"] == side] for side in ("raises", "lowers")}
     return {k: v for k, v in example.items() if k != "factors"} | {"tone": given.tones[example["bucket"]]} | sides
 
@@ -629,10 +570,9 @@ def _data(given: Given) -> Plain:
     data = given.run["data"]
     read = say(
         "{n} events from {first} to {last}",
-        n=count(given.run["counts"]["events_used"]),
-        first=given.day(data["first_event_at"]),
+        n=count(given.run["counts"]["events_used"]), first=given.day(data["first_event_at"]),
         last=given.day(data["last_event_at"]),
-    )
+    )  # fmt: skip
     return {
         "pictures": [_picture("events_per_month", data["events_per_month"], read)],
         "tables": _data_tables(given.run),
@@ -673,13 +613,8 @@ def _data_tables(run: Plain) -> dict[str, list[dict[str, str]]]:
 
 
 def _making(given: Given) -> Plain:
-    run = given.run
-    return {"facts": _facts(given), "tables": _making_tables(given), "document": write_yaml(run["instance"])}
-
-
-def _making_tables(given: Given) -> dict[str, list[dict[str, str]]]:
     run, reason = given.run, say("Reason")
-    return {
+    tables = {
         say("Cutoffs not used"): [
             {say("Cutoff"): given.day(d["cutoff_at"]), reason: d["reason"]} for d in run["timeline"]["dropped"]
         ],
@@ -692,10 +627,9 @@ def _making_tables(given: Given) -> dict[str, list[dict[str, str]]]:
         say("Stages"): [
             {say("Stage"): _worded(s["name"]), say("Seconds"): numeral(f"{s['seconds']:.1f}")} for s in run["stages"]
         ],
-        say("Versions"): [
-            {say("Package"): name, say("Version"): version} for name, version in run["versions"].items()
-        ],
-    }  # fmt: skip
+        say("Versions"): [{say("Package"): k, say("Version"): version} for k, version in run["versions"].items()],
+    }
+    return {"facts": _facts(given), "tables": tables, "document": write_yaml(run["instance"])}
 
 
 def _level_words(calibration: Plain) -> str:
@@ -714,64 +648,49 @@ def _faithful_words(found: Plain) -> str:
     setting = say(
         "of {n} profiles, setting the strongest factor to what is typical moves the log-odds by {moved}, one at random "
         "by {chance}",
-        n=count(found["profiles"]),
-        moved=numeral(f"{moved:.2f}"),
-        chance=numeral(f"{by_chance:.2f}"),
-    )
-    start, left = found["named"]["insertion"][0], found["named"]["insertion"][-1]
-    given = count(len(found["named"]["insertion"]) - 1)
-    if start <= 0:
-        came = say("a typical profile given its {n} strongest comes nowhere, as all are alike, to its own", n=given)
+        n=count(found["profiles"]), moved=numeral(f"{moved:.2f}"), chance=numeral(f"{by_chance:.2f}"),
+    )  # fmt: skip
+    curve = found["named"]["insertion"]
+    n, start, left = count(len(curve) - 1), curve[0], curve[-1]
+    if start > 0:
+        share = percent(1 - left / start)
+        came = say("a typical profile given its {n} strongest comes {share} of the way to its own", n=n, share=share)
     else:
-        came = say(
-            "a typical profile given its {n} strongest comes {share} of the way to its own",
-            n=given,
-            share=percent(1 - left / start),
-        )
+        came = say("a typical profile given its {n} strongest comes nowhere, as all are alike, to its own", n=n)
     return f"{setting}; {came}"
 
 
 def _facts(given: Given) -> dict[str, str]:
     run, timeline, model = given.run, given.run["timeline"], given.run["model"]
-    calibration = model["calibration"]
+    calibration, used = model["calibration"], count(model["features"])
+    members = listed([f"{_worded(m['name'])} ({percent(m['weight'])})" for m in model["members"]])
     return {
-        say("Model"): _model_words(model),
+        say("Model"): say("{members}, blended on log-odds; {n} features", members=members, n=used),
         say("Learnt from"): say(
             "{n} snapshots (one profile at one cutoff); features look back at most {days} days",
-            n=count(model["training_snapshots"]),
-            days=timeline["lookback_days"],
+            n=count(model["training_snapshots"]), days=timeline["lookback_days"],
         ),
         say("Calibration"): say(
             "log-odds × {slope} {intercept}, fitted out of fold; level shifted by {shift} ({why})",
-            slope=numeral(f"{calibration['slope']:.2f}"),
-            intercept=shown(calibration["intercept"], "signed"),
-            shift=shown(calibration["level_shift"], "signed"),
-            why=_level_words(calibration),
+            slope=numeral(f"{calibration['slope']:.2f}"), intercept=shown(calibration["intercept"], "signed"),
+            shift=shown(calibration["level_shift"], "signed"), why=_level_words(calibration),
         ),
         say("Factors checked"): _faithful_words(given.insights["faithfulness"]),
         say("Outcome window"): say(
             "{outcome} days, beginning {lead} days after the cutoff; {settle} days to settle",
-            outcome=timeline["outcome_days"],
-            lead=timeline["lead_days"],
-            settle=timeline["settle_days"],
+            outcome=timeline["outcome_days"], lead=timeline["lead_days"], settle=timeline["settle_days"],
         ),
         say("History"): say(
-            "{days} days; {needed} are needed", days=timeline["history_days"], needed=timeline["history_needed_days"]
+            "{days} days; {needed} are needed", days=timeline["history_days"], needed=timeline["history_needed_days"],
         ),
         say("Trained"): given.day(model["trained_at"]),
         say("Run"): say(
             "{run}, {seconds} seconds, {memory} MB of memory",
-            run=run["run_id"],
-            seconds=numeral(f"{run['seconds']:.1f}"),
+            run=run["run_id"], seconds=numeral(f"{run['seconds']:.1f}"),
             memory=numeral(f"{run['peak_memory_bytes'] / 1e6:,.0f}"),
         ),
         say("Engine"): run["engine"],
         say("Instance"): say(
             "{instance} (changes with anything that can change a score)", instance=run["instance_hash"]
         ),
-    }
-
-
-def _model_words(model: Plain) -> str:
-    members = listed([f"{_worded(m['name'])} ({percent(m['weight'])})" for m in model["members"]])
-    return say("{members}, blended on log-odds; {n} features", members=members, n=count(model["features"]))
+    }  # fmt: skip
