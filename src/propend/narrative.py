@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from propend.charts import CHARTS
 from propend.document import write_yaml
-from propend.language import day_words, listed
+from propend.language import day_words, listed, noted, numeral, say
 from propend.phrasing import Words, count, lower, percent, shown, words_of
 
 Plain = dict[str, Any]
@@ -28,29 +28,47 @@ TONES = {
 """What is good to see depends on the goal (reference specification UI-12): few leaving, many converting."""
 
 RULES = {
-    "recency": "Recency alone",
-    "frequency": "Frequency alone",
-    "rfm_logistic": "Recency-frequency-money",
+    "recency": noted("Recency alone"),
+    "frequency": noted("Frequency alone"),
+    "rfm_logistic": noted("Recency-frequency-money"),
 }
 METRICS = {
-    "auc": ("Right one of two ranked first (AUC)", "decimal"),
-    "average_precision": ("Average precision", "decimal"),
-    "top_decile_lift": ("Lift of the top tenth", "times"),
-    "log_loss": ("Log loss (lower is better)", "fine"),
-    "brier": ("Brier score (lower is better)", "fine"),
-    "calibration_error": ("Calibration error (lower is better)", "fine"),
+    "auc": (noted("Right one of two ranked first (AUC)"), "decimal"),
+    "average_precision": (noted("Average precision"), "decimal"),
+    "top_decile_lift": (noted("Lift of the top tenth"), "times"),
+    "log_loss": (noted("Log loss (lower is better)"), "fine"),
+    "brier": (noted("Brier score (lower is better)"), "fine"),
+    "calibration_error": (noted("Calibration error (lower is better)"), "fine"),
 }
 ROLES = {"training": "learnt from", "proof": "test"}
+"""Codes of the pictures, which show them as words; so are origins, buckets, importances and effects in rows."""
 DIRECTIONS = {
-    "more raises": "higher values raise the chances",
-    "more lowers": "higher values lower the chances",
-    "mixed": "no one direction",
+    "more raises": noted("higher values raise the chances"),
+    "more lowers": noted("higher values lower the chances"),
+    "mixed": noted("no one direction"),
 }
 LEVEL_DRIVERS = {
-    "last": "the last known window",
-    "lately": "what half a window has shown since",
-    "season": "the same weeks a year ago",
+    "last": noted("the last known window"),
+    "lately": noted("what half a window has shown since"),
+    "season": noted("the same weeks a year ago"),
 }
+TITLES = frozenset({
+    noted("Few outcomes"), noted("Same period proof"), noted("Last day partial"), noted("Tracking gap"),
+    noted("Attributes without time"), noted("Rows set aside"), noted("Leak suspect"), noted("Input drift"),
+    noted("Simple rule as good"), noted("Score drift"), noted("Exact duplicates"), noted("Values not numbers"),
+    noted("Rows too short"), noted("No signal"), noted("New kind"), noted("Volume drift"), noted("Horizon left out"),
+    noted("Scored not in data"), noted("No profile"), noted("No time"), noted("Unparsable time"),
+    noted("Before 1970"), noted("In the future"), noted("Duplicate"), noted("Excluded"), noted("After as of"),
+    noted("Poor"), noted("Fair"), noted("Good"), noted("Excellent"),
+})  # fmt: skip
+"""What notices, reasons to set a row aside, and grades are called: their codes, written as titles."""
+CODES = frozenset({
+    noted("dropped"), noted("suspect"), noted("noted"), noted("boosted trees"), noted("logistic regression"),
+    noted("recency-frequency-money regression"), noted("read"), noted("survey"), noted("features"), noted("fit"),
+    noted("level"), noted("prove"), noted("fairness"), noted("refit"), noted("horizons"), noted("describe"),
+    noted("score"), noted("write"),
+})  # fmt: skip
+"""What was done about leaks, members of the model, and stages: their codes are words as they are."""
 LEAST_DRIVER = 0.005
 TOP_SHARE = 0.2
 """Which "take the top" is named in the summary."""
@@ -126,11 +144,16 @@ def compose(given: Given) -> Plain:
 
 
 def _titled(symbol: str) -> str:
-    return symbol.replace("_", " ").capitalize()
+    title = symbol.replace("_", " ").capitalize()
+    return say(title) if title in TITLES else title
+
+
+def _worded(code: str) -> str:
+    return say(code) if code in CODES else code
 
 
 def _rule(name: str) -> str:
-    return RULES.get(name, _titled(name))
+    return say(RULES[name]) if name in RULES else _titled(name)
 
 
 def _picture(chart: str, rows: Rows, message: str = "", name: str = "") -> Plain:
@@ -173,52 +196,56 @@ def _summary(given: Given) -> Plain:
 def _figures(given: Given) -> list[dict[str, str]]:
     evaluation, insights, words = given.evaluation, given.insights, given.words
     n, rate, auc = insights["population"], insights["mean_probability"], evaluation["auc"]["value"]
-    grade, ranks = "Cannot be judged", "everybody in the test had the same outcome"
+    grade, ranks = say("Cannot be judged"), say("everybody in the test had the same outcome")
     if auc is not None:
         verdict = evaluation["verdict"]
-        grade = verdict["grade"].capitalize() if verdict["better_than_chance"] else "No signal"
-        ranks = f"ranks the right one of two first {_times_in_100(auc)}"
-    until = given.day_before(given.run["expires_at"])
+        grade = _titled(verdict["grade"] if verdict["better_than_chance"] else "no signal")
+        ranks = say("ranks the right one of two first {times} times in 100", times=round(100 * auc))
+    span, until = _span(insights["expected_positives"]), given.day_before(given.run["expires_at"])
     return [
-        _figure("Profiles scored", count(n), f"as of {given.day(given.run['scored_at'])}"),
+        _figure(say("Profiles scored"), count(n), say("as of {day}", day=given.day(given.run["scored_at"]))),
         _figure(
-            f"Expected to {words.do}", count(round(n * rate)),
-            f"{_between(insights['expected_positives'])}; {percent(rate)} of them, until {until}",
+            say("Expected to {do}", do=words.do), count(round(n * rate)),
+            say("between {low} and {high}; {rate} of them, until {day}", rate=percent(rate), day=until, **span),
         ),
-        _figure("How good", grade, ranks),
+        _figure(say("How good"), grade, ranks),
         _figure(
-            "Top tenth", shown(evaluation["top_decile_lift"]["value"], "times"),
-            f"as many {words.did} there as on average",
+            say("Top tenth"), shown(evaluation["top_decile_lift"]["value"], "times"),
+            say("as many {did} there as on average", did=words.did),
         ),
     ]  # fmt: skip
 
 
-def _between(expected: Mapping[str, float]) -> str:
-    return f"between {count(round(expected['low']))} and {count(round(expected['high']))}"
+def _span(expected: Mapping[str, float]) -> dict[str, str]:
+    return {end: count(round(expected[end])) for end in ("low", "high")}
 
 
 def _figure(label: str, value: str, note: str) -> dict[str, str]:
     return {"label": label, "value": value, "note": note}
 
 
-def _times_in_100(value: float) -> str:
-    return f"{round(100 * value)} times in 100"
-
-
 def _proof(given: Given) -> str:
     """Which test the figures come from: the first thing to know about them."""
-    evaluation, did = given.evaluation, given.words.did
-    who = f"{count(evaluation['n'])} profiles"
-    outcome = f"{count(evaluation['positives'])} of them ({percent(evaluation['base_rate'])}) {did}"
     if given.same_period:
-        return (
-            f"Tested on the same period, not on a later one, because history is too short: {who}, a third of all, "
-            f"were held out; {outcome}. Such figures flatter: expect somewhat less in practice."
+        return say(
+            "Tested on the same period, not on a later one, because history is too short: {n} profiles, a third of "
+            "all, were held out; {met} of them ({rate}) {did}. Such figures flatter: expect somewhat less in practice.",
+            **_tested(given),
         )
-    return (
-        f"Tested on a later period that the model had not seen: {who} as of {given.day(evaluation['cutoff_at'])}; "
-        f"{outcome} until {given.day_before(evaluation['outcome_ends_at'])}."
+    return say(
+        "Tested on a later period that the model had not seen: {n} profiles as of {day}; {met} of them ({rate}) {did} "
+        "until {until}.",
+        **_tested(given),
     )
+
+
+def _tested(given: Given) -> dict[str, str]:
+    """How many were in the test and when, how many of them met the goal, and their share."""
+    evaluation = given.evaluation
+    n, met, rate = evaluation["n"], evaluation["positives"], evaluation["base_rate"]
+    day, until = given.day(evaluation["cutoff_at"]), given.day_before(evaluation["outcome_ends_at"])
+    figures = {"n": count(n), "met": count(met), "rate": percent(rate)}
+    return {**figures, "did": given.words.did, "day": day, "until": until}
 
 
 def _next_steps(given: Given) -> list[str]:
@@ -226,40 +253,51 @@ def _next_steps(given: Given) -> list[str]:
     steps = []
     weaker = [lower(_rule(n)) for n in evaluation["verdict"]["does_not_beat"]]
     if weaker:
-        steps.append(
-            f"Before relying on it: a simple rule does about as well ({listed(weaker)}). Further kinds of events "
-            "would help most."
-        )
-    top, share = _at(evaluation["top_n"], "share", TOP_SHARE), shown(TOP_SHARE, "share")
+        steps += [say(
+            "Before relying on it: a simple rule does about as well ({rules}). Further kinds of events would help "
+            "most.",
+            rules=listed(weaker),
+        )]  # fmt: skip
+    top = _at(evaluation["top_n"], "share", TOP_SHARE)
     if top and evaluation["positives"] and evaluation["auc"]["value"] is not None:
-        steps.append(
-            f"Begin with the {count(round(TOP_SHARE * insights['population']))} highest scores, the top {share}. In "
-            f"the test they held {count(top['caught'])} of the {count(evaluation['positives'])} who {words.did} "
-            f"({percent(top['caught'] / evaluation['positives'])})."
-        )
+        steps += [say(
+            "Begin with the {n} highest scores, the top {share}. In the test they held {caught} of the {all} who "
+            "{did} ({rate}).",
+            n=count(round(TOP_SHARE * insights["population"])), share=shown(TOP_SHARE, "share"),
+            caught=count(top["caught"]), all=count(evaluation["positives"]), did=words.did,
+            rate=percent(top["caught"] / evaluation["positives"]),
+        )]  # fmt: skip
     high = given.bucket("high")
     if high["n"]:
-        rate, usual = percent(high["expected_rate"]), percent(insights["mean_probability"])
-        steps.append(
-            f"The high bucket has {count(high['n'])} profiles; {rate} of them are expected to {words.do}, against "
-            f"{usual} of all."
-        )
-    return [*steps, "Every profile has its score, probability, bucket and reasons in scores.parquet, beside this file."]
+        steps += [say(
+            "The high bucket has {n} profiles; {rate} of them are expected to {do}, against {usual} of all.",
+            n=count(high["n"]), rate=percent(high["expected_rate"]), do=words.do,
+            usual=percent(insights["mean_probability"]),
+        )]  # fmt: skip
+    where = say("Every profile has its score, probability, bucket and reasons in scores.parquet, beside this file.")
+    return [*steps, where]
 
 
 def _people(given: Given) -> Plain:
     run, lines = given.run, given.run["funnel"]
     rows = [{**line, "origin": "default" if line["origin"] == "default" else "the question"} for line in lines]
-    left = f"{count(lines[-1]['profiles'])} of {count(lines[0]['profiles'])} profiles are asked about" if lines else ""
+    first, last = (count(lines[i]["profiles"]) if lines else "" for i in (0, -1))
+    left = say("{left} of {all} profiles are asked about", left=last, all=first) if lines else ""
     cutoffs = [
         {**c, "cutoff_on": str(given.date_of(c["cutoff_at"])), "role": ROLES[c["role"]]}
         for c in _defined(run["timeline"]["cutoffs"], "base_rate")
     ]
-    rates, spread = [c["base_rate"] for c in cutoffs], ""
-    if rates:
-        low, high = percent(min(rates)), percent(max(rates))
-        spread = f"At past dates {low if low == high else f'between {low} and {high}'} {given.words.did}"
+    spread = _spread_words([c["base_rate"] for c in cutoffs], given.words.did)
     return {"pictures": [_picture("funnel", rows, left), _picture("base_rates", cutoffs, spread)]}
+
+
+def _spread_words(rates: Sequence[float], did: str) -> str:
+    if not rates:
+        return ""
+    low, high = percent(min(rates)), percent(max(rates))
+    if low == high:
+        return say("At past dates {rate} {did}", rate=low, did=did)
+    return say("At past dates between {low} and {high} {did}", low=low, high=high, did=did)
 
 
 # --- how good ---------------------------------------------------------------------------------------------
@@ -267,22 +305,25 @@ def _people(given: Given) -> Plain:
 
 def _quality(given: Given) -> Plain:
     evaluation = given.evaluation
-    rankers = [("This model", evaluation)] + [(_rule(n), e) for n, e in evaluation["baselines"].items()]
+    rankers = [(say("This model"), evaluation)] + [(_rule(n), e) for n, e in evaluation["baselines"].items()]
     rows = _defined([{"name": n, "ours": e is evaluation, **e["auc"]} for n, e in rankers], "value")
     message = ""
     if len(rows) > 1:
-        best = max(row["value"] for row in rows[1:])
-        ours = _times_in_100(rows[0]["value"])
-        message = f"This model is right {ours}, the best simple rule {_times_in_100(best)}"
+        message = say(
+            "This model is right {ours} times in 100, the best simple rule {best} times in 100",
+            ours=round(100 * rows[0]["value"]), best=round(100 * max(row["value"] for row in rows[1:])),
+        )  # fmt: skip
     expected, realised = (percent(evaluation[key]["value"]) for key in ("expected_rate", "realised_rate"))
-    level = f"{expected} were expected to {given.words.do}, {realised} did"
+    level = say(
+        "{expected} were expected to {do}, {realised} did", expected=expected, do=given.words.do, realised=realised
+    )
     return {
         "story": _story(given),
         "same_period": given.same_period,
         "unbeaten": [lower(_rule(n)) for n in evaluation["verdict"]["does_not_beat"]],
         "pictures": [_picture("ranking", rows, message), _picture("calibration", evaluation["calibration"], level)],
         "figures": [
-            {"Figure": words, **{name: _interval(figures[key], form) for name, figures in rankers}}
+            {say("Figure"): say(words), **{name: _interval(figures[key], form) for name, figures in rankers}}
             for key, (words, form) in METRICS.items()
         ],
     }
@@ -290,46 +331,47 @@ def _quality(given: Given) -> Plain:
 
 def _story(given: Given) -> str:
     """How the test went."""
-    evaluation = given.evaluation
-    day, n = given.day(evaluation["cutoff_at"]), count(evaluation["n"])
-    until = given.day_before(evaluation["outcome_ends_at"])
-    happened = f"{count(evaluation['positives'])} ({percent(evaluation['base_rate'])}) {given.words.did}"
     if given.same_period:
-        return (
-            f"History is too short for a test on a later period. So a third of the profiles, {n}, was held out: the "
-            f"model learnt from the others, ranked these as of {day}, and was held against what they did until "
-            f"{until}: {happened}. What was special about that period it had seen."
+        return say(
+            "History is too short for a test on a later period. So a third of the profiles, {n}, was held out: the "
+            "model learnt from the others, ranked these as of {day}, and was held against what they did until {until}: "
+            "{met} ({rate}) {did}. What was special about that period it had seen.",
+            **_tested(given),
         )
-    return (
-        f"The model was put back to {day}, shown only what had happened before, and asked to rank {n} profiles. Then "
-        f"it was held against what they did until {until}: {happened}."
+    return say(
+        "The model was put back to {day}, shown only what had happened before, and asked to rank {n} profiles. Then it "
+        "was held against what they did until {until}: {met} ({rate}) {did}.",
+        **_tested(given),
     )
 
 
 def _interval(metric: Mapping[str, float | None], form: str) -> str:
+    value, low, high = (shown(metric[key], form) for key in ("value", "low", "high"))
     if metric["value"] is None or metric["low"] is None:
-        return shown(metric["value"], form)
-    return f"{shown(metric['value'], form)} ({shown(metric['low'], form)} to {shown(metric['high'], form)})"
+        return value
+    return say("{value} ({low} to {high})", value=value, low=low, high=high)
 
 
 def _choice(given: Given) -> Plain:
     evaluation, did = given.evaluation, given.words.did
     positives, base = evaluation["positives"], evaluation["base_rate"]
     tops = [
-        {
-            **row,
-            "taken": f"Top {shown(row['share'], 'share')}",
-            "base_rate": base,
-            "share_caught": row["caught"] / positives if positives else None,
-        }
+        {**row, "taken": say("Top {share}", share=shown(row["share"], "share")), "base_rate": base,
+         "share_caught": row["caught"] / positives if positives else None}
         for row in evaluation["top_n"]
-    ]
+    ]  # fmt: skip
     gains = _defined(evaluation["gains"], "share_caught", "perfect")
     lifts = _defined(evaluation["deciles"], "lift", "cumulative_share")
     tenth, fifth = _at(tops, "share", 0.1), _at(gains, "share_targeted", TOP_SHARE)
-    caught = f"Of the top tenth {percent(tenth['precision'])} {did}, of all {percent(base)}" if tenth else ""
-    held = f"The top fifth held {percent(fifth['share_caught'])} of all who {did}" if fifth else ""
-    best = f"The top tenth {did} {lifts[0]['lift']:.1f} times as often as the average" if lifts else ""
+    caught = held = best = ""
+    if tenth:
+        rate, usual = percent(tenth["precision"]), percent(base)
+        caught = say("Of the top tenth {rate} {did}, of all {usual}", rate=rate, did=did, usual=usual)
+    if fifth:
+        held = say("The top fifth held {share} of all who {did}", share=percent(fifth["share_caught"]), did=did)
+    if lifts:
+        times = numeral(f"{lifts[0]['lift']:.1f}")
+        best = say("The top tenth {did} {times} times as often as the average", did=did, times=times)
     return {
         "pictures": [_picture("top_n", tops, caught), _picture("gains", gains, held), _picture("lift", lifts, best)]
     }
@@ -347,14 +389,14 @@ def _scores(given: Given) -> Plain:
     ]
     bars = [{**row, "tone": given.tones[row["bucket"]]} for row in given.insights["score_histogram"]]
     high, low = given.bucket("high"), given.bucket("low")
-    spread = (
-        f"{count(high['n'])} profiles score {high['score_from']:.0f} or more, "
-        f"{count(low['n'])} under {low['score_to']:.0f}"
-    )
-    held = (
-        f"The high bucket has {percent(high['share'])} of the profiles and "
-        f"{percent(high['expected_positives'] / total)} of all who are expected to {given.words.do}"
-    )
+    spread = say(
+        "{many} profiles score {top} or more, {few} under {bottom}",
+        many=count(high["n"]), top=f"{high['score_from']:.0f}", few=count(low["n"]), bottom=f"{low['score_to']:.0f}",
+    )  # fmt: skip
+    held = say(
+        "The high bucket has {share} of the profiles and {held} of all who are expected to {do}",
+        share=percent(high["share"]), held=percent(high["expected_positives"] / total), do=given.words.do,
+    )  # fmt: skip
     return {
         "buckets": buckets,
         "sure": _sure(given),
@@ -364,21 +406,26 @@ def _scores(given: Given) -> Plain:
 
 def _sure(given: Given) -> list[str]:
     """What the intervals say, how they did in the test, and for whom nothing can be said."""
-    do, thin = given.words.do, given.insights["too_little_history"]
-    rows = given.evaluation["intervals"]
-    held = f"{sum(row['inside'] for row in rows)} of {len(rows)}"
+    thin, rows = given.insights["too_little_history"], given.evaluation["intervals"]
     said = [
-        f"Every probability has an interval. It says how well the probability is known: the share of profiles alike "
-        f"who will {do} lies in it about 95 times in 100. It does not say what one profile will do. In the test, cut "
-        f"into {len(rows)} groups by probability, the share who {given.words.did} lay inside in {held}.",
-        f"Of all together {_between(given.insights['expected_positives'])} are expected to {do}. That span is wide "
-        "mostly because some periods are better for everybody than others, and it is not known which one is coming.",
-    ]
+        say(
+            "Every probability has an interval. It says how well the probability is known: the share of profiles alike "
+            "who will {do} lies in it about 95 times in 100. It does not say what one profile will do. In the test, "
+            "cut into {groups} groups by probability, the share who {did} lay inside in {inside} of {groups}.",
+            groups=len(rows), inside=sum(row["inside"] for row in rows), **vars(given.words),
+        ),
+        say(
+            "Of all together between {low} and {high} are expected to {do}. That span is wide mostly because some "
+            "periods are better for everybody than others, and it is not known which one is coming.",
+            do=given.words.do, **_span(given.insights["expected_positives"]),
+        ),
+    ]  # fmt: skip
     if thin["n"]:
-        said.append(
-            f"{count(thin['n'])} profiles ({percent(thin['share'])}) have too little history to say more than the rate "
-            "of all like them: in the test, those with so few active days could not be told apart."
-        )
+        said += [say(
+            "{n} profiles ({share}) have too little history to say more than the rate of all like them: in the test, "
+            "those with so few active days could not be told apart.",
+            n=count(thin["n"]), share=percent(thin["share"]),
+        )]  # fmt: skip
     return said
 
 
@@ -393,21 +440,22 @@ def _when(given: Given) -> Plain:
     if not rows:
         return {"pictures": [], "figures": [], "unobserved": []}
     first, last = expected[0], expected[-1]
-    said = (
-        f"{percent(first['expected_rate'])} of all are expected to {given.words.do} within {first['days']} days, "
-        f"{percent(last['expected_rate'])} within {last['days']}"
-    )
+    said = say(
+        "{first} of all are expected to {do} within {days} days, {last} within {most}",
+        first=percent(first["expected_rate"]), do=given.words.do, days=first["days"],
+        last=percent(last["expected_rate"]), most=last["days"],
+    )  # fmt: skip
     return {
         "pictures": [_picture("horizon_curve", rows, said)],
         "figures": [
             {
-                "Within": f"{row['days']} days",
-                "Profiles tested": shown(row["n"] or None, "count"),
-                "Expected": shown(row["expected_rate"], "percent"),
+                say("Within"): say("{days} days", days=row["days"]),
+                say("Profiles tested"): shown(row["n"] or None, "count"),
+                say("Expected"): shown(row["expected_rate"], "percent"),
                 given.words.did.capitalize(): shown(row["base_rate"], "percent"),
                 "AUC": _interval(row["auc"], "decimal"),
-                "Log loss": _interval(row["log_loss"], "fine"),
-                "Calibration error": _interval(row["calibration_error"], "fine"),
+                say("Log loss"): _interval(row["log_loss"], "fine"),
+                say("Calibration error"): _interval(row["calibration_error"], "fine"),
             }
             for row in given.evaluation.get("horizons", [])
         ],
@@ -423,17 +471,10 @@ def _fairness(given: Given) -> list[Plain]:
         {
             "attribute": entry["attribute"],
             "sentences": entry["sentences"],
-            "proxies": [
-                f"{p['sentence']} (tells {p['group']!r} from the others {_times_in_100(p['auc'])})"
-                for p in entry["proxies"]
-            ],
+            "proxies": [_proxy_words(p) for p in entry["proxies"]],
             "pictures": [
                 _picture("group_outcomes", [_outcome_row(g) for g in entry["groups"]], name=str(i)),
-                _picture(
-                    "group_selection",
-                    [_selection_row(g, overall) for g in now.get(entry["attribute"], [])],
-                    name=str(i),
-                ),
+                _picture("group_selection", _selection_rows(now.get(entry["attribute"], []), overall), name=str(i)),
             ],
             "figures": [_group_row(g, given.words.did) for g in entry["groups"]],
         }
@@ -441,38 +482,43 @@ def _fairness(given: Given) -> list[Plain]:
     ]
 
 
+def _proxy_words(proxy: Plain) -> str:
+    return say(
+        "{feature} (tells {group} from the others {times} times in 100)",
+        feature=proxy["sentence"], group=repr(proxy["group"]), times=round(100 * proxy["auc"]),
+    )  # fmt: skip
+
+
 def _outcome_row(group: Plain) -> Plain:
-    realised = {
-        "realised": group["realised"]["value"],
-        "low": group["realised"]["low"],
-        "high": group["realised"]["high"],
-    }
-    return {"group": group["group"], "n": group["n"], "expected": group["expected"]["value"], **realised}
+    plain = {"group": group["group"], "n": group["n"], "expected": group["expected"]["value"]}
+    return {**plain, "realised": group["realised"]["value"], **{end: group["realised"][end] for end in ("low", "high")}}
 
 
-def _selection_row(group: Plain, overall: float) -> Plain:
-    plain = {key: group[key] for key in ("group", "n", "expected")}
-    return {**plain, "high_share": group["high_share"]["value"], "overall": overall}
+def _selection_rows(groups: Rows, overall: float) -> list[Plain]:
+    plain = ("group", "n", "expected")
+    return [
+        {**{k: g[k] for k in plain}, "high_share": g["high_share"]["value"], "overall": overall} for g in groups
+    ]  # fmt: skip
 
 
 def _group_row(group: Plain, did: str) -> dict[str, str]:
     return {
-        "Group": group["group"],
-        "Profiles tested": count(group["n"]),
+        say("Group"): group["group"],
+        say("Profiles tested"): count(group["n"]),
         did.capitalize(): _interval(group["realised"], "percent"),
-        "Expected": shown(group["expected"]["value"], "percent"),
+        say("Expected"): shown(group["expected"]["value"], "percent"),
         "AUC": _interval(group["auc"], "decimal"),
-        "Log loss": _interval(group["log_loss"], "fine"),
-        "Calibration error": _interval(group["calibration_error"], "fine"),
-        "In the high bucket": _interval(group["high_share"], "percent"),
-        "In the top fifth": _interval(group["top_share"], "percent"),
-        "Against the largest": shown(group.get("ratio"), "times"),
+        say("Log loss"): _interval(group["log_loss"], "fine"),
+        say("Calibration error"): _interval(group["calibration_error"], "fine"),
+        say("In the high bucket"): _interval(group["high_share"], "percent"),
+        say("In the top fifth"): _interval(group["top_share"], "percent"),
+        say("Against the largest"): shown(group.get("ratio"), "times"),
     }
 
 
 def _drivers(given: Given) -> Plain:
-    overall = [{**f, "direction": DIRECTIONS[f["direction"]]} for f in given.insights["factors"]]
-    strongest = f"{overall[0]['label']} counts most" if overall else ""
+    overall = [{**f, "direction": say(DIRECTIONS[f["direction"]])} for f in given.insights["factors"]]
+    strongest = say("{factor} counts most", factor=overall[0]["label"]) if overall else ""
     impacts = [abs(f["mean_impact"]) for b in given.insights["buckets"] for f in b["factors"]]
     reach = max(impacts, default=0.0)
     return {
@@ -493,7 +539,10 @@ def _bucket(given: Given, bucket: Plain, reach: float) -> Plain:
     message = ""
     if factors:
         f = factors[0]
-        message = f"Most of all: {lower(f['label'])} ({f['typical_inside']} here, {f['typical_outside']} elsewhere)"
+        message = say(
+            "Most of all: {factor} ({inside} here, {outside} elsewhere)",
+            factor=lower(f["label"]), inside=f["typical_inside"], outside=f["typical_outside"],
+        )  # fmt: skip
     rows = [{k: v for k, v in f.items() if k != "distribution"} for f in factors]
     return {
         "bucket": name,
@@ -518,8 +567,12 @@ def _example(given: Given, example: Plain) -> Plain:
 
 
 def _data(given: Given) -> Plain:
-    data, used = given.run["data"], count(given.run["counts"]["events_used"])
-    read = f"{used} events from {given.day(data['first_event_at'])} to {given.day(data['last_event_at'])}"
+    data = given.run["data"]
+    read = say(
+        "{n} events from {first} to {last}",
+        n=count(given.run["counts"]["events_used"]), first=given.day(data["first_event_at"]),
+        last=given.day(data["last_event_at"]),
+    )  # fmt: skip
     return {
         "pictures": [_picture("events_per_month", data["events_per_month"], read)],
         "tables": _data_tables(given.run),
@@ -529,87 +582,115 @@ def _data(given: Given) -> Plain:
 
 def _data_tables(run: Plain) -> dict[str, list[dict[str, str]]]:
     data, guessed = run["data"], set(run["data"]["guessed"])
+    rows, reason = say("Rows"), say("Reason")
     return {
-        "Sources": [
-            {"Source": PurePath(s["path"]).name or s["path"], "Format": s["format"], "Rows": count(s["rows"])}
+        say("Sources"): [
+            {say("Source"): PurePath(s["path"]).name or s["path"], say("Format"): s["format"], rows: count(s["rows"])}
             for s in data["sources"]
         ],
-        "Columns": [
-            {"Column": column, "Read as": role, "How known": "guessed from its name" if role in guessed else "named"}
+        say("Columns"): [
+            {say("Column"): column, say("Read as"): role,
+             say("How known"): say("guessed from its name") if role in guessed else say("named")}
             for role, column in data["columns"].items()
         ],
-        "Kinds of events": [
-            {"Kind": k["kind"], "Events": count(k["events"]), "Profiles": count(k["profiles"])} for k in data["kinds"]
+        say("Kinds of events"): [
+            {say("Kind"): k["kind"], say("Events"): count(k["events"]), say("Profiles"): count(k["profiles"])}
+            for k in data["kinds"]
         ],
-        "Rows set aside": [
-            {"Reason": _titled(reason), "Rows": count(n)} for reason, n in run["counts"]["set_aside"].items() if n
+        say("Rows set aside"): [
+            {reason: _titled(code), rows: count(n)} for code, n in run["counts"]["set_aside"].items() if n
         ],
-        "Days without events": [
-            {"From": g["from"], "To (not included)": g["to"], "Days": count(g["days"])} for g in data["gaps"]
+        say("Days without events"): [
+            {say("From"): g["from"], say("To (not included)"): g["to"], say("Days"): count(g["days"])}
+            for g in data["gaps"]
         ],
-        "Suspected leaks": [
-            {"Feature": k["sentence"], "AUC alone": shown(k["auc"], "decimal"), "Action": k["action"],
-             "Reason": k["reason"]}
+        say("Suspected leaks"): [
+            {say("Feature"): k["sentence"], say("AUC alone"): shown(k["auc"], "decimal"),
+             say("Action"): _worded(k["action"]), reason: k["reason"]}
             for k in run["leaks"]
         ],
     }  # fmt: skip
 
 
 def _making(given: Given) -> Plain:
-    run, dropped = given.run, given.run["timeline"]["dropped"]
-    return {
-        "facts": _facts(given),
-        "tables": {
-            "Cutoffs not used": [{"Cutoff": given.day(d["cutoff_at"]), "Reason": d["reason"]} for d in dropped],
-            "Features not used": [
-                {"Feature": d["feature"], "Reason": d["reason"]} for d in run["model"]["features_dropped"]
-            ],
-            "Notices by code": [
-                {"Code": n["code"], "Name": n["symbol"], "Says": n["message"]} for n in run["warnings"]
-            ],
-            "Stages": [{"Stage": s["name"], "Seconds": f"{s['seconds']:.1f}"} for s in run["stages"]],
-            "Versions": [{"Package": name, "Version": version} for name, version in run["versions"].items()],
-        },
-        "document": write_yaml(run["instance"]),
+    run, reason = given.run, say("Reason")
+    tables = {
+        say("Cutoffs not used"): [
+            {say("Cutoff"): given.day(d["cutoff_at"]), reason: d["reason"]} for d in run["timeline"]["dropped"]
+        ],
+        say("Features not used"): [
+            {say("Feature"): d["feature"], reason: d["reason"]} for d in run["model"]["features_dropped"]
+        ],
+        say("Notices by code"): [
+            {say("Code"): n["code"], say("Name"): n["symbol"], say("Says"): n["message"]} for n in run["warnings"]
+        ],
+        say("Stages"): [
+            {say("Stage"): _worded(s["name"]), say("Seconds"): numeral(f"{s['seconds']:.1f}")} for s in run["stages"]
+        ],
+        say("Versions"): [{say("Package"): k, say("Version"): version} for k, version in run["versions"].items()],
     }
+    return {"facts": _facts(given), "tables": tables, "document": write_yaml(run["instance"])}
 
 
 def _level_words(calibration: Plain) -> str:
-    drivers = calibration["level_drivers"]
-    parts = [f"{LEVEL_DRIVERS[n]} {shown(x, 'signed')}" for n, x in drivers.items() if abs(x) >= LEAST_DRIVER]
-    why = ", ".join(parts) if parts else "nothing known speaks for one"
-    tested = f", tested on {count(calibration['level_backtested'])} earlier cutoffs" if drivers else ""
-    return f"{why}{tested}; expected error {calibration['level_error']:.2f}"
+    drivers, error = calibration["level_drivers"], numeral(f"{calibration['level_error']:.2f}")
+    parts = [f"{say(LEVEL_DRIVERS[n])} {shown(x, 'signed')}" for n, x in drivers.items() if abs(x) >= LEAST_DRIVER]
+    why = ", ".join(parts) if parts else say("nothing known speaks for one")
+    if not drivers:
+        return say("{why}; expected error {error}", why=why, error=error)
+    tested = count(calibration["level_backtested"])
+    return say("{why}, tested on {n} earlier cutoffs; expected error {error}", why=why, n=tested, error=error)
 
 
 def _faithful_words(found: Plain) -> str:
     """One line on both curves; the first step tells most."""
     moved, by_chance = (found[name]["deletion"][1] for name in ("named", "random"))
-    start, left = found["named"]["insertion"][0], found["named"]["insertion"][-1]
-    share = f"{percent(1 - left / start)} of the way" if start > 0 else "nowhere, as all are alike,"
-    return (
-        f"of {count(found['profiles'])} profiles, setting the strongest factor to what is typical moves the log-odds "
-        f"by {moved:.2f}, one at random by {by_chance:.2f}; a typical profile given its "
-        f"{count(len(found['named']['insertion']) - 1)} strongest comes {share} to its own"
-    )
+    setting = say(
+        "of {n} profiles, setting the strongest factor to what is typical moves the log-odds by {moved}, one at random "
+        "by {chance}",
+        n=count(found["profiles"]), moved=numeral(f"{moved:.2f}"), chance=numeral(f"{by_chance:.2f}"),
+    )  # fmt: skip
+    curve = found["named"]["insertion"]
+    n, start, left = count(len(curve) - 1), curve[0], curve[-1]
+    if start > 0:
+        share = percent(1 - left / start)
+        came = say("a typical profile given its {n} strongest comes {share} of the way to its own", n=n, share=share)
+    else:
+        came = say("a typical profile given its {n} strongest comes nowhere, as all are alike, to its own", n=n)
+    return f"{setting}; {came}"
 
 
 def _facts(given: Given) -> dict[str, str]:
     run, timeline, model = given.run, given.run["timeline"], given.run["model"]
-    calibration = model["calibration"]
-    members = listed([f"{m['name']} ({percent(m['weight'])})" for m in model["members"]])
+    calibration, used = model["calibration"], count(model["features"])
+    members = listed([f"{_worded(m['name'])} ({percent(m['weight'])})" for m in model["members"]])
     return {
-        "Model": f"{members}, blended on log-odds; {count(model['features'])} features",
-        "Learnt from": f"{count(model['training_snapshots'])} snapshots (one profile at one cutoff); features look "
-        f"back at most {timeline['lookback_days']} days",
-        "Calibration": f"log-odds × {calibration['slope']:.2f} {shown(calibration['intercept'], 'signed')}, fitted out "
-        f"of fold; level shifted by {shown(calibration['level_shift'], 'signed')} ({_level_words(calibration)})",
-        "Factors checked": _faithful_words(given.insights["faithfulness"]),
-        "Outcome window": f"{timeline['outcome_days']} days, beginning {timeline['lead_days']} days after the cutoff; "
-        f"{timeline['settle_days']} days to settle",
-        "History": f"{timeline['history_days']} days; {timeline['history_needed_days']} are needed",
-        "Trained": given.day(model["trained_at"]),
-        "Run": f"{run['run_id']}, {run['seconds']:.1f} seconds, {run['peak_memory_bytes'] / 1e6:,.0f} MB of memory",
-        "Engine": run["engine"],
-        "Instance": f"{run['instance_hash']} (changes with anything that can change a score)",
-    }
+        say("Model"): say("{members}, blended on log-odds; {n} features", members=members, n=used),
+        say("Learnt from"): say(
+            "{n} snapshots (one profile at one cutoff); features look back at most {days} days",
+            n=count(model["training_snapshots"]), days=timeline["lookback_days"],
+        ),
+        say("Calibration"): say(
+            "log-odds × {slope} {intercept}, fitted out of fold; level shifted by {shift} ({why})",
+            slope=numeral(f"{calibration['slope']:.2f}"), intercept=shown(calibration["intercept"], "signed"),
+            shift=shown(calibration["level_shift"], "signed"), why=_level_words(calibration),
+        ),
+        say("Factors checked"): _faithful_words(given.insights["faithfulness"]),
+        say("Outcome window"): say(
+            "{outcome} days, beginning {lead} days after the cutoff; {settle} days to settle",
+            outcome=timeline["outcome_days"], lead=timeline["lead_days"], settle=timeline["settle_days"],
+        ),
+        say("History"): say(
+            "{days} days; {needed} are needed", days=timeline["history_days"], needed=timeline["history_needed_days"],
+        ),
+        say("Trained"): given.day(model["trained_at"]),
+        say("Run"): say(
+            "{run}, {seconds} seconds, {memory} MB of memory",
+            run=run["run_id"], seconds=numeral(f"{run['seconds']:.1f}"),
+            memory=numeral(f"{run['peak_memory_bytes'] / 1e6:,.0f}"),
+        ),
+        say("Engine"): run["engine"],
+        say("Instance"): say(
+            "{instance} (changes with anything that can change a score)", instance=run["instance_hash"]
+        ),
+    }  # fmt: skip
