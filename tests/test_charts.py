@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gettext
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -12,9 +13,10 @@ import pytest
 from jsonschema import Draft7Validator
 from numpy.typing import NDArray
 
+from propend import language
 from propend.aftermath_page import compose
 from propend.charts import CHARTS, TONES
-from propend.language import listed
+from propend.language import LANGUAGES, listed, speaking
 from propend.phrasing import NOTHING, SPACE, WORDS, Words, shown
 from propend.report import Report, pictures_in
 from report_documents import aftermath_document, documents
@@ -91,6 +93,49 @@ def test_chart_says_what_it_shows_and_how_to_read_it(name: str) -> None:
     assert chart.title
     assert chart.reading.endswith(".")
     assert "{" not in (chart.title + chart.reading).format(**vars(WORDS["any"]))
+
+
+class Foreign(gettext.NullTranslations):
+    """A language in which every text is itself in angle quotes."""
+
+    def gettext(self, message: str) -> str:
+        return f"«{message}»"
+
+
+def words_drawn(node: Any) -> Iterator[str]:
+    """Titles of axes and tooltips, and names that have a colour or a place."""
+    if isinstance(node, list):
+        for item in node:
+            yield from words_drawn(item)
+    elif isinstance(node, dict):
+        if node.get("title"):
+            yield node["title"]
+        yield from (name for name in node.get("domain", []) if isinstance(name, str))
+        for key, value in node.items():
+            if key not in ("data", "datasets", "config"):
+                yield from words_drawn(value)
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_every_word_drawn_is_said_and_is_that_of_the_rows(
+    name: str, rows: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(language, "_catalog", lambda _language: Foreign())
+    given = [{**row, "bucket": row["bucket"].lower()} if "bucket" in row else row for row in rows[name]]
+    spec = CHARTS[name].spec(given)
+    words = set(words_drawn(spec))
+    assert {word for word in words if "«" not in word} == set()
+    values = {value for row in spec["datasets"]["rows"] for value in row.values() if isinstance(value, str)}
+    for layer in spec.get("layer", [spec]):
+        scale = layer["encoding"].get("color", {}).get("scale", {"domain": [True]})
+        assert scale["domain"][0] is True or set(scale["domain"]) & values
+
+
+@pytest.mark.parametrize("name", CHARTS)
+@pytest.mark.parametrize("spoken", LANGUAGES)
+def test_headings_differ_in_every_language(name: str, spoken: str, rows: dict[str, list[dict[str, Any]]]) -> None:
+    with speaking(spoken):
+        assert {len(row) for row in CHARTS[name].frame(rows[name])} == {len(CHARTS[name].columns)}
 
 
 def test_table_has_the_rows_in_words() -> None:

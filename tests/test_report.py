@@ -349,6 +349,14 @@ def test_page_says_its_language_and_width(page: Page) -> None:
     ]
 
 
+def test_words_of_the_pictures_menu_stand_in_the_page_not_in_its_script(page: Page) -> None:
+    given = next(e.attributes for e in page.all("script") if e.attributes.get("id") == "pictures")
+    assert [given[f"data-{name}"] for name in ("save", "svg", "png", "failed")] == [
+        "Save this picture", "Save as SVG", "Save as PNG", "This picture could not be drawn. Its table says the same.",
+    ]  # fmt: skip
+    assert "picture could not" not in (ROOM / "static" / "draw.js").read_text(encoding="utf-8")
+
+
 def test_vendored_vega_lite_is_not_older_than_what_altair_writes() -> None:
     text = (ROOM / "static" / "README.md").read_text(encoding="utf-8")
     vendored = re.search(r"`vega-lite`.*?\| (\d+)\.(\d+)\.(\d+) \|", text)

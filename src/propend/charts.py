@@ -18,7 +18,7 @@ from typing import Any
 
 import altair as alt
 
-from propend.language import calendar_words, numeral, say
+from propend.language import calendar_words, noted, numeral, say
 from propend.phrasing import Words, capital, shown, words_of
 
 Rows = list[dict[str, Any]]
@@ -52,7 +52,21 @@ CONFIG = {
 }  # fmt: skip
 
 
+CODES = frozenset({
+    noted("high"), noted("medium"), noted("low"),
+    noted("raises"), noted("lowers"),
+    noted("learnt from"), noted("test"), noted("default"), noted("the question"),
+    noted("as expected"), noted("more than expected"), noted("fewer than expected"), noted("not known"),
+})  # fmt: skip
+"""What rows have of a bucket, an importance, a direction, a role, an origin, a verdict; readers see it as a word."""
+
+
 # --- what a chart is ------------------------------------------------------------------------------------
+
+
+def word(code: Any) -> Any:
+    """A code as a word in the language of the context; what is not a code stays."""
+    return say(code) if code in CODES else code
 
 
 @dataclass(frozen=True)
@@ -62,12 +76,20 @@ class Column:
     Attributes:
         field: key of the row.
         heading: may have ``{do}`` and ``{did}``, as the titles may.
-        form: a name in ``phrasing.FORMS``.
+        form: a name in ``phrasing.FORMS``; ``code`` for one of ``CODES``.
     """
 
     field: str
     heading: str
     form: str = "text"
+
+    def value(self, row: Mapping[str, Any]) -> Any:
+        """What a row has; a code as a word."""
+        return word(row[self.field]) if self.form == "code" else row[self.field]
+
+    def text(self, row: Mapping[str, Any]) -> str:
+        """The value as people read it."""
+        return shown(self.value(row), "text" if self.form == "code" else self.form)
 
 
 @dataclass(frozen=True)
@@ -106,11 +128,7 @@ class Chart:
             words: how meeting the goal is called.
             description: the picture in words, for those who cannot see it.
         """
-        texts = {c.field: c.form for c in self.columns}
-        full = [
-            {**row, "place": i, **{f"{field}_text": shown(row[field], form) for field, form in texts.items()}}
-            for i, row in enumerate(rows)
-        ]
+        full = [{**row, "place": i, **self._texts(row)} for i, row in enumerate(rows)]
         words = words or words_of()
         said = description or self.titled(words)
         spec: dict[str, Any] = self.draw(full, words).to_dict(validate=False)
@@ -120,7 +138,11 @@ class Chart:
     def frame(self, rows: Sequence[Mapping[str, Any]], words: Words | None = None) -> list[dict[str, str]]:
         """The table: one mapping of headings to texts per row."""
         heads = [(c, capital(say(c.heading, **vars(words or words_of())))) for c in self.columns]
-        return [{head: shown(row[c.field], c.form) for c, head in heads} for row in rows]
+        return [{head: c.text(row) for c, head in heads} for row in rows]
+
+    def _texts(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        words = {c.field: c.value(row) for c in self.columns if c.form == "code"}
+        return words | {f"{c.field}_text": c.text(row) for c in self.columns}
 
 
 CHARTS: dict[str, Chart] = {}
@@ -263,7 +285,7 @@ def _two_way(name: str, rows: Rows, label: str, value: str, text: str) -> Drawin
     """
     base, values = _base(ROW_STEP * max(len(rows), 1)), [row[value] for row in rows]
     reach = max([abs(v) for v in values] + [row.get("reach", 0.0) for row in rows], default=0.0) or 1.0
-    names = {"lowers": PLUM, "raises": BLUE}
+    names = {word("lowers"): PLUM, word("raises"): BLUE}
     color = alt.Color("direction:N", scale=alt.Scale(domain=list(names), range=list(names.values())))
     x = alt.X(f"{value}:Q", scale=alt.Scale(domain=[-reach, reach], nice=False), axis=None)
     bars = _bars(base).encode(y=_place(), x=x, color=color, tooltip=_tips(name))
@@ -271,15 +293,23 @@ def _two_way(name: str, rows: Rows, label: str, value: str, text: str) -> Drawin
     return _layered(_track(base), bars, zero, *_texts(base, label, text, 90))
 
 
+# --- columns of several tables --------------------------------------------------------------------------
+
+PROFILES = ("n", noted("Profiles"), "count")
+BUCKET = ("bucket", noted("Bucket"), "code")
+EXPECTED_AND_CAME = (("expected", noted("Expected"), "percent"), ("realised", "{did}", "percent"))
+INTERVAL = (("low", noted("From"), "percent"), ("high", noted("To"), "percent"))
+
+
 # --- for whom -------------------------------------------------------------------------------------------
 
 
 @chart(
-    "Who is left after each line",
-    "Each line keeps the profiles that pass it and all lines above it; the bar shows how many are left.",
+    noted("Who is left after each line"),
+    noted("Each line keeps the profiles that pass it and all lines above it; the bar shows how many are left."),
     [
-        ("line", "Line"), ("origin", "From"), ("profiles", "Profiles left", "count"),
-        ("snapshots", "Profiles × cutoffs", "count"),
+        ("line", noted("Line")), ("origin", noted("from"), "code"), ("profiles", noted("Profiles left"), "count"),
+        ("snapshots", noted("Profiles × cutoffs"), "count"),
     ],
 )  # fmt: skip
 def funnel(rows: Rows, _words: Words) -> Drawing:
@@ -287,19 +317,19 @@ def funnel(rows: Rows, _words: Words) -> Drawing:
 
 
 @chart(
-    "Share who {did} at each cutoff",
-    "Each point is one past date: the share of the population then who {did} in the window after it.",
+    noted("Share who {did} at each cutoff"),
+    noted("Each point is one past date: the share of the population then who {did} in the window after it."),
     [
-        ("cutoff_on", "Cutoff"), ("role", "Used for"), ("snapshots", "Profiles", "count"),
-        ("positives", "{did}", "count"), ("base_rate", "Share", "percent"),
+        ("cutoff_on", noted("Cutoff")), ("role", noted("Used for"), "code"), ("snapshots", noted("Profiles"), "count"),
+        ("positives", "{did}", "count"), ("base_rate", noted("Share"), "percent"),
     ],
 )  # fmt: skip
 def base_rates(rows: Rows, words: Words) -> Drawing:
     axis = alt.Axis(title=None, grid=False, format="%-d %b %Y", labelOverlap=True, tickCount=6)
     x = alt.X("cutoff_on:T", scale=alt.Scale(type="utc"), axis=axis)
-    y = alt.Y("base_rate:Q", scale=alt.Scale(zero=True), axis=_percent_axis(f"share who {words.did}"))
+    y = alt.Y("base_rate:Q", scale=alt.Scale(zero=True), axis=_percent_axis(say("share who {did}", did=words.did)))
     base = _base(200)
-    names = {"learnt from": PALE, "test": BLUE}
+    names = {word("learnt from"): PALE, word("test"): BLUE}
     color = alt.Color("role:N", scale=alt.Scale(domain=list(names), range=list(names.values())))
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
         x=x, y=y, color=color, shape=alt.Shape("role:N", scale=alt.Scale(domain=list(names))),
@@ -312,11 +342,10 @@ def base_rates(rows: Rows, words: Words) -> Drawing:
 
 
 @chart(
-    "How often the right one of two is ranked first",
-    "Of one profile who {did} and one who did not, how often the first had the higher score. Half is chance, "
-    "all is perfect; the line is the 95 % interval.",
-    [("name", "Ranked by"), ("value", "Right one first", "percent"), ("low", "From", "percent"),
-     ("high", "To", "percent")],
+    noted("How often the right one of two is ranked first"),
+    noted("Of one profile who {did} and one who did not, how often the first had the higher score. Half is chance, "
+          "all is perfect; the line is the 95 % interval."),
+    [("name", noted("Ranked by")), ("value", noted("Right one first"), "percent"), *INTERVAL],
 )  # fmt: skip
 def ranking(rows: Rows, _words: Words) -> Drawing:
     base = _base(ROW_STEP * max(len(rows), 1))
@@ -334,18 +363,15 @@ def ranking(rows: Rows, _words: Words) -> Drawing:
 
 
 @chart(
-    "Expected and what happened",
-    "Profiles in ten groups by their probability. On the diagonal as many {did} as expected; above "
-    "it more, below it fewer. The lines are 95 % intervals.",
-    [
-        ("bin", "Group"), ("n", "Profiles", "count"), ("expected", "Expected", "percent"),
-        ("realised", "{did}", "percent"), ("low", "From", "percent"), ("high", "To", "percent"),
-    ],
+    noted("Expected and what happened"),
+    noted("Profiles in ten groups by their probability. On the diagonal as many {did} as expected; above it more, "
+          "below it fewer. The lines are 95 % intervals."),
+    [("bin", noted("Group")), PROFILES, *EXPECTED_AND_CAME, *INTERVAL],
 )  # fmt: skip
 def calibration(rows: Rows, words: Words) -> Drawing:
     top = max((max(row["expected"], row["high"]) for row in rows), default=1.0)
     scale = alt.Scale(domain=[0, min(1.0, top * 1.03)], nice=False)
-    x = alt.X("expected:Q", scale=scale, axis=_percent_axis("expected"))
+    x = alt.X("expected:Q", scale=scale, axis=_percent_axis(say("expected")))
     axis = _percent_axis(words.did)
     base = _base(320)
     ends = alt.Data(values=[{"at": 0.0}, {"at": top}] if rows else [])
@@ -361,41 +387,39 @@ def calibration(rows: Rows, words: Words) -> Drawing:
 
 
 @chart(
-    "Expected and what happened, by group",
-    "The point is the share of the group that {did} in the test, the line its 95 % interval, the upright mark what was "
-    "expected.",
-    [
-        ("group", "Group"), ("n", "Profiles", "count"), ("expected", "Expected", "percent"),
-        ("realised", "{did}", "percent"), ("low", "From", "percent"), ("high", "To", "percent"),
-    ],
+    noted("Expected and what happened, by group"),
+    noted("The point is the share of the group that {did} in the test, the line its 95 % interval, the upright mark "
+          "what was expected."),
+    [("group", noted("Group")), PROFILES, *EXPECTED_AND_CAME, *INTERVAL],
 )  # fmt: skip
 def group_outcomes(rows: Rows, _words: Words) -> Drawing:
     for row in rows:
-        row["both"] = f"{row['realised_text']} · {row['expected_text']} expected"
+        row["both"] = say("{came} · {expected} expected", came=row["realised_text"], expected=row["expected_text"])
     top = max((max(row["high"] or 0.0, row["expected"]) for row in rows), default=0.0) or 1.0
     base, scale, y = _base(ROW_STEP * max(len(rows), 1)), alt.Scale(domain=[0, top], nice=True), _place()
     axis = _percent_axis(None)
     span = base.mark_rule(strokeWidth=3, yOffset=10, opacity=0.45, color=BLUE).encode(
         y=y, x=alt.X("low:Q", scale=scale, axis=axis), x2=alt.X2("high:Q")
     )
-    names = {"what happened": BLUE, "what was expected": INK}
+    came, expected = say("what happened"), say("what was expected")
+    names = {came: BLUE, expected: INK}
     points = base.mark_point(filled=True, size=110, opacity=1, yOffset=10).encode(
-        y=y, x=alt.X("realised:Q", scale=scale, axis=axis), color=_word(rows, "what happened", names),
+        y=y, x=alt.X("realised:Q", scale=scale, axis=axis), color=_word(rows, came, names),
         tooltip=_tips("group_outcomes"),
     )  # fmt: skip
     marks = base.mark_tick(size=BAR + 8, thickness=2.5, yOffset=10, opacity=1).encode(
-        y=y, x=alt.X("expected:Q", scale=scale, axis=axis), color=_word(rows, "what was expected", names)
+        y=y, x=alt.X("expected:Q", scale=scale, axis=axis), color=_word(rows, expected, names)
     )
     return _layered(span, points, marks, *_texts(base, "group", "both", 170))
 
 
 @chart(
-    "Who is in the high bucket, by group",
-    "The bar is the share of the group's profiles, of those scored now, that are in the high bucket; the thin mark "
-    "that of all.",
+    noted("Who is in the high bucket, by group"),
+    noted("The bar is the share of the group's profiles, of those scored now, that are in the high bucket; the thin "
+          "mark that of all."),
     [
-        ("group", "Group"), ("n", "Profiles", "count"), ("high_share", "In the high bucket", "percent"),
-        ("expected", "Expected to {do}", "percent"), ("overall", "Of all in the high bucket", "percent"),
+        ("group", noted("Group")), PROFILES, ("high_share", noted("In the high bucket"), "percent"),
+        ("expected", noted("Expected to {do}"), "percent"), ("overall", noted("Of all in the high bucket"), "percent"),
     ],
 )  # fmt: skip
 def group_selection(rows: Rows, _words: Words) -> Drawing:
@@ -406,35 +430,34 @@ def group_selection(rows: Rows, _words: Words) -> Drawing:
 
 
 @chart(
-    "How scores are distributed",
-    "Each bar counts the profiles with a score in its range; 50 is average. The colour is the bucket.",
-    [("score_from", "Score from", "count"), ("score_to", "to under", "count"), ("bucket", "Bucket"),
-     ("n", "Profiles", "count")],
+    noted("How scores are distributed"),
+    noted("Each bar counts the profiles with a score in its range; 50 is average. The colour is the bucket."),
+    [("score_from", noted("Score from"), "count"), ("score_to", noted("to under"), "count"), BUCKET, PROFILES],
 )  # fmt: skip
 def score_histogram(rows: Rows, _words: Words) -> Drawing:
-    axis = alt.Axis(title="score", values=[0, 25, 50, 75, 100], grid=False)
+    axis = alt.Axis(title=say("score"), values=[0, 25, 50, 75, 100], grid=False)
     return _base().mark_bar(stroke="white", strokeWidth=1).encode(
         x=alt.X("score_from:Q", bin="binned", scale=alt.Scale(domain=[0, 100]), axis=axis),
         x2=alt.X2("score_to:Q"),
-        y=alt.Y("n:Q", axis=alt.Axis(title="profiles", format=",d", tickCount=5, tickMinStep=1)),
+        y=alt.Y("n:Q", axis=alt.Axis(title=say("profiles"), format=",d", tickCount=5, tickMinStep=1)),
         color=_in_tones(rows),
         tooltip=_tips("score_histogram"),
     )  # fmt: skip
 
 
 @chart(
-    "What each bucket holds",
-    "Above, how all profiles are divided; below, how those who are expected to {do} are.",
+    noted("What each bucket holds"),
+    noted("Above, how all profiles are divided; below, how those who are expected to {do} are."),
     [
-        ("bucket", "Bucket"), ("n", "Profiles", "count"), ("share", "Share of profiles", "percent"),
-        ("expected_rate", "Expected to {do}", "percent"), ("expected_positives", "That is", "count"),
-        ("expected_share", "Share of all expected", "percent"),
+        BUCKET, PROFILES, ("share", noted("Share of profiles"), "percent"),
+        ("expected_rate", noted("Expected to {do}"), "percent"), ("expected_positives", noted("That is"), "count"),
+        ("expected_share", noted("Share of all expected"), "percent"),
     ],
 )  # fmt: skip
 def bucket_shares(rows: Rows, words: Words) -> Drawing:
     base = _base(132)
     tips, order = _tips("bucket_shares"), alt.Order("place:Q")
-    domain = ["All profiles", f"Expected to {words.do}"]
+    domain = [say("All profiles"), say("Expected to {do}", do=words.do)]
     y_scale = alt.Scale(domain=domain, paddingInner=0.0)
     layers = []
     for name, field in zip(domain, ("share", "expected_share"), strict=True):
@@ -451,14 +474,15 @@ def bucket_shares(rows: Rows, words: Words) -> Drawing:
 
 
 @chart(
-    "Expected to {do}, by time",
-    "The share of each bucket that is expected to {do} within so many days, all from one model; between the "
-    "points the line is only drawn through.",
-    [("days", "Within days", "count"), ("bucket", "Bucket"), ("expected_rate", "Expected to {do}", "percent")],
-)
+    noted("Expected to {do}, by time"),
+    noted("The share of each bucket that is expected to {do} within so many days, all from one model; between the "
+          "points the line is only drawn through."),
+    [("days", noted("Within days"), "count"), BUCKET, ("expected_rate", noted("Expected to {do}"), "percent")],
+)  # fmt: skip
 def horizon_curve(rows: Rows, words: Words) -> Drawing:
-    x = alt.X("days:Q", axis=alt.Axis(title="days from the start of the outcome window", grid=False, tickCount=6))
-    y = alt.Y("expected_rate:Q", axis=_percent_axis(f"expected to {words.do}"), scale=alt.Scale(domainMin=0))
+    days, share = say("days from the start of the outcome window"), say("expected to {do}", do=words.do)
+    x = alt.X("days:Q", axis=alt.Axis(title=days, grid=False, tickCount=6))
+    y = alt.Y("expected_rate:Q", axis=_percent_axis(share), scale=alt.Scale(domainMin=0))
     line = _base().mark_line(strokeWidth=2.5, point={"filled": True, "size": 40})
     return line.encode(x=x, y=y, color=_in_tones(rows), tooltip=_tips("horizon_curve"))
 
@@ -467,42 +491,37 @@ def horizon_curve(rows: Rows, words: Words) -> Drawing:
 
 
 @chart(
-    "What came, by bucket",
-    "The bar is the share of each bucket's profiles who {did}, the thin line its 95 % interval, the dark mark what was "
-    "expected; the figures say both.",
-    [
-        ("bucket", "Bucket"), ("n", "Profiles", "count"), ("expected", "Expected", "percent"),
-        ("realised", "{did}", "percent"), ("low", "From", "percent"), ("high", "To", "percent"), ("level", "Verdict"),
-    ],
+    noted("What came, by bucket"),
+    noted("The bar is the share of each bucket's profiles who {did}, the thin line its 95 % interval, the dark mark "
+          "what was expected; the figures say both."),
+    [BUCKET, PROFILES, *EXPECTED_AND_CAME, *INTERVAL, ("level", noted("Verdict"), "code")],
 )  # fmt: skip
 def bucket_outcomes(rows: Rows, _words: Words) -> Drawing:
     top = max((max(row["high"], row["expected"]) for row in rows), default=0.0) or 1.0
     for row in rows:
         row["both"] = f"{row['realised_text']} · {row['expected_text']}"
-    names = {"came": BLUE, "expected": INK}
+    came, expected = say("came"), say("expected")
+    names = {came: BLUE, expected: INK}
     base, y = _base(ROW_STEP * max(len(rows), 1)), _place()
     scale = alt.Scale(domain=[0, top], nice=False)
     bars = _bars(base).encode(
-        y=y, x=alt.X("realised:Q", scale=scale, axis=None), color=_word(rows, "came", names),
+        y=y, x=alt.X("realised:Q", scale=scale, axis=None), color=_word(rows, came, names),
         tooltip=_tips("bucket_outcomes"),
     )  # fmt: skip
     spans = base.mark_rule(color=GREY, strokeWidth=2, yOffset=BAR / 2 + 3).encode(
         y=y, x=alt.X("low:Q", scale=scale, axis=None), x2=alt.X2("high:Q")
     )
     marks = _ticks(base, thickness=3).encode(
-        y=y, x=alt.X("expected:Q", scale=scale, axis=None), color=_word(rows, "expected", names)
+        y=y, x=alt.X("expected:Q", scale=scale, axis=None), color=_word(rows, expected, names)
     )
     return _layered(_track(base), bars, spans, marks, *_texts(base, "bucket", "both", 130))
 
 
 @chart(
-    "Expected and what came, run by run",
-    "Each date is one run. The solid line is the share of a bucket who {did}, with its 95 % interval; the dashed one "
-    "what was expected, alone where the window is not over yet.",
-    [
-        ("scored_on", "As of"), ("bucket", "Bucket"), ("expected", "Expected", "percent"),
-        ("realised", "{did}", "percent"), ("low", "From", "percent"), ("high", "To", "percent"),
-    ],
+    noted("Expected and what came, run by run"),
+    noted("Each date is one run. The solid line is the share of a bucket who {did}, with its 95 % interval; the "
+          "dashed one what was expected, alone where the window is not over yet."),
+    [("scored_on", noted("As of")), BUCKET, *EXPECTED_AND_CAME, *INTERVAL],
 )  # fmt: skip
 def outcome_trend(rows: Rows, words: Words) -> Drawing:
     axis = alt.Axis(title=None, grid=False, format="%-d %b %Y", labelOverlap=True, tickCount=5)
@@ -510,7 +529,7 @@ def outcome_trend(rows: Rows, words: Words) -> Drawing:
     zero, tips = alt.Scale(domainMin=0), _tips("outcome_trend")
 
     def y(field: str) -> Drawing:
-        return alt.Y(f"{field}:Q", axis=_percent_axis(f"share who {words.did}"), scale=zero)
+        return alt.Y(f"{field}:Q", axis=_percent_axis(say("share who {did}", did=words.did)), scale=zero)
 
     base = _base().encode(x=x, color=_in_tones(rows))
     came = base.transform_filter("isValid(datum.realised)")
@@ -528,13 +547,13 @@ def outcome_trend(rows: Rows, words: Words) -> Drawing:
 
 
 @chart(
-    "What makes this bucket",
-    "To the right, what raises the chances of its profiles on average, to the left what lowers them. The figure "
-    "is what the odds are multiplied by.",
+    noted("What makes this bucket"),
+    noted("To the right, what raises the chances of its profiles on average, to the left what lowers them. The "
+          "figure is what the odds are multiplied by."),
     [
-        ("label", "Factor"), ("direction", "Effect"), ("mean_impact", "Odds", "odds"), ("importance", "Importance"),
-        ("coverage", "Named for", "percent"), ("typical_inside", "Typical here"),
-        ("typical_outside", "Typical elsewhere"),
+        ("label", noted("Factor")), ("direction", noted("Effect"), "code"), ("mean_impact", noted("Odds"), "odds"),
+        ("importance", noted("Importance"), "code"), ("coverage", noted("Named for"), "percent"),
+        ("typical_inside", noted("Typical here")), ("typical_outside", noted("Typical elsewhere")),
     ],
 )  # fmt: skip
 def bucket_factors(rows: Rows, _words: Words) -> Drawing:
@@ -542,44 +561,53 @@ def bucket_factors(rows: Rows, _words: Words) -> Drawing:
 
 
 @chart(
-    "Values in this bucket and outside it",
-    "The bar is the share of this bucket's profiles with that value, the dark mark that of all others; the figures say "
-    "both.",
-    [("label", "Value"), ("inside", "In this bucket", "percent"), ("outside", "Outside it", "percent")],
-)
+    noted("Values in this bucket and outside it"),
+    noted("The bar is the share of this bucket's profiles with that value, the dark mark that of all others; the "
+          "figures say both."),
+    [
+        ("label", noted("Value")), ("inside", noted("In this bucket"), "percent"),
+        ("outside", noted("Outside it"), "percent"),
+    ],
+)  # fmt: skip
 def value_distribution(rows: Rows, _words: Words) -> Drawing:
     top = max((max(row["inside"], row["outside"]) for row in rows), default=0.0) or 1.0
     for row in rows:
         row["both"] = f"{row['inside_text']} · {row['outside_text']}"
-    names = {"in this bucket": BLUE, "outside it": INK}
+    here, elsewhere = say("in this bucket"), say("outside it")
+    names = {here: BLUE, elsewhere: INK}
     base = _base(ROW_STEP * max(len(rows), 1))
     scale, y = alt.Scale(domain=[0, top], nice=False), _place()
     bars = _bars(base).encode(
-        y=y, x=alt.X("inside:Q", scale=scale, axis=None), color=_word(rows, "in this bucket", names),
+        y=y, x=alt.X("inside:Q", scale=scale, axis=None), color=_word(rows, here, names),
         tooltip=_tips("value_distribution"),
     )  # fmt: skip
     marks = _ticks(base, thickness=3).encode(
-        y=y, x=alt.X("outside:Q", scale=scale, axis=None), color=_word(rows, "outside it", names)
+        y=y, x=alt.X("outside:Q", scale=scale, axis=None), color=_word(rows, elsewhere, names)
     )
     return _layered(_track(base), bars, marks, *_texts(base, "label", "both", 130))
 
 
 @chart(
-    "What moves scores most, overall",
-    "How much of all movement of the probabilities, up and down, comes from each factor.",
-    [("label", "Factor"), ("share", "Share of all influence", "percent"), ("direction", "Direction"),
-     ("typical", "Typical value")],
+    noted("What moves scores most, overall"),
+    noted("How much of all movement of the probabilities, up and down, comes from each factor."),
+    [
+        ("label", noted("Factor")), ("share", noted("Share of all influence"), "percent"),
+        ("direction", noted("Direction")), ("typical", noted("Typical value")),
+    ],
 )  # fmt: skip
 def factor_shares(rows: Rows, _words: Words) -> Drawing:
     return _bar_list("factor_shares", rows, "label", "share", "share_text")
 
 
 @chart(
-    "How its value moves the chances",
-    "To the right, values that raise the chances, to the left those that lower them; the figure is what the odds "
-    "are multiplied by.",
-    [("label", "Value"), ("n", "Profiles", "count"), ("direction", "Effect"), ("mean_impact", "Odds", "odds")],
-)
+    noted("How its value moves the chances"),
+    noted("To the right, values that raise the chances, to the left those that lower them; the figure is what the "
+          "odds are multiplied by."),
+    [
+        ("label", noted("Value")), PROFILES, ("direction", noted("Effect"), "code"),
+        ("mean_impact", noted("Odds"), "odds"),
+    ],
+)  # fmt: skip
 def dependence(rows: Rows, _words: Words) -> Drawing:
     return _two_way("dependence", rows, "label", "mean_impact", "mean_impact_text")
 
@@ -588,60 +616,60 @@ def dependence(rows: Rows, _words: Words) -> Drawing:
 
 
 @chart(
-    "If you take only the top",
-    "The full bar is everybody taken; the filled part {did}, the rest did not. The thin mark is what taking people "
-    "at random gives.",
+    noted("If you take only the top"),
+    noted("The full bar is everybody taken; the filled part {did}, the rest did not. The thin mark is what taking "
+          "people at random gives."),
     [
-        ("taken", "Take"), ("n", "Profiles", "count"), ("caught", "{did}", "count"), ("wasted", "Did not", "count"),
-        ("precision", "Of those taken", "percent"), ("share_caught", "Of all who {did}", "percent"),
+        ("taken", noted("Take")), PROFILES, ("caught", "{did}", "count"), ("wasted", noted("Did not"), "count"),
+        ("precision", noted("Of those taken"), "percent"), ("share_caught", noted("Of all who {did}"), "percent"),
     ],
 )  # fmt: skip
 def top_n(rows: Rows, _words: Words) -> Drawing:
     for row in rows:
-        row["words"] = f"{row['caught_text']} of {row['n_text']}"
+        row["words"] = say("{caught} of {n}", caught=row["caught_text"], n=row["n_text"])
     return _bar_list("top_n", rows, "taken", "precision", "words", most=1.0, mark="base_rate")
 
 
 @chart(
-    "How many you reach by taking the highest scores first",
-    "The steeper the blue line rises above the straight one, the more you reach with fewer contacts. The band is "
-    "the 95 % interval.",
+    noted("How many you reach by taking the highest scores first"),
+    noted("The steeper the blue line rises above the straight one, the more you reach with fewer contacts. The band "
+          "is the 95 % interval."),
     [
-        ("share_targeted", "Taken", "share"), ("share_caught", "Of all who {did}", "percent"),
-        ("low", "From", "percent"), ("high", "To", "percent"), ("random", "At random", "share"),
-        ("perfect", "Perfect order", "percent"),
+        ("share_targeted", noted("Taken"), "share"), ("share_caught", noted("Of all who {did}"), "percent"), *INTERVAL,
+        ("random", noted("At random"), "share"), ("perfect", noted("Perfect order"), "percent"),
     ],
 )  # fmt: skip
 def gains(rows: Rows, words: Words) -> Drawing:
-    names = {"this model": BLUE, "at random": GREY, "perfect order": PALE}
+    model, random, perfect = say("this model"), say("at random"), say("perfect order")
+    names = {model: BLUE, random: GREY, perfect: PALE}
     base, scale = _base(), alt.Scale(domain=[0, 1])
-    x = alt.X("share_targeted:Q", scale=scale, axis=_percent_axis("share of profiles taken, highest scores first"))
-    axis = _percent_axis(f"share of all who {words.did}")
+    x = alt.X("share_targeted:Q", scale=scale, axis=_percent_axis(say("share of profiles taken, highest scores first")))
+    axis = _percent_axis(say("share of all who {did}", did=words.did))
     band = base.mark_area(color=BLUE, opacity=0.15).encode(
         x=x, y=alt.Y("low:Q", scale=scale, axis=axis), y2=alt.Y2("high:Q")
     )
     layers = [band]
-    for name, field, dash in (("perfect order", "perfect", [2, 3]), ("at random", "random", [6, 4])):
+    for name, field, dash in ((perfect, "perfect", [2, 3]), (random, "random", [6, 4])):
         line = base.mark_line(strokeDash=dash, strokeWidth=2)
         layers.append(line.encode(x=x, y=alt.Y(f"{field}:Q", scale=scale, axis=axis), color=_word(rows, name, names)))
     ours = base.mark_line(strokeWidth=2.5, point={"filled": True, "size": 34})
     y = alt.Y("share_caught:Q", scale=scale, axis=axis)
-    return _layered(*layers, ours.encode(x=x, y=y, color=_word(rows, "this model", names), tooltip=_tips("gains")))
+    return _layered(*layers, ours.encode(x=x, y=y, color=_word(rows, model, names), tooltip=_tips("gains")))
 
 
 @chart(
-    "Lift by tenth",
-    "Profiles in ten groups of equal size, highest scores first: how many times the average share {did} in each. Bars "
-    "fall from left to right; the line is average.",
+    noted("Lift by tenth"),
+    noted("Profiles in ten groups of equal size, highest scores first: how many times the average share {did} in "
+          "each. Bars fall from left to right; the line is average."),
     [
-        ("decile", "Tenth"), ("n", "Profiles", "count"), ("positives", "{did}", "count"), ("rate", "Share", "percent"),
-        ("lift", "Times the average", "times"), ("cumulative_share", "Of all so far", "percent"),
+        ("decile", noted("Tenth")), PROFILES, ("positives", "{did}", "count"), ("rate", noted("Share"), "percent"),
+        ("lift", noted("Times the average"), "times"), ("cumulative_share", noted("Of all so far"), "percent"),
     ],
 )  # fmt: skip
 def lift(rows: Rows, _words: Words) -> Drawing:
     base = _base()
-    x = alt.X("decile:O", axis=alt.Axis(title="tenth of profiles, highest scores first", labelAngle=0, grid=False))
-    y = alt.Y("lift:Q", axis=alt.Axis(title="times the average", tickCount=5))
+    x = alt.X("decile:O", axis=alt.Axis(title=say("tenth of profiles, highest scores first"), labelAngle=0, grid=False))
+    y = alt.Y("lift:Q", axis=alt.Axis(title=say("times the average"), tickCount=5))
     bars = base.mark_bar(color=BLUE).encode(x=x, y=y, tooltip=_tips("lift"))
     short = alt.Text("lift:Q", format=".1f")
     text = base.mark_text(dy=-8, fontSize=12).encode(x=x, y=y, text=short)
@@ -653,12 +681,12 @@ def lift(rows: Rows, _words: Words) -> Drawing:
 
 
 @chart(
-    "Events per month",
-    "How many events were read in each month; sudden drops may be gaps in tracking.",
-    [("month", "Month"), ("events", "Events", "count")],
-)
+    noted("Events per month"),
+    noted("How many events were read in each month; sudden drops may be gaps in tracking."),
+    [("month", noted("Month")), ("events", noted("Events"), "count")],
+)  # fmt: skip
 def events_per_month(rows: Rows, _words: Words) -> Drawing:
     axis = alt.Axis(title=None, grid=False, format="%b %Y", labelOverlap=True, labelAngle=0)
     x = alt.X("month:T", timeUnit="utcyearmonth", scale=alt.Scale(type="utc"), axis=axis)
-    y = alt.Y("events:Q", axis=alt.Axis(title="events", labelExpr="format(datum.value, '~s')", tickCount=4))
+    y = alt.Y("events:Q", axis=alt.Axis(title=say("events"), labelExpr="format(datum.value, '~s')", tickCount=4))
     return _base(180).mark_bar(color=PALE).encode(x=x, y=y, tooltip=_tips("events_per_month"))

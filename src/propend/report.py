@@ -21,9 +21,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from propend.charts import CHARTS
+from propend.charts import CHARTS, word
 from propend.errors import WriteFailedError
-from propend.language import ENGLISH, say, say_many, say_marked, speaking, spoken
+from propend.language import ENGLISH, numeral, say, say_many, say_marked, speaking, spoken
 from propend.narrative import Given, compose
 from propend.phrasing import NOTHING, Words, capital, shown
 
@@ -167,7 +167,7 @@ NUMBER = r"(×\s|[+−])?[\d,.]+(\s[%×])?"
 def _kind(cells: list[str]) -> str:
     if all(re.fullmatch(r"\d{4}-\d\d-\d\d", cell) for cell in cells):
         return "date"
-    number = rf"{NUMBER}( \({NUMBER} to {NUMBER}\))?|{NOTHING}"
+    number = rf"{NUMBER}( \({NUMBER} \w+ {NUMBER}\))?|{NOTHING}"
     return "number" if all(re.fullmatch(number, cell) for cell in cells) else "words"
 
 
@@ -188,5 +188,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {"shown": shown, "columns": _columns, "capital": capital, "with_code": _with_code}
-    environment.globals |= {"charts": CHARTS, "say": say, "say_many": say_many, "say_marked": say_marked}
+    environment.globals |= {"charts": CHARTS, "word": word, "numeral": numeral}
+    environment.globals |= {"say": say, "say_many": say_many, "say_marked": say_marked}
     return environment

@@ -1,14 +1,16 @@
 // Draws each picture when it can be seen: a closed <details> has no width, so its pictures wait until it opens.
 (function () {
   "use strict";
-  const specs = JSON.parse(document.getElementById("pictures").textContent);
+  const pictures = document.getElementById("pictures");
+  const specs = JSON.parse(pictures.textContent);
+  const words = pictures.dataset; // in the language of the page
   const options = {
     mode: "vega-lite",
     renderer: "svg",
     ast: true, // expressions are interpreted, not compiled: the page needs no unsafe-eval
     defaultStyle: "/* the page's own */",
     actions: { export: { svg: true, png: true }, source: false, compiled: false, editor: false },
-    i18n: { CLICK_TO_VIEW_ACTIONS: "Save this picture", SVG_ACTION: "Save as SVG", PNG_ACTION: "Save as PNG" },
+    i18n: { CLICK_TO_VIEW_ACTIONS: words.save, SVG_ACTION: words.svg, PNG_ACTION: words.png },
     scaleFactor: { png: 2, svg: 1 },
   };
 
@@ -19,7 +21,7 @@
       () => { box.dataset.state = "drawn"; },
       (error) => {
         box.dataset.state = "failed";
-        box.textContent = "This picture could not be drawn. Its table says the same.";
+        box.textContent = words.failed;
         console.error(name, error);
       }
     );
