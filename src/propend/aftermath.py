@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from propend.errors import DifferentQuestionsError, InstanceNotFoundError, NoOutcomeKnownError, PropendError
 from propend.events import EventLog
 from propend.instance import Instance
-from propend.language import numeral, say
 from propend.model import checks
 from propend.model.evaluate import NOTABLE_LEVEL_ERROR, Z_95, proof_document, wilson
 from propend.model.metrics import METRICS
@@ -430,12 +429,8 @@ def absent_notices(documents: Sequence[Plain]) -> list[checks.Notice]:
     absent, scored = (sum(d[key] for d in documents if d["matured"]) for key in ("absent", "population"))
     if absent <= MANY_ABSENT * scored:
         return []
-    message = say(
-        "{n} of {all} scored profiles have no event in these data; no outcome was taken for them.",
-        n=numeral(f"{absent:,}"),
-        all=numeral(f"{scored:,}"),
-    )
-    hint = say("read data that go back as far as those scored on: who fell silent is missing first, and rates shift.")
+    message = f"{absent:,} of {scored:,} scored profiles have no event in these data; no outcome was taken for them."
+    hint = "read data that go back as far as those scored on: who fell silent is missing first, and rates shift."
     return [checks.Notice("PROPEND-330", "SCORED_NOT_IN_DATA", message, hint)]
 
 

@@ -267,7 +267,7 @@ def _sentence(key: str, row: Mapping[str, Any], first: Mapping[str, Any]) -> str
             other_realised=_hundredths(first["realised"]["value"]),
         )
     if key == "auc":
-        return say(RANKED[a > b], group=group, other=other, a=f"{100 * a:.0f}", b=f"{100 * b:.0f}")
+        return say(RANKED[a > b], group=group, other=other, a=numeral(f"{100 * a:.0f}"), b=numeral(f"{100 * b:.0f}"))
     return say(OFTEN[key, a > b], group=group, other=other, a=_hundredths(a), b=_hundredths(b))
 
 
