@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import propend
 from propend.errors import (
     BadModelError,
     IneligibleScoresError,
@@ -15,7 +19,9 @@ from propend.errors import (
     PropendError,
     SingleValueError,
 )
+from propend.language import LANGUAGES, speaking
 from propend.model.checks import (
+    TITLES,
     OutcomeCounts,
     Reference,
     drift_notices,
@@ -167,3 +173,22 @@ def test_what_moves_much_but_is_never_gone() -> None:
     assert [n.message for n in found] == [
         "the newest events differ from a year of earlier ones: 0 'purchase' in the last week, where 230 are usual."
     ]
+
+
+def test_every_notice_has_a_title_which_is_its_symbol_in_words() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in Path(propend.__file__).parent.rglob("*.py"))
+    assert set(TITLES) == set(re.findall(r'Notice\(\s*"PROPEND-\d+",\s*"(\w+)"', source))
+    assert all(title == symbol.replace("_", " ").capitalize() for symbol, title in TITLES.items())
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_notices_are_said_in_every_language(language: str) -> None:
+    weeks = np.full(53, 200.0)
+    weeks[0] = 0
+    volumes = Volumes(("buy",), weeks[None].astype(np.int64), np.zeros((1, 53), np.int64), np.zeros((1, 53)))
+    with speaking(language):
+        (few,) = few_outcomes_notice(OutcomeCounts(900, 60, 840))
+        (lost,) = volume_notices(volumes)
+    assert "60" in few.message
+    assert "'buy'" in lost.message
+    assert "{" not in few.message + few.hint + lost.message + lost.hint

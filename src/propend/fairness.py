@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propend.model.evaluate import wilson
-from propend.model.groups import OTHER, UNKNOWN, Outcomes, bands, group_figures, group_sentences, shown_groups
+from propend.model.groups import Outcomes, bands, group_figures, group_sentences, shown_groups, unnamed
 from propend.model.leaks import power_of
 from propend.preparation import Prepared
 from propend.snapshots.build import Rows
@@ -123,7 +123,7 @@ def _proxies(
 ) -> list[dict[str, Any]]:
     """The inputs that tell best who is in which group: what the model may go by in the attribute's place."""
     thin = slice(None, None, max(1, len(groups) // PROXY_ROWS))
-    names = [g for g in np.unique(groups[thin].astype(str)).tolist() if g not in (UNKNOWN, OTHER)]
+    names = [g for g in np.unique(groups[thin].astype(str)).tolist() if g not in unnamed()]
     told = [
         (power_of(X[thin, j], inside), feature.sentence, name)
         for name in names
@@ -149,6 +149,7 @@ def scored_groups(prepared: Prepared, rows: Rows, high: NDArray[np.bool_], proba
             low, upper = wilson(float(high[inside].sum()), n)
             rate = {"value": float(high[inside].mean()), "low": low, "high": upper}
             shown.append({"group": group, "n": n, "expected": float(probability[inside].mean()), "high_share": rate})
-        shown.sort(key=lambda r: (r["group"] in (UNKNOWN, OTHER), -r["n"], r["group"]))
+        last = unnamed()
+        shown.sort(key=lambda r: (r["group"] in last, -r["n"], r["group"]))
         found.append({"attribute": name, "groups": shown})
     return found

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from propend.language import numeral, say
 from propend.model.checks import Notice
 from propend.model.evaluate import evaluate
 from propend.model.horizons import HazardColumns, Horizons, fit_horizons
@@ -188,10 +189,22 @@ class _Task:
 
 
 def _left_out(days: int, met: int, unmet: int, least: int) -> Notice:
-    counted = f"{met:,} profiles met the goal and {unmet:,} did not" if met + unmet else "none was observed to its end"
     message = (
-        f"there is no probability within {days} days: of windows of that length {counted}, "
-        f"{least} of either outcome are needed."
+        say(
+            "there is no probability within {days} days: of windows of that length {met} profiles met the goal and "
+            "{unmet} did not, {least} of either outcome are needed.",
+            days=days,
+            met=numeral(f"{met:,}"),
+            unmet=numeral(f"{unmet:,}"),
+            least=least,
+        )
+        if met + unmet
+        else say(
+            "there is no probability within {days} days: of windows of that length none was observed to its end, "
+            "{least} of either outcome are needed.",
+            days=days,
+            least=least,
+        )
     )
-    hint = "take the horizon out of `options.horizons`, or add older data."
+    hint = say("take the horizon out of `options.horizons`, or add older data.")
     return Notice("PROPEND-320", "HORIZON_LEFT_OUT", message, hint)

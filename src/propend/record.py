@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from propend.events import EventFacts
-from propend.model.checks import Notice, no_signal_notice
+from propend.language import noted, numeral, say, say_many
+from propend.model.checks import Notice, first_of, no_signal_notice
 from propend.model.evaluate import CHANCE_LIMIT
 from propend.model.leaks import Leak, leak_notices
 from propend.model.level import LevelForecast
@@ -30,13 +31,14 @@ MANY_SET_ASIDE = 0.01
 PACKAGES = ("duckdb", "numba", "numpy", "pyarrow", "scikit-learn", "scipy")
 ENGINE_PACKAGES = ("xgboost-cpu", "xgboost")
 REASONS = {
-    "no_profile": "without a profile id",
-    "no_time": "without a time",
-    "unparsable_time": "with a time that cannot be read",
-    "before_1970": "dated before 1970",
-    "in_the_future": "dated in the future",
-    "duplicate": "with an id seen before",
+    "no_profile": noted("without a profile id"),
+    "no_time": noted("without a time"),
+    "unparsable_time": noted("with a time that cannot be read"),
+    "before_1970": noted("dated before 1970"),
+    "in_the_future": noted("dated in the future"),
+    "duplicate": noted("with an id seen before"),
 }
+RULES = {"recency": noted("recency"), "frequency": noted("frequency"), "rfm_logistic": noted("rfm logistic")}
 
 
 def instant(day: int, zone: ZoneInfo) -> str:
@@ -124,9 +126,9 @@ def training_facts(
     """What a saved model says of how it came about."""
     trees, logistic, simple = choices.weights
     members: list[dict[str, Any]] = [
-        {"name": "boosted trees", "weight": trees, "rounds": choices.rounds},
-        {"name": "logistic regression", "weight": logistic, "strength": choices.strengths[0]},
-        {"name": "recency-frequency-money regression", "weight": simple, "strength": choices.strengths[1]},
+        {"name": say("boosted trees"), "weight": trees, "rounds": choices.rounds},
+        {"name": say("logistic regression"), "weight": logistic, "strength": choices.strengths[0]},
+        {"name": say("recency-frequency-money regression"), "weight": simple, "strength": choices.strengths[1]},
     ]
     return {
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -193,52 +195,75 @@ def tracking_gaps(facts: EventFacts) -> list[dict[str, Any]]:
 def gaps_text(gaps: Sequence[dict[str, Any]], most: int = 3) -> str:
     """The longest gaps by their first and last days, and how many more there are."""
     shown = []
-    for gap in sorted(gaps, key=lambda g: -g["days"])[:most]:
+    for gap in sorted(gaps, key=lambda g: -g["days"]):
         last = date.fromisoformat(gap["to"]) - timedelta(days=1)
-        shown.append(gap["from"] if gap["days"] == 1 else f"{gap['from']} to {last}")
-    more = len(gaps) - most
-    return "; ".join(shown) + (f"; and {more} more" if more > 0 else "")
+        shown.append(gap["from"] if gap["days"] == 1 else say("{first} to {last}", first=gap["from"], last=last))
+    return first_of(shown, most)
 
 
 def data_notices(prepared: Prepared) -> list[Notice]:
     """Warnings about the data: rows set aside, gaps, attributes left out, a partial last day."""
-    facts, timeline = prepared.log.facts, prepared.timeline
-    notices = []
-    aside = {k: n for k, n in facts.set_aside.items() if k in REASONS and n}
-    if sum(aside.values()) > MANY_SET_ASIDE * max(facts.read, 1):
-        parts = ", ".join(f"{n:,} {REASONS[k]}" for k, n in aside.items())
-        message = f"{sum(aside.values()):,} of {facts.read:,} rows were set aside: {parts}."
-        notices.append(Notice("PROPEND-305", "ROWS_SET_ASIDE", message, "mend them in the source if they matter."))
-    gaps = tracking_gaps(facts)
-    if gaps:
-        days = sum(g["days"] for g in gaps)
-        have = "day has" if days == 1 else "days have"
-        message = f"{days} {have} no events at all where there usually are many: {gaps_text(gaps)}."
-        hint = (
-            "if tracking failed then, past behaviour looks rarer than it was; days on which you were closed do no harm."
-        )
-        notices.append(Notice("PROPEND-303", "TRACKING_GAP", message, hint))
+    facts = prepared.log.facts
+    notices = _rows_aside(facts) + _gap_notices(tracking_gaps(facts))
     if facts.attributes_without_time:
         names = ", ".join(facts.attributes_without_time)
-        message = f"attributes without a time from which they were true are not used: {names}."
-        hint = "name their `effective` column, or say `constant: true` if they never change."
+        message = say("attributes without a time from which they were true are not used: {names}.", names=names)
+        hint = say("name their `effective` column, or say `constant: true` if they never change.")
         notices.append(Notice("PROPEND-304", "ATTRIBUTES_WITHOUT_TIME", message, hint))
     if facts.exact_duplicates:
-        message = f"{facts.exact_duplicates:,} rows are exact copies of another and were counted as events."
-        hint = "name the column of the event's id (`columns: {id: ...}`) so that each counts once."
+        n = numeral(f"{facts.exact_duplicates:,}")
+        message = say("{n} rows are exact copies of another and were counted as events.", n=n)
+        setting = "`columns: {id: ...}`"
+        hint = say("name the column of the event's id ({setting}) so that each counts once.", setting=setting)
         notices.append(Notice("PROPEND-310", "EXACT_DUPLICATES", message, hint))
     if facts.unparsable_values:
-        message = f"{facts.unparsable_values:,} events have a value that is not a number; it was left empty."
-        notices.append(Notice("PROPEND-311", "VALUES_NOT_NUMBERS", message, "mend the column, or map another."))
+        n = numeral(f"{facts.unparsable_values:,}")
+        message = say("{n} events have a value that is not a number; it was left empty.", n=n)
+        notices.append(Notice("PROPEND-311", "VALUES_NOT_NUMBERS", message, say("mend the column, or map another.")))
     if facts.short_rows:
-        message = f"{facts.short_rows:,} rows end before the last column; what they lack was read as empty."
-        notices.append(Notice("PROPEND-312", "ROWS_TOO_SHORT", message, "export the file again if it broke off there."))
-    if int(facts.days[-1]) >= timeline.observation.until_day and facts.set_aside.get("after_as_of", 0) == 0:
-        message = f"the last day, {day_date(int(facts.days[-1]))}, looks unfinished and ends the observation."
-        notices.append(
-            Notice("PROPEND-302", "LAST_DAY_PARTIAL", message, "its events are left out; a later run sees them.")
-        )
-    return notices
+        n = numeral(f"{facts.short_rows:,}")
+        message = say("{n} rows end before the last column; what they lack was read as empty.", n=n)
+        hint = say("export the file again if it broke off there.")
+        notices.append(Notice("PROPEND-312", "ROWS_TOO_SHORT", message, hint))
+    return notices + _last_day(facts, prepared.timeline)
+
+
+def _rows_aside(facts: EventFacts) -> list[Notice]:
+    aside = {k: n for k, n in facts.set_aside.items() if k in REASONS and n}
+    if sum(aside.values()) <= MANY_SET_ASIDE * max(facts.read, 1):
+        return []
+    message = say(
+        "{n} of {all} rows were set aside: {reasons}.",
+        n=numeral(f"{sum(aside.values()):,}"),
+        all=numeral(f"{facts.read:,}"),
+        reasons=", ".join(f"{numeral(f'{n:,}')} {say(REASONS[k])}" for k, n in aside.items()),
+    )
+    return [Notice("PROPEND-305", "ROWS_SET_ASIDE", message, say("mend them in the source if they matter."))]
+
+
+def _gap_notices(gaps: Sequence[dict[str, Any]]) -> list[Notice]:
+    if not gaps:
+        return []
+    days = sum(g["days"] for g in gaps)
+    message = say_many(
+        "{n} day has no events at all where there usually are many: {gaps}.",
+        "{n} days have no events at all where there usually are many: {gaps}.",
+        days,
+        n=days,
+        gaps=gaps_text(gaps),
+    )
+    hint = say(
+        "if tracking failed then, past behaviour looks rarer than it was; days on which you were closed do no harm."
+    )
+    return [Notice("PROPEND-303", "TRACKING_GAP", message, hint)]
+
+
+def _last_day(facts: EventFacts, timeline: Timeline) -> list[Notice]:
+    if int(facts.days[-1]) < timeline.observation.until_day or facts.set_aside.get("after_as_of", 0):
+        return []
+    day = day_date(int(facts.days[-1]))
+    message = say("the last day, {day}, looks unfinished and ends the observation.", day=day)
+    return [Notice("PROPEND-302", "LAST_DAY_PARTIAL", message, say("its events are left out; a later run sees them."))]
 
 
 def proof_notices(timeline: Timeline, evaluation: dict[str, Any], leaks: Sequence[Leak]) -> list[Notice]:
@@ -247,18 +272,20 @@ def proof_notices(timeline: Timeline, evaluation: dict[str, Any], leaks: Sequenc
     if timeline.proof_kind == "same-period":
         windows = timeline.windows
         needed = windows.base_days + 2 * windows.reach_days + windows.settle_days
-        message = (
-            f"history is too short for a test on a later period ({timeline.observation.history_days} days; "
-            f"{needed} are needed), so a third of the profiles was held out of the same period instead."
+        message = say(
+            "history is too short for a test on a later period ({days} days; {needed} are needed), so a third of the "
+            "profiles was held out of the same period instead.",
+            days=timeline.observation.history_days,
+            needed=needed,
         )
-        hint = "figures from the same period flatter; add history or shorten the window."
+        hint = say("figures from the same period flatter; add history or shorten the window.")
         notices.append(Notice("PROPEND-301", "SAME_PERIOD_PROOF", message, hint))
     notices += no_signal_notice(evaluation, CHANCE_LIMIT)
     weaker = evaluation["verdict"]["does_not_beat"]
     if weaker and evaluation["verdict"]["better_than_chance"]:
-        names = ", ".join(n.replace("_", " ") for n in weaker)
-        message = f"the model does not clearly beat the simple rule: {names}."
-        hint = "the scores are as good as that rule; further kinds of events would help most."
+        names = ", ".join(say(RULES.get(n, n.replace("_", " "))) for n in weaker)
+        message = say("the model does not clearly beat the simple rule: {names}.", names=names)
+        hint = say("the scores are as good as that rule; further kinds of events would help most.")
         notices.append(Notice("PROPEND-308", "SIMPLE_RULE_AS_GOOD", message, hint))
     return notices + leak_notices(leaks)
 

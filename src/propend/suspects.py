@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propend.goal import ANYTHING
+from propend.language import say
 from propend.model import leaks
 from propend.preparation import Prepared
 from propend.snapshots.build import Rows, feature_matrix
@@ -89,13 +90,16 @@ def _of_channel(i: int, c: Channel, windows: Sequence[int]) -> Iterator[Feature]
     whole = windows[-1]
     blank = Feature("", "", Op.COUNT, i, whole, Factor("", ""), "count")
     for w in windows:
-        span = f" in the last {w} days" if w < whole else ""
-        yield replace(blank, sentence=f"number of {c.many}{span}", op=Op.COUNT, window_days=w)
+        number, total = say("number of {many}", many=c.many), say("total value of {many}", many=c.many)
+        if w < whole:
+            number = say("number of {many} in the last {days} days", many=c.many, days=w)
+            total = say("total value of {many} in the last {days} days", many=c.many, days=w)
+        yield replace(blank, sentence=number, op=Op.COUNT, window_days=w)
         if c.valued:
-            yield replace(blank, sentence=f"total value of {c.many}{span}", op=Op.SUM, window_days=w)
+            yield replace(blank, sentence=total, op=Op.SUM, window_days=w)
     if c.valued:
-        yield replace(blank, sentence=f"average value of {c.many}", op=Op.VALUE_MEAN)
-        yield replace(blank, sentence=f"largest value of {c.many}", op=Op.MAX)
-    yield replace(blank, sentence=f"days with {c.many}", op=Op.ACTIVE_DAYS)
-    yield replace(blank, sentence=f"days since the last {c.one}", op=Op.DAYS_SINCE_LAST)
-    yield replace(blank, sentence=f"days since the first {c.one}", op=Op.DAYS_SINCE_FIRST)
+        yield replace(blank, sentence=say("average value of {many}", many=c.many), op=Op.VALUE_MEAN)
+        yield replace(blank, sentence=say("largest value of {many}", many=c.many), op=Op.MAX)
+    yield replace(blank, sentence=say("days with {many}", many=c.many), op=Op.ACTIVE_DAYS)
+    yield replace(blank, sentence=say("days since the last {one}", one=c.one), op=Op.DAYS_SINCE_LAST)
+    yield replace(blank, sentence=say("days since the first {one}", one=c.one), op=Op.DAYS_SINCE_FIRST)

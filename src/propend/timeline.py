@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propend.errors import NotEnoughHistoryError
+from propend.language import say
 
 EPOCH = date(1970, 1, 1)
 DAY_US = 86_400_000_000
@@ -202,7 +203,7 @@ def plan_timeline(windows: Windows, observation: Observation, lookback_days: int
     training = _training_cutoffs(windows, observation, proof)
     lookback = min(lookback_days or MAX_LOOKBACK_DAYS, proof - observation.first_day)
     if not training:
-        short = ((proof - windows.reach_days, "too little history before it for an out-of-time proof"),)
+        short = ((proof - windows.reach_days, say("too little history before it for an out-of-time proof")),)
         return Timeline(windows, observation, (proof,), proof, "same-period", lookback, short)
     unfinished = _not_matured(windows, observation, proof)
     return Timeline(windows, observation, training, proof, "out-of-time", lookback, unfinished)
@@ -240,7 +241,8 @@ def _not_matured(windows: Windows, observation: Observation, proof: int) -> tupl
     if later >= observation.until_day:
         return ()
     seen = observation.until_day - later
-    return ((later, f"only {seen} of its {windows.reach_days} outcome days are observed"),)
+    reason = say("only {seen} of its {days} outcome days are observed", seen=seen, days=windows.reach_days)
+    return ((later, reason),)
 
 
 def level_step_days(timeline: Timeline) -> int:

@@ -21,6 +21,7 @@ from propend.errors import (
     NotEnoughPopulationError,
     SingleValueError,
 )
+from propend.language import noted, numeral, say, say_many
 from propend.model.calibrate import logit
 from propend.snapshots.plan import Feature
 from propend.snapshots.volumes import Volumes
@@ -61,6 +62,29 @@ class Notice:
     def to_dict(self) -> dict[str, str]:
         """The warning as plain data."""
         return asdict(self)
+
+
+TITLES = {
+    "FEW_OUTCOMES": noted("Few outcomes"),
+    "SAME_PERIOD_PROOF": noted("Same period proof"),
+    "LAST_DAY_PARTIAL": noted("Last day partial"),
+    "TRACKING_GAP": noted("Tracking gap"),
+    "ATTRIBUTES_WITHOUT_TIME": noted("Attributes without time"),
+    "ROWS_SET_ASIDE": noted("Rows set aside"),
+    "LEAK_SUSPECT": noted("Leak suspect"),
+    "INPUT_DRIFT": noted("Input drift"),
+    "SIMPLE_RULE_AS_GOOD": noted("Simple rule as good"),
+    "SCORE_DRIFT": noted("Score drift"),
+    "EXACT_DUPLICATES": noted("Exact duplicates"),
+    "VALUES_NOT_NUMBERS": noted("Values not numbers"),
+    "ROWS_TOO_SHORT": noted("Rows too short"),
+    "NO_SIGNAL": noted("No signal"),
+    "NEW_KIND": noted("New kind"),
+    "VOLUME_DRIFT": noted("Volume drift"),
+    "HORIZON_LEFT_OUT": noted("Horizon left out"),
+    "SCORED_NOT_IN_DATA": noted("Scored not in data"),
+}
+"""What each symbol is called above its notice: the symbol in words, for readers in any language."""
 
 
 # --- enough to learn from --------------------------------------------------------------------------------
@@ -127,15 +151,34 @@ def gate_outcomes(counts: OutcomeCounts, minimum: int, window: str) -> None:
         )
 
 
+RARER = {
+    ("met", "amber"): noted(
+        "{n} profiles met the goal in the periods learnt from: enough to learn, so the intervals are wide and a "
+        "simple model leads."
+    ),
+    ("met", "wide"): noted(
+        "{n} profiles met the goal in the periods learnt from: enough to learn, intervals are wide."
+    ),
+    ("unmet", "amber"): noted(
+        "{n} profiles did not meet the goal in the periods learnt from: enough to learn, so the intervals are wide "
+        "and a simple model leads."
+    ),
+    ("unmet", "wide"): noted(
+        "{n} profiles did not meet the goal in the periods learnt from: enough to learn, intervals are wide."
+    ),
+}
+"""By the rarer outcome, and by how few have it."""
+
+
 def few_outcomes_notice(counts: OutcomeCounts) -> list[Notice]:
     """A notice while outcomes of the rarer kind are fewer than is comfortable."""
     rarer = min(counts.met, counts.unmet)
     if rarer >= COMFORTABLE_OUTCOMES:
         return []
-    kind = "met the goal" if counts.met <= counts.unmet else "did not meet the goal"
-    weight = "so the intervals are wide and a simple model leads" if rarer < AMBER_OUTCOMES else "intervals are wide"
-    message = f"{rarer:,} profiles {kind} in the periods learnt from: enough to learn, {weight}."
-    return [Notice("PROPEND-300", "FEW_OUTCOMES", message, f"{COMFORTABLE_OUTCOMES} or more are comfortable.")]
+    kind = "met" if counts.met <= counts.unmet else "unmet"
+    message = say(RARER[kind, "amber" if rarer < AMBER_OUTCOMES else "wide"], n=numeral(f"{rarer:,}"))
+    hint = say("{n} or more are comfortable.", n=COMFORTABLE_OUTCOMES)
+    return [Notice("PROPEND-300", "FEW_OUTCOMES", message, hint)]
 
 
 # --- good enough ---------------------------------------------------------------------------------------
@@ -170,13 +213,16 @@ def no_signal_notice(evaluation: dict[str, Any], limit: float) -> list[Notice]:
     verdict, auc = evaluation["verdict"], evaluation["auc"]
     if verdict["better_than_chance"] or auc["value"] is None:
         return []
-    message = (
-        f"no signal was found: the ranking of the test (AUC {auc['value']:.3f}, {evaluation['positives']:,} of "
-        f"{evaluation['n']:,} met the goal) is not shown to be better than chance; chance alone ranks as well in "
-        f"{100 * verdict['chance']:.{1 if verdict['chance'] >= 0.01 else 2}f} % of cases, at most {100 * limit:g} % "
-        "are asked for."
+    message = say(
+        "no signal was found: the ranking of the test (AUC {auc}, {positives} of {n} met the goal) is not shown to be "
+        "better than chance; chance alone ranks as well in {chance} % of cases, at most {limit} % are asked for.",
+        auc=numeral(f"{auc['value']:.3f}"),
+        positives=numeral(f"{evaluation['positives']:,}"),
+        n=numeral(f"{evaluation['n']:,}"),
+        chance=numeral(f"{100 * verdict['chance']:.{1 if verdict['chance'] >= 0.01 else 2}f}"),
+        limit=numeral(f"{100 * limit:g}"),
     )
-    hint = "use the scores for nothing yet: add events that people did before meeting the goal, or more outcomes."
+    hint = say("use the scores for nothing yet: add events that people did before meeting the goal, or more outcomes.")
     return [Notice("PROPEND-313", "NO_SIGNAL", message, hint)]
 
 
@@ -303,9 +349,13 @@ def drift_notices(reference: Reference, X: Matrix, features: Sequence[Feature], 
     if not moved:
         return []
     moved.sort(reverse=True)
-    named = "; ".join(f"{sentence} (PSI {psi:.2f})" for psi, sentence in moved[:3])
-    message = f"{len(moved)} of {len(features)} inputs are distributed otherwise than in the test period: {named}."
-    hint = "season or growth explains much of this; if not, look for missing or late data."
+    message = say(
+        "{n} of {all} inputs are distributed otherwise than in the test period: {named}.",
+        n=len(moved),
+        all=len(features),
+        named="; ".join(f"{sentence} (PSI {numeral(f'{psi:.2f}')})" for psi, sentence in moved[:3]),
+    )
+    hint = say("season or growth explains much of this; if not, look for missing or late data.")
     return [Notice("PROPEND-307", "INPUT_DRIFT", message, hint)]
 
 
@@ -319,12 +369,16 @@ def new_kind_notices(known: Sequence[str], kinds: Sequence[tuple[str, int, int]]
     new = [(k, n) for k, n, profiles in kinds if k not in known and n >= NEW_KIND_EVENTS and profiles >= 2]
     if not known or not new:
         return []
-    named = ", ".join(f"{kind!r} ({n:,} events)" for kind, n in new[:most])
-    more = f" and {len(new) - most} more" if len(new) > most else ""
-    message = (
-        f"kinds of events that were not there before the test's cutoff, and that the model ignores: {named}{more}."
+    named = ", ".join(say("{kind} ({n} events)", kind=repr(kind), n=numeral(f"{n:,}")) for kind, n in new[:most])
+    if len(new) > most:
+        named = say("{named} and {n} more", named=named, n=len(new) - most)
+    message = say(
+        "kinds of events that were not there before the test's cutoff, and that the model ignores: {named}.",
+        named=named,
     )
-    hint = "if an old kind was renamed, give both one name under `events` and train again; a new one counts in time."
+    hint = say(
+        "if an old kind was renamed, give both one name under `events` and train again; a new one counts in time."
+    )
     return [Notice("PROPEND-314", "NEW_KIND", message, hint)]
 
 
@@ -341,28 +395,55 @@ def volume_notices(volumes: Volumes, most: int = 3) -> list[Notice]:
             events, valued, value = (_by_span(x[k], weeks) for x in (volumes.events, volumes.valued, volumes.value))
             if len(events) <= LEAST_SPANS or np.median(events[1:]) < LEAST_EVENTS:
                 continue
-            span = "week" if weeks == 1 else f"{weeks} weeks"
             usual, log_ratio = np.median(events[1:]), _unheard_of(np.log1p(events), VOLUME_TIMES, VOLUME_DEVIATIONS)
             if events[0] == 0 and events[1:].min() >= LEAST_VALUED:  # however much a count moves, it is not gone
                 log_ratio = -math.log1p(usual)
             if log_ratio:
-                said = f"{events[0]:,.0f} {kind!r} in the last {span}, where {usual:,.0f} are usual"
+                said = _count_words(kind, weeks, float(events[0]), float(usual))
                 found.setdefault((kind, "events"), (abs(log_ratio), said))
             enough = valued >= LEAST_VALUED
             if weeks > 1 and enough[0] and enough.sum() > LEAST_SPANS and (value[enough] > 0).all():
                 mean = value[enough] / valued[enough]
                 log_ratio = _unheard_of(np.log(mean), VALUE_TIMES, VALUE_DEVIATIONS)
                 if log_ratio:
-                    worth, norm = mean[0], np.median(mean[1:])
-                    said = f"{kind!r} worth {worth:,.4g} on average in the last {span}, where {norm:,.4g} is usual"
+                    said = _value_words(kind, weeks, float(mean[0]), float(np.median(mean[1:])))
                     found.setdefault((kind, "value"), (abs(log_ratio), said))
     if not found:
         return []
     told = [said for _, said in sorted(found.values(), reverse=True)]
-    more = f"; and {len(told) - most} more" if len(told) > most else ""
-    message = f"the newest events differ from a year of earlier ones: {'; '.join(told[:most])}{more}."
-    hint = "look for lost, doubled or late data, and for a changed unit; if it is real, scores are of another time."
+    message = say("the newest events differ from a year of earlier ones: {named}.", named=first_of(told, most))
+    hint = say(
+        "look for lost, doubled or late data, and for a changed unit; if it is real, scores are of another time."
+    )
     return [Notice("PROPEND-315", "VOLUME_DRIFT", message, hint)]
+
+
+def _count_words(kind: str, weeks: int, events: float, usual: float) -> str:
+    return say_many(
+        "{events} {kind} in the last week, where {usual} are usual",
+        "{events} {kind} in the last {n} weeks, where {usual} are usual",
+        weeks,
+        events=numeral(f"{events:,.0f}"),
+        kind=repr(kind),
+        usual=numeral(f"{usual:,.0f}"),
+    )
+
+
+def _value_words(kind: str, weeks: int, worth: float, usual: float) -> str:
+    return say_many(
+        "{kind} worth {worth} on average in the last week, where {usual} is usual",
+        "{kind} worth {worth} on average in the last {n} weeks, where {usual} is usual",
+        weeks,
+        kind=repr(kind),
+        worth=numeral(f"{worth:,.4g}"),
+        usual=numeral(f"{usual:,.4g}"),
+    )
+
+
+def first_of(said: Sequence[str], most: int) -> str:
+    """The first of several clauses, and how many more there are."""
+    named = "; ".join(said[:most])
+    return say("{named}; and {n} more", named=named, n=len(said) - most) if len(said) > most else named
 
 
 def _by_span(weekly: NDArray[Any], weeks: int) -> NDArray[Any]:
@@ -385,8 +466,11 @@ def score_drift_notices(psi: float) -> list[Notice]:
     """A notice where scores are distributed clearly otherwise than in the test period."""
     if psi <= SCORE_DRIFT_WARN_PSI:
         return []
-    message = f"scores are distributed otherwise than in the test period (population stability index {psi:.2f})."
-    hint = "figures of the test speak of another population; a season, growth or an ageing one explains much."
+    message = say(
+        "scores are distributed otherwise than in the test period (population stability index {psi}).",
+        psi=numeral(f"{psi:.2f}"),
+    )
+    hint = say("figures of the test speak of another population; a season, growth or an ageing one explains much.")
     return [Notice("PROPEND-309", "SCORE_DRIFT", message, hint)]
 
 

@@ -8,7 +8,7 @@ and UI-20 to UI-23.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
+from propend.language import listed, noted, numeral, say
 from propend.model.baselines import BaselineInputs, baseline_probabilities
 from propend.model.metrics import METRICS, Ranking, Tally, ratio, rows_at
+from propend.phrasing import capital
 
 __all__ = [
     "METRICS",
@@ -44,15 +46,21 @@ Z_95 = 1.959963984540054
 GRADES = ((0.65, "poor"), (0.75, "fair"), (0.85, "good"), (math.inf, "excellent"))
 """AUC below which each grade holds; the first edge is the reference's quality bar (MO-08)."""
 GRADE_WORDS = {
-    "poor": "Ranks poorly",
-    "fair": "Ranks fairly well",
-    "good": "Ranks well",
-    "excellent": "Ranks very well",
+    "poor": noted("Ranks poorly"),
+    "fair": noted("Ranks fairly well"),
+    "good": noted("Ranks well"),
+    "excellent": noted("Ranks very well"),
 }
 BASELINE_WORDS = {
-    "recency": "recency alone",
-    "frequency": "frequency alone",
-    "rfm_logistic": "a simple recency-frequency-money model",
+    "recency": noted("recency alone"),
+    "frequency": noted("frequency alone"),
+    "rfm_logistic": noted("a simple recency-frequency-money model"),
+}
+STANDING_WORDS = {
+    "ranks": noted("ranks better than {rules}"),
+    "probabilities": noted("ranks no better than {rules} but gives more accurate probabilities"),
+    "level": noted("not shown to be better than {rules}"),
+    "worse": noted("ranks worse than {rules}"),
 }
 NOTABLE_LEVEL_ERROR = 0.1
 CHANCE_LIMIT = 0.001
@@ -401,39 +409,38 @@ def _verdict(
 
 def _ranking_words(ranking: Metric, better: bool) -> str:
     if not math.isfinite(ranking.value):
-        return "Cannot be judged: in the proof every profile had the same outcome."
-    opening = GRADE_WORDS[grade_of(ranking.value)]
+        return say("Cannot be judged: in the proof every profile had the same outcome.")
+    opening = say(GRADE_WORDS[grade_of(ranking.value)])
     if ranking.high < 0.5:
-        opening = "Ranks the wrong way round"
+        opening = say("Ranks the wrong way round")
     elif not better:
-        opening = "Not shown to rank better than chance"
+        opening = say("Not shown to rank better than chance")
     times, low, high = (round(100 * x) for x in (ranking.value, ranking.low, ranking.high))
-    spread = f" (95 % interval {low} to {high})" if low < high else ""
-    often = "more than 99" if times == 100 and ranking.value < 1 else str(times)
-    return (
-        f"{opening}: a randomly chosen profile who met the goal scored above one who did not "
-        f"{often} times in 100{spread}."
+    often = say("more than 99") if times == 100 and ranking.value < 1 else str(times)
+    if low >= high:
+        return say(
+            "{opening}: a randomly chosen profile who met the goal scored above one who did not {often} times in 100.",
+            opening=opening,
+            often=often,
+        )
+    return say(
+        "{opening}: a randomly chosen profile who met the goal scored above one who did not {often} times in 100 "
+        "(95 % interval {low} to {high}).",
+        opening=opening,
+        often=often,
+        low=low,
+        high=high,
     )
 
 
 def _comparison_words(standing: Mapping[str, str]) -> str:
-    clauses = {
-        "ranks": "ranks better than {}",
-        "probabilities": "ranks no better than {} but gives more accurate probabilities",
-        "level": "not shown to be better than {}",
-        "worse": "ranks worse than {}",
-    }
     said = []
-    for how, clause in clauses.items():
-        names = [BASELINE_WORDS.get(n, n.replace("_", " ")) for n, h in standing.items() if h == how]
+    for how, clause in STANDING_WORDS.items():
+        names = [n for n, found in standing.items() if found == how]
         if names:
-            said.append(clause.format(_listed(names)))
-    text = "; ".join(said)
-    return f"{text[0].upper()}{text[1:]}." if text else ""
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+            rules = [say(BASELINE_WORDS.get(n, n.replace("_", " "))) for n in names]
+            said.append(say(clause, rules=listed(rules)))
+    return capital("; ".join(said)) + "." if said else ""
 
 
 def _level_words(expected: Metric, realised: Metric) -> str:
@@ -441,6 +448,9 @@ def _level_words(expected: Metric, realised: Metric) -> str:
     missed = abs(expected.value - realised.value) >= NOTABLE_LEVEL_ERROR * realised.value
     if not missed or realised.low <= expected.value <= realised.high:
         return ""
-    said, was = (f"{100 * x:.{1 if x >= 0.01 else 2}f} %" for x in (expected.value, realised.value))
-    way = "high" if expected.value > realised.value else "low"
-    return f"The overall level was too {way}: {said} were expected to meet the goal, {was} did."
+    said, was = (numeral(f"{100 * x:.{1 if x >= 0.01 else 2}f}") + " %" for x in (expected.value, realised.value))
+    if expected.value > realised.value:
+        return say(
+            "The overall level was too high: {said} were expected to meet the goal, {was} did.", said=said, was=was
+        )
+    return say("The overall level was too low: {said} were expected to meet the goal, {was} did.", said=said, was=was)

@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from propend.language import noted, numeral, say
 from propend.model.evaluate import Z_95, Metric, figure, wilson
 from propend.model.leaks import auc_error
 from propend.model.metrics import METRICS, Ranking, Tally, ratio
+from propend.phrasing import words_of
 
 Float = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -28,7 +30,7 @@ LEAST_GROUP = 30
 MOST_GROUPS = 12
 MOST_VALUES = 10
 """A number with more distinct values is cut into bands of a quarter of the profiles each."""
-UNKNOWN, OTHER = "(not known)", "(too few to show)"
+UNKNOWN, OTHER = noted("(not known)"), noted("(too few to show)")
 REPLICATES = 200
 SEED = 20_120_401
 TOP_SHARE = 0.2
@@ -48,10 +50,11 @@ def bands(values: Float) -> list[str | None]:
     known = values[np.isfinite(values)]
     distinct = np.unique(known)
     if len(distinct) <= MOST_VALUES:
-        return [f"{v:g}" if math.isfinite(v) else None for v in values.tolist()]
+        return [numeral(f"{v:g}") if math.isfinite(v) else None for v in values.tolist()]
     edges = np.unique(np.quantile(known, [0.25, 0.5, 0.75]))
-    starts = [f"{float(known.min()):g}", *(f"{e:g}" for e in edges.tolist())]
-    names = [f"{a} to under {b}" for a, b in itertools.pairwise(starts)] + [f"{starts[-1]} or more"]
+    starts = [numeral(f"{edge:g}") for edge in (float(known.min()), *edges.tolist())]
+    names = [say("{low} to under {high}", low=a, high=b) for a, b in itertools.pairwise(starts)]
+    names.append(say("{low} or more", low=starts[-1]))
     place = np.searchsorted(edges, values, side="right")
     return [names[i] if math.isfinite(v) else None for i, v in zip(place.tolist(), values.tolist(), strict=True)]
 
@@ -64,7 +67,13 @@ def shown_groups(values: Sequence[str | None]) -> NDArray[np.object_]:
             counts[value] = counts.get(value, 0) + 1
     ranked = sorted(counts, key=lambda v: (-counts[v], v))
     kept = {v for v in ranked[:MOST_GROUPS] if counts[v] >= LEAST_GROUP}
-    return np.array([UNKNOWN if v is None else v if v in kept else OTHER for v in values], dtype=object)
+    unknown, other = unnamed()
+    return np.array([unknown if v is None else v if v in kept else other for v in values], dtype=object)
+
+
+def unnamed() -> tuple[str, str]:
+    """What ``UNKNOWN`` and ``OTHER`` are called in the language of the context."""
+    return say(UNKNOWN), say(OTHER)
 
 
 # --- figures --------------------------------------------------------------------------------------------
@@ -100,13 +109,12 @@ def group_figures(given: Outcomes, groups: NDArray[np.object_]) -> list[dict[str
     in the high bucket to the largest group's.
     """
     names, sizes = np.unique(groups.astype(str), return_counts=True)
-    order = sorted(
-        zip(names.tolist(), sizes.tolist(), strict=True), key=lambda p: (p[0] in (UNKNOWN, OTHER), -p[1], p[0])
-    )
+    last = unnamed()
+    order = sorted(zip(names.tolist(), sizes.tolist(), strict=True), key=lambda p: (p[0] in last, -p[1], p[0]))
     top = given.top
     drawn = {name: _sampled(given, top, groups == name, i) for i, (name, _) in enumerate(order)}
-    first = order[0][0] if order else ""
-    comparisons = max(sum(name not in (first, OTHER) for name, _ in order), 1)
+    first, other = order[0][0] if order else "", last[1]
+    comparisons = max(sum(name not in (first, other) for name, _ in order), 1)
     rows = []
     for name, n in order:
         inside, sample = groups == name, drawn[name].replicates
@@ -116,7 +124,7 @@ def group_figures(given: Outcomes, groups: NDArray[np.object_]) -> list[dict[str
             ("realised", given.label), ("high_share", given.high), ("top_share", top))}  # fmt: skip
         row: dict[str, Any] = {"group": name, "n": n, "positives": positives}
         row |= {f: m.to_dict() for f, m in figures.items()}
-        if name not in (first, OTHER):
+        if name not in (first, other):
             row["differences"] = _differences(drawn[name], drawn[first], comparisons)
             row["ratio"] = _finite(ratio(figures["high_share"].value, float(given.high[groups == first].mean())))
         rows.append(row)
@@ -195,7 +203,24 @@ def _finite(value: float) -> float | None:
 # --- in words -------------------------------------------------------------------------------------------
 
 
-def group_sentences(name: str, rows: Sequence[Mapping[str, Any]], did: str = "met the goal") -> list[str]:
+FIT = noted(
+    "The probabilities fit {group} and {other} unequally: {expected} % expected and {realised} % {did}, against "
+    "{other_expected} % expected and {other_realised} %."
+)
+OFTEN = {
+    ("high_share", True): noted("{group} is more often in the high bucket than {other}: {a} % against {b} %."),
+    ("high_share", False): noted("{group} is less often in the high bucket than {other}: {a} % against {b} %."),
+    ("top_share", True): noted("{group} is more often in the top fifth than {other}: {a} % against {b} %."),
+    ("top_share", False): noted("{group} is less often in the top fifth than {other}: {a} % against {b} %."),
+}
+RANKED = {
+    True: noted("It ranks {group} better than {other}: right {a} times in 100 against {b}."),
+    False: noted("It ranks {group} worse than {other}: right {a} times in 100 against {b}."),
+}
+"""By whether the group has more, or ranks better, than the largest."""
+
+
+def group_sentences(name: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """What is sure, in words; that nothing is, if so."""
     if not rows:
         return []
@@ -204,30 +229,47 @@ def group_sentences(name: str, rows: Sequence[Mapping[str, Any]], did: str = "me
     for row in rows[1:]:
         for key, differs in row.get("differences", {}).items():
             if differs["sure"]:
-                said.append(_sentence(key, row, first, did))
+                said.append(_sentence(key, row, first))
     if said:
         return said
     if len(rows) == 1:
-        return [f"There is one group of {name} only: nothing to compare."]
+        return [say("There is one group of {name} only: nothing to compare.", name=name)]
     return [
-        f"No difference between groups of {name} is larger than chance explains; small groups leave much room for one."
+        say(
+            "No difference between groups of {name} is larger than chance explains; small groups leave much room for "
+            "one.",
+            name=name,
+        )
     ]
 
 
-def _sentence(key: str, row: Mapping[str, Any], first: Mapping[str, Any], did: str) -> str:
+def _sentence(key: str, row: Mapping[str, Any], first: Mapping[str, Any]) -> str:
     a, b = row[key]["value"], first[key]["value"]
-    group, other = f"{row['group']!r}", f"{first['group']!r}"
-    more = "more" if a > b else "less"
+    group, other, did = repr(row["group"]), repr(first["group"]), words_of().did
     if key == "realised":
-        return f"In {group} {100 * a:.1f} % {did}, in {other} {100 * b:.1f} %."
+        return say(
+            "In {group} {a} % {did}, in {other} {b} %.",
+            group=group,
+            other=other,
+            did=did,
+            a=_hundredths(a),
+            b=_hundredths(b),
+        )
     if key == "gap":
-        return f"The probabilities fit {group} and {other} unequally: {_fit(row)} {did}, against {_fit(first)}."
+        return say(
+            FIT,
+            group=group,
+            other=other,
+            did=did,
+            expected=_hundredths(row["expected"]["value"]),
+            realised=_hundredths(row["realised"]["value"]),
+            other_expected=_hundredths(first["expected"]["value"]),
+            other_realised=_hundredths(first["realised"]["value"]),
+        )
     if key == "auc":
-        better = "better" if a > b else "worse"
-        return f"It ranks {group} {better} than {other}: right {100 * a:.0f} times in 100 against {100 * b:.0f}."
-    where = "the high bucket" if key == "high_share" else "the top fifth"
-    return f"{group} is {more} often in {where} than {other}: {100 * a:.1f} % against {100 * b:.1f} %."
+        return say(RANKED[a > b], group=group, other=other, a=numeral(f"{100 * a:.0f}"), b=numeral(f"{100 * b:.0f}"))
+    return say(OFTEN[key, a > b], group=group, other=other, a=_hundredths(a), b=_hundredths(b))
 
 
-def _fit(row: Mapping[str, Any]) -> str:
-    return f"{100 * row['expected']['value']:.1f} % expected and {100 * row['realised']['value']:.1f} %"
+def _hundredths(share: float) -> str:
+    return numeral(f"{100 * share:.1f}")

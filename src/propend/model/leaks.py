@@ -16,7 +16,8 @@ from scipy.stats import chi2, rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from propend.model.checks import Notice
+from propend.language import noted, numeral, say, say_many
+from propend.model.checks import Notice, first_of
 from propend.snapshots.plan import Feature, Op
 
 Matrix = NDArray[np.float32]
@@ -120,9 +121,9 @@ def find_powerful(X: Matrix, label: Labels, columns: Sequence[int], features: Se
             continue
         certain = features[j].op in FACTS and power >= CERTAIN_AUC
         reason = (
-            "this attribute alone tells the outcome: it was most likely written after it"
+            say("this attribute alone tells the outcome: it was most likely written after it")
             if certain
-            else "this alone all but tells the outcome; check that it is known before it"
+            else say("this alone all but tells the outcome; check that it is known before it")
         )
         found.append(Leak("power", (int(j),), features[j].name, features[j].sentence, power, certain, reason))
     return found
@@ -146,9 +147,10 @@ def find_outstanding(X: Matrix, label: Labels, columns: Sequence[int], features:
         lead = power - usual
         if lead < OUTSTANDING_LEAD or lead < 3 * (error + auc_error(power, y)):
             continue
-        reason = (
-            f"this alone tells far more than recency and frequency of all events together (AUC {usual:.2f}); "
-            "check that it is known before the outcome"
+        reason = say(
+            "this alone tells far more than recency and frequency of all events together (AUC {auc}); "
+            "check that it is known before the outcome",
+            auc=numeral(f"{usual:.2f}"),
         )
         found.append(Leak("outstanding", (int(j),), features[j].name, features[j].sentence, power, False, reason))
     return found
@@ -281,9 +283,11 @@ def find_rewritten(given: Standing, features: Sequence[Feature]) -> list[Leak]:
         leads = [power_of(now[d], given.label[d]) - power_of(then[d], given.label[d]) for d in drawn]
         if float(np.percentile(leads, 1)) <= 0:
             continue
-        reason = (
-            f"its value as of today tells the outcome better (AUC {after:.2f}) than that as of the cutoff, which is "
-            f"used ({before:.2f}): it is rewritten as things happen, and its effective times must be true"
+        reason = say(
+            "its value as of today tells the outcome better (AUC {after}) than that as of the cutoff, which is "
+            "used ({before}): it is rewritten as things happen, and its effective times must be true",
+            after=numeral(f"{after:.2f}"),
+            before=numeral(f"{before:.2f}"),
         )
         found.append(Leak("rewritten", (int(j),), features[j].name, features[j].sentence, before, False, reason))
     return [_whole(leak, features) for leak in found]
@@ -310,9 +314,12 @@ def _todays(
     certain = exact or (now >= CERTAIN_LIKENESS and low >= CERTAIN_GAP)
     if not certain and not (now >= TODAY_LIKENESS and low >= TODAY_GAP):
         return []
-    reason = (
-        f"it follows from the {sentence} up to today (likeness {now:.2f}), much less from that up to the cutoff "
-        f"({then:.2f}): it was written after the outcomes"
+    reason = say(
+        "it follows from the {behaviour} up to today (likeness {now}), much less from that up to the cutoff "
+        "({then}): it was written after the outcomes",
+        behaviour=sentence,
+        now=numeral(f"{now:.2f}"),
+        then=numeral(f"{then:.2f}"),
     )
     return [Leak("today", (column,), feature.name, feature.sentence, None, certain, reason)]
 
@@ -388,11 +395,17 @@ def _herald(
     features: Sequence[Feature], channel: int, since: int, days: int, n: int, missed: int, usual: float
 ) -> Leak:
     columns = tuple(j for j, f in enumerate(features) if f.channel == channel and not f.field)
-    what = features[since].sentence.removeprefix("days since the last ")
-    reason = (
-        f"{n - missed:,} of {n:,} with one in the last {days} day{'s' if days > 1 else ''} and none of the goal's "
-        f"events since met the goal ({100 * usual:.0f} % are usual): it may be dated back, or be the goal itself; "
-        "if it is, leave it out with `exclude`"
+    before, _, after = say("days since the last {one}", one="\0").partition("\0")
+    what = features[since].sentence.removeprefix(before).removesuffix(after)
+    reason = say_many(
+        "{met} of {all} with one in the last {n} day and none of the goal's events since met the goal ({usual} % are "
+        "usual): it may be dated back, or be the goal itself; if it is, leave it out with `exclude`",
+        "{met} of {all} with one in the last {n} days and none of the goal's events since met the goal ({usual} % are "
+        "usual): it may be dated back, or be the goal itself; if it is, leave it out with `exclude`",
+        days,
+        met=numeral(f"{n - missed:,}"),
+        all=numeral(f"{n:,}"),
+        usual=numeral(f"{100 * usual:.0f}"),
     )
     return Leak("herald", columns, features[since].name, what, None, False, reason)
 
@@ -405,8 +418,11 @@ def find_decided(label: Labels) -> list[Leak]:
     rate = float(label.mean()) if len(label) else 0.0
     if rate < DECIDED_RATE:
         return []
-    reason = f"{100 * rate:.1f} % of the eligible met the goal: what makes them eligible may decide it"
-    return [Leak("decided", (), "goal", "the goal", None, False, reason)]
+    reason = say(
+        "{rate} % of the eligible met the goal: what makes them eligible may decide it",
+        rate=numeral(f"{100 * rate:.1f}"),
+    )
+    return [Leak("decided", (), "goal", say("the goal"), None, False, reason)]
 
 
 def find_later(later: Sequence[tuple[str, float]]) -> list[Leak]:
@@ -417,9 +433,12 @@ def find_later(later: Sequence[tuple[str, float]]) -> list[Leak]:
     """
     return [
         Leak(
-            "later", (), name, f"column {name}", None, False,
-            f"{100 * share:.0f} % of its times lie more than a day after their event: it was filled in later, and a "
-            "condition on it sees the future; it is no feature",
+            "later", (), name, say("column {name}", name=name), None, False,
+            say(
+                "{share} % of its times lie more than a day after their event: it was filled in later, and a "
+                "condition on it sees the future; it is no feature",
+                share=numeral(f"{100 * share:.0f}"),
+            ),
         )
         for name, share in later
         if share >= LATER_SHARE
@@ -429,19 +448,39 @@ def find_later(later: Sequence[tuple[str, float]]) -> list[Leak]:
 # --- said -----------------------------------------------------------------------------------------------
 
 
+UNMEASURED = {
+    "today": noted("{what} (today)"),
+    "herald": noted("{what} (herald)"),
+    "later": noted("{what} (later)"),
+    "decided": noted("{what} (decided)"),
+}
+"""How suspects are named that are found otherwise than by their AUC alone."""
+
+
 def leak_notices(leaks: Sequence[Leak], most: int = 3) -> list[Notice]:
     """A notice that names the suspects, those dropped first."""
     leaks = [leak for leak in leaks if leak.action != "noted"]
     if not leaks:
         return []
-    shown = "; ".join(
-        f"{x.sentence} ({f'AUC {x.auc:.3f} alone' if x.auc is not None else x.kind})" for x in leaks[:most]
+    things = say_many(
+        "{n} thing knows the outcome suspiciously well",
+        "{n} things know the outcome suspiciously well",
+        len(leaks),
+        n=len(leaks),
     )
-    more = f"; and {len(leaks) - most} more" if len(leaks) > most else ""
     dropped = sum(x.certain for x in leaks)
-    one = len(leaks) == 1
-    message = (
-        f"{len(leaks)} {'thing knows' if one else 'things know'} the outcome suspiciously well, {dropped} "
-        f"{'was' if dropped == 1 else 'were'} dropped: {shown}{more}."
+    message = say_many(
+        "{things}, {n} was dropped: {named}.",
+        "{things}, {n} were dropped: {named}.",
+        dropped,
+        n=dropped,
+        things=things,
+        named=first_of([_named(leak) for leak in leaks], most),
     )
-    return [Notice("PROPEND-306", "LEAK_SUSPECT", message, "check that they are known before it.")]
+    return [Notice("PROPEND-306", "LEAK_SUSPECT", message, say("check that they are known before it."))]
+
+
+def _named(leak: Leak) -> str:
+    if leak.auc is not None:
+        return say("{what} (AUC {auc} alone)", what=leak.sentence, auc=numeral(f"{leak.auc:.3f}"))
+    return say(UNMEASURED[leak.kind], what=leak.sentence)

@@ -16,6 +16,7 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
+from propend.language import say
 from propend.model.calibrate import (
     Calibration,
     fit_shape,
@@ -208,11 +209,11 @@ def useful_columns(X: Matrix, cutoff: NDArray[np.int64] | None = None) -> tuple[
     for j in range(X.shape[1]):
         column = np.ascontiguousarray(X[:, j])
         if not varied[j]:
-            dropped.append(Dropped(j, "never varies"))
+            dropped.append(Dropped(j, say("never varies")))
             continue
         twin = seen.setdefault(column.tobytes(), j)
         if twin != j:
-            dropped.append(Dropped(j, f"same as column {twin}", twin))
+            dropped.append(Dropped(j, say("same as column {twin}", twin=twin), twin))
         else:
             kept.append(j)
     return np.array(kept, dtype=np.int64), dropped
