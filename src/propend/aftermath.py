@@ -339,7 +339,7 @@ def _sentence(run: PastRun, rate: Plain, came: Plain, ranking: str) -> str:
         **vars(words),
     )
     if ranking == NOT_KNOWN:
-        return f"{level} {say('Ranking: cannot be judged.')}"
+        return level + " " + say("Ranking: cannot be judged.")
     then, now = (round(100 * f["value"]) for f in (promised["auc"], came))
     ranked = say(
         "Ranking: right {now} times in 100, {then} were promised: {ranking}.", now=now, then=then, ranking=say(ranking)
