@@ -27,7 +27,7 @@ LAYERS = (
     ("charts",),
     ("goal",),
     ("document", "predicates", "sentence"),
-    ("instance", "events", "narrative"),
+    ("instance", "events", "narrative", "question"),
     ("binding", "columns", "connectors", "report"),
     ("engines", "aftermath_page"),
     ("snapshots",),

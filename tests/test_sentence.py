@@ -127,7 +127,8 @@ def test_the_phrase_of_an_item_is_what_the_sentence_says(one: Group | Did | Meas
     assert said.removeprefix("Of profiles ").removeprefix("who ").startswith(write_item_phrase(one) + ", ")
 
 
-def test_models_that_differ_little_have_different_sentences() -> None:
+def questions_that_differ_little() -> list[Question]:
+    """No two are the same, and the sentences of many differ in a word or a parenthesis."""
     bare: list[Any] = ["a", "b"]
     both = [{"did": "a", "within": 45}, {"did": "b", "within": 45}]
     many: list[Any] = [
@@ -147,7 +148,11 @@ def test_models_that_differ_little_have_different_sentences() -> None:
     asked = [question(goal), *[question(goal, eligible) for eligible in many]]
     ahead = [{}, {"from": 0}, {"from": 7}, {"within": 30}, {"from": 0, "within": 30}, {"within": 31}]
     asked += [question({"all_of": [{"did": "buy", **window}], "within": 30}) for window in ahead[1:]]
-    asked += [question({"did": "buy", "from": 7, "within": 30}), question({"did": "buy", "within": 37})]
+    return [*asked, question({"did": "buy", "from": 7, "within": 30}), question({"did": "buy", "within": 37})]
+
+
+def test_models_that_differ_little_have_different_sentences() -> None:
+    asked = questions_that_differ_little()
     assert len({write_sentence(*one) for one in asked}) == len(asked)
 
 

@@ -22,14 +22,15 @@ from numpy.typing import NDArray
 from propend.errors import DifferentQuestionsError, InstanceNotFoundError, NoOutcomeKnownError, PropendError
 from propend.events import EventLog
 from propend.instance import Instance
+from propend.language import noted, numeral, say, say_many, speaking
 from propend.model import checks
 from propend.model.evaluate import NOTABLE_LEVEL_ERROR, Z_95, proof_document, wilson
 from propend.model.metrics import METRICS
 from propend.phrasing import Words, count, percent, words_of
 from propend.preparation import Inputs, observation_of, windows_of
+from propend.question import spoken_sentence
 from propend.record import instant
 from propend.scoring import BUCKETS
-from propend.sentence import write_sentence
 from propend.snapshots.build import Survey, survey
 from propend.snapshots.levels import CUTOFFS_AT_ONCE
 from propend.snapshots.program import Program, compile_program, lines_of
@@ -46,6 +47,8 @@ DRIFT_CODES = ("PROPEND-307", "PROPEND-309", "PROPEND-314")
 """Notices by which a run said that inputs or scores had moved."""
 UNMET, MET, MET_EARLY, GONE, ABSENT = range(5)
 """What became of a scored profile; only the first two are outcomes."""
+AS_EXPECTED, WORSE, NOT_KNOWN = noted("as expected"), noted("worse than promised"), noted("not known")
+"""Verdicts that are asked for; documents have them in English, sentences and pages in the language of the context."""
 
 
 # --- which runs -------------------------------------------------------------------------------------------
@@ -152,7 +155,8 @@ def find_runs(folders: Sequence[Path]) -> tuple[list[PastRun], list[Plain]]:
         )
     newest = question_of(runs[-1].instance)
     other = [r for r in runs if question_of(r.instance) != newest]
-    reason = "asks another question than the newest run: its goal, eligibility or events were edited since"
+    with speaking(runs[-1].instance.options.language):
+        reason = say("asks another question than the newest run: its goal, eligibility or events were edited since")
     kept = [r for r in runs if question_of(r.instance) == newest]
     return kept, [{"run_id": r.record["run_id"], "folder": str(r.folder), "reason": reason} for r in other]
 
@@ -278,16 +282,15 @@ def judged(run: PastRun, found: Outcomes) -> Plain:
 
 
 def _unjudged() -> Plain:
-    nothing = "not known"
-    sentence = "Of none of those scored the outcome is in these data."
-    verdict = {"level": nothing, "ranking": nothing, "sentence": sentence}
+    sentence = say("Of none of those scored the outcome is in these data.")
+    verdict = {"level": NOT_KNOWN, "ranking": NOT_KNOWN, "sentence": sentence}
     return {**dict.fromkeys(METRICS), "calibration": [], "deciles": [], "verdict": verdict}
 
 
 def _rate(label: NDArray[np.uint8], probability: Float) -> Plain:
     """Expected and realised rate of those with a known outcome; the interval is Wilson's."""
     if not len(label):
-        return {"realised_rate": None, "level": "not known"}
+        return {"realised_rate": None, "level": NOT_KNOWN}
     expected, realised = float(probability.mean()), float(label.mean())
     low, high = wilson(float(label.sum()), len(label))
     return {
@@ -300,8 +303,8 @@ def _rate(label: NDArray[np.uint8], probability: Float) -> Plain:
 def level_verdict(expected: float, realised: float, low: float, high: float) -> str:
     """Off only where chance does not explain it, and by a tenth or more, as the proof says it (``model.evaluate``)."""
     if low <= expected <= high or abs(expected - realised) < NOTABLE_LEVEL_ERROR * realised:
-        return "as expected"
-    return "more than expected" if realised > expected else "fewer than expected"
+        return AS_EXPECTED
+    return noted("more than expected") if realised > expected else noted("fewer than expected")
 
 
 def _bucket(said: Plain, found: Outcomes, known: NDArray[np.bool_]) -> Plain:
@@ -316,26 +319,35 @@ def ranking_verdict(promised: Plain, came: Plain) -> str:
     The same profiles are often in both, so the two vary together: the test errs towards "as promised".
     """
     if None in (*promised.values(), *came.values()):
-        return "not known"
+        return NOT_KNOWN
     spreads = [(f["high"] - f["low"]) / (2 * Z_95) for f in (promised, came)]
     change = came["value"] - promised["value"]
     if abs(change) < NOTABLE_AUC or abs(change) <= Z_95 * math.hypot(*spreads):
-        return "as promised"
-    return "worse than promised" if change < 0 else "better than promised"
+        return noted("as promised")
+    return WORSE if change < 0 else noted("better than promised")
 
 
 def _sentence(run: PastRun, rate: Plain, came: Plain, ranking: str) -> str:
     realised, words, promised = rate["realised_rate"], words_of(run.instance.type), run.said["promised"]
-    text = (
-        f"Level: {percent(rate['expected_rate'])} were expected to {words.do}, {percent(realised['value'])} "
-        f"{words.did} (95 % interval {percent(realised['low'])} to {percent(realised['high'])}): {rate['level']}."
+    level = say(
+        "Level: {expected} were expected to {do}, {realised} {did} (95 % interval {low} to {high}): {level}.",
+        expected=percent(rate["expected_rate"]),
+        realised=percent(realised["value"]),
+        low=percent(realised["low"]),
+        high=percent(realised["high"]),
+        level=say(rate["level"]),
+        **vars(words),
     )
-    if ranking == "not known":
-        return f"{text} Ranking: cannot be judged."
+    if ranking == NOT_KNOWN:
+        return level + " " + say("Ranking: cannot be judged.")
     then, now = (round(100 * f["value"]) for f in (promised["auc"], came))
-    flattered = promised["proof"] != "out-of-time" and ranking == "worse than promised"
-    more = " The promise came from the period that was learnt from, and such figures flatter." if flattered else ""
-    return f"{text} Ranking: right {now} times in 100, {then} were promised: {ranking}.{more}"
+    ranked = say(
+        "Ranking: right {now} times in 100, {then} were promised: {ranking}.", now=now, then=then, ranking=say(ranking)
+    )
+    if promised["proof"] == "out-of-time" or ranking != WORSE:
+        return f"{level} {ranked}"
+    flattered = say("The promise came from the period that was learnt from, and such figures flatter.")
+    return f"{level} {ranked} {flattered}"
 
 
 # --- all runs ------------------------------------------------------------------------------------------------
@@ -371,7 +383,8 @@ def document_of(seen: Seen, instance: Instance, documents: Sequence[Plain], left
     return {
         "name": instance.name,
         "propensity_type": instance.type,
-        "sentence": write_sentence(instance.goal, instance.eligible),
+        "sentence": spoken_sentence(instance.goal, instance.eligible),
+        "language": instance.options.language,
         "time_zone": instance.options.time_zone,
         "outcome_days": seen.windows.outcome_days,
         "lead_days": seen.windows.lead_days,
@@ -429,8 +442,12 @@ def absent_notices(documents: Sequence[Plain]) -> list[checks.Notice]:
     absent, scored = (sum(d[key] for d in documents if d["matured"]) for key in ("absent", "population"))
     if absent <= MANY_ABSENT * scored:
         return []
-    message = f"{absent:,} of {scored:,} scored profiles have no event in these data; no outcome was taken for them."
-    hint = "read data that go back as far as those scored on: who fell silent is missing first, and rates shift."
+    message = say(
+        "{absent} of {scored} scored profiles have no event in these data; no outcome was taken for them.",
+        absent=numeral(f"{absent:,}"),
+        scored=numeral(f"{scored:,}"),
+    )
+    hint = say("read data that go back as far as those scored on: who fell silent is missing first, and rates shift.")
     return [checks.Notice("PROPEND-330", "SCORED_NOT_IN_DATA", message, hint)]
 
 
@@ -446,23 +463,38 @@ def summary(documents: Sequence[Plain], words: Words, until: date, following: da
     figures = {
         "runs": len(documents),
         "judged": len(told),
-        "level_as_expected": sum(d["verdict"]["level"] == "as expected" for d in told),
-        "ranking_worse": sum(d["verdict"]["ranking"] == "worse than promised" for d in told),
+        "level_as_expected": sum(d["verdict"]["level"] == AS_EXPECTED for d in told),
+        "ranking_worse": sum(d["verdict"]["ranking"] == WORSE for d in told),
         "known": sum(d["known"] for d in told),
         "expected_positives": sum(d["expected_rate"] * d["known"] for d in told),
         "positives": sum(d["positives"] for d in told),
     }
-    later = f" The next can be judged from {following} on." if following else ""
-    return figures | {"sentence": _summary_sentence(figures, words, until) + later}
+    sentence = _summary_sentence(figures, words, until)
+    if following:
+        sentence += " " + say("The next can be judged from {day} on.", day=following)
+    return figures | {"sentence": sentence}
 
 
 def _summary_sentence(figures: Plain, words: Words, until: date) -> str:
     n, good, worse = figures["judged"], figures["level_as_expected"], figures["ranking_worse"]
     if not n:
-        return f"Of {_runs(figures['runs'])} none can be judged with data until {until}."
-    ranked = "never worse than promised" if not worse else f"worse than promised in {worse} of {n}"
-    return (
-        f"In {_runs(n)} {count(round(figures['expected_positives']))} were expected to {words.do}, "
-        f"{count(figures['positives'])} {words.did}. The level was as expected in {good} of {n}; the ranking was "
-        f"{ranked}."
+        return say_many(
+            "Of {n} run none can be judged with data until {until}.",
+            "Of {n} runs none can be judged with data until {until}.",
+            figures["runs"],
+            until=until,
+        )
+    came = say_many(
+        "In {n} run {expected} were expected to {do}, {positives} {did}.",
+        "In {n} runs {expected} were expected to {do}, {positives} {did}.",
+        n,
+        expected=count(round(figures["expected_positives"])),
+        positives=count(figures["positives"]),
+        **vars(words),
     )
+    verdict = noted("The level was as expected in {good} of {n}; the ranking was never worse than promised.")
+    if worse:
+        verdict = noted(
+            "The level was as expected in {good} of {n}; the ranking was worse than promised in {worse} of {n}."
+        )
+    return f"{came} {say(verdict, good=good, n=n, worse=worse)}"

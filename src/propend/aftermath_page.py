@@ -6,7 +6,7 @@ Nothing is computed here that ``aftermath.json`` does not have.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from propend.charts import CHARTS
-from propend.language import day_words
+from propend.language import ENGLISH, day_words, noted, numeral, say, say_many, speaking
 from propend.narrative import TONES
 from propend.phrasing import NOTHING, Words, capital, count, percent, shown, words_of
 from propend.report import page_html, write_whole
@@ -25,12 +25,24 @@ DOCUMENT_NAME, PAGE_NAME = "aftermath.json", "aftermath.html"
 RANKED_RUNS = 6
 """So many of the newest runs are shown with the ranking that was promised for them."""
 FIGURES = {
-    "auc": ("Right one of two ranked first (AUC)", "decimal"),
-    "log_loss": ("Log loss (lower is better)", "fine"),
-    "brier": ("Brier score (lower is better)", "fine"),
-    "calibration_error": ("Calibration error (lower is better)", "fine"),
+    "auc": (noted("Right one of two ranked first (AUC)"), "decimal"),
+    "log_loss": (noted("Log loss (lower is better)"), "fine"),
+    "brier": (noted("Brier score (lower is better)"), "fine"),
+    "calibration_error": (noted("Calibration error (lower is better)"), "fine"),
 }
-DECISIONS = {"promote": "Promote the challenger", "keep": "Keep the champion", "open": "Cannot tell yet"}
+DECISIONS = {
+    "promote": noted("Promote the challenger"),
+    "keep": noted("Keep the champion"),
+    "open": noted("Cannot tell yet"),
+}
+SIDES = {"champion": noted("Champion"), "challenger": noted("Challenger")}
+KICKERS = {
+    "conversion": noted("After the window · conversion · data until {day}"),
+    "churn": noted("After the window · churn · data until {day}"),
+}
+BUCKETS = {"high": noted("high"), "medium": noted("medium"), "low": noted("low")}
+TITLES = {"SCORED_NOT_IN_DATA": noted("Scored not in data")}
+"""What notices are called."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +61,8 @@ class Aftermath:
 
     def to_html(self) -> str:
         """The page as one HTML file that opens offline."""
-        return page_html("aftermath.html.j2", compose(self.document), words_of(self.document["propensity_type"]))
+        with speaking(self.document.get("language", ENGLISH)):
+            return page_html("aftermath.html.j2", compose(self.document), words_of(self.document["propensity_type"]))
 
     def save(self, folder: str | Path) -> None:
         """Write ``aftermath.json`` and ``aftermath.html`` into a folder.
@@ -63,13 +76,13 @@ class Aftermath:
 
 
 def compose(document: Plain) -> Plain:
-    """All that the page says, in reading order."""
+    """All that the page says, in reading order and in the language of the context."""
     zone, words = ZoneInfo(document["time_zone"]), words_of(document["propensity_type"])
     runs = [r | {"day": _day(r["scored_at"], zone), "scored_on": _iso(r["scored_at"], zone)} for r in document["runs"]]
     told = [r for r in runs if r["matured"] and r["known"]]
     return {
         "name": document["name"],
-        "propensity_type": document["propensity_type"],
+        "kicker": say(KICKERS[document["propensity_type"]], day=_day(document["observed_until"], zone)),
         "do": words.do,
         "did": words.did,
         "sentence": document["sentence"],
@@ -77,15 +90,17 @@ def compose(document: Plain) -> Plain:
         "until_on": _day(document["observed_until"], zone),
         "figures": _figures(document["summary"], words),
         "summary": document["summary"]["sentence"],
-        "notices": [{**n, "title": n["symbol"].replace("_", " ").capitalize()} for n in document["warnings"]],
+        "notices": [{**n, "title": say(TITLES[n["symbol"]])} for n in document["warnings"]],
         "challenge": _challenge(document["challenge"], zone) if document["challenge"] else None,
         "trend": _trend(runs, document["propensity_type"]),
         "runs": [_row(r, words) for r in runs],
         "newest": _newest(told[-1], document["propensity_type"]) if told else None,
         "ranking": _ranking(told),
         "details": [_detail(r, words) for r in reversed(told)],
-        "drift": [{"As of": r["scored_on"], "Said by the run": message} for r in runs for message in r["drift"]],
-        "left_out": [{"Run": r["run_id"], "Why": capital(r["reason"])} for r in document["left_out"]],
+        "drift": [
+            {say("As of"): r["scored_on"], say("Said by the run"): message} for r in runs for message in r["drift"]
+        ],
+        "left_out": [{say("Run"): r["run_id"], say("Why"): capital(r["reason"])} for r in document["left_out"]],
     }
 
 
@@ -105,14 +120,16 @@ def _picture(chart: str, rows: Sequence[Plain], message: str = "") -> Plain:
 def _figures(summary: Plain, words: Words) -> list[dict[str, str]]:
     n, expected = summary["judged"], summary["expected_positives"]
     if not n:
-        return [_figure("Runs judged", "0", f"of {summary['runs']}; the windows of the others are not over yet")]
+        waiting = say("of {runs}; the windows of the others are not over yet", runs=summary["runs"])
+        return [_figure(say("Runs judged"), "0", waiting)]
+    good, worse = (say("{some} of {all}", some=summary[key], all=n) for key in ("level_as_expected", "ranking_worse"))
     return [
-        _figure("Runs judged", str(n), f"of {summary['runs']}"),
-        _figure(f"Expected to {words.do}", count(round(expected)), _rate(summary, expected)),
+        _figure(say("Runs judged"), str(n), say("of {runs}", runs=summary["runs"])),
+        _figure(say("Expected to {do}", do=words.do), count(round(expected)), _rate(summary, expected)),
         _figure(capital(words.did), count(summary["positives"]), _rate(summary, summary["positives"])),
-        _figure("Level as expected", f"{summary['level_as_expected']} of {n}", "runs, within chance or a tenth"),
-        _figure("Ranked worse", f"{summary['ranking_worse']} of {n}", "runs, than their tests had promised"),
-    ]  # fmt: skip
+        _figure(say("Level as expected"), good, say("runs, within chance or a tenth")),
+        _figure(say("Ranked worse"), worse, say("runs, than their tests had promised")),
+    ]
 
 
 def _figure(label: str, value: str, note: str) -> dict[str, str]:
@@ -120,7 +137,12 @@ def _figure(label: str, value: str, note: str) -> dict[str, str]:
 
 
 def _rate(summary: Plain, positives: float) -> str:
-    return f"{percent(positives / summary['known'])} of {count(summary['known'])} with a known outcome"
+    share, known = percent(positives / summary["known"]), count(summary["known"])
+    return say("{share} of {known} with a known outcome", share=share, known=known)
+
+
+def _bucket(bucket: Plain) -> str:
+    return capital(say(BUCKETS[bucket["bucket"]]))
 
 
 def _trend(runs: Sequence[Plain], kind: str) -> Plain:
@@ -133,7 +155,7 @@ def _trend(runs: Sequence[Plain], kind: str) -> Plain:
             rows.append(
                 {
                     "scored_on": run["scored_on"],
-                    "bucket": bucket["bucket"].capitalize(),
+                    "bucket": _bucket(bucket),
                     "tone": TONES[kind][bucket["bucket"]],
                     "expected": bucket["expected_rate"],
                     "realised": came["value"],
@@ -149,15 +171,15 @@ def _row(run: Plain, words: Words) -> dict[str, str]:
     judged = run["matured"] and run["known"]
     realised = interval(run["realised_rate"], "percent") if judged else NOTHING
     return {
-        "As of": run["scored_on"],
-        "Profiles": count(run["population"]),
-        f"Expected to {words.do}": percent(run["expected_rate"]),
+        say("As of"): run["scored_on"],
+        say("Profiles"): count(run["population"]),
+        say("Expected to {do}", do=words.do): percent(run["expected_rate"]),
         capital(words.did): realised,
-        "Level": capital(run["verdict"]["level"]) if judged else "Window not over",
-        "AUC promised": shown(run["promised"]["auc"]["value"], "decimal"),
-        "AUC": shown(run["auc"]["value"], "decimal") if judged else NOTHING,
-        "Ranking": capital(run["verdict"]["ranking"]) if judged else NOTHING,
-        "Scores moved": NOTHING if run["score_drift"] is None else f"{run['score_drift']:.2f}",
+        say("Level"): capital(say(run["verdict"]["level"])) if judged else say("Window not over"),
+        say("AUC promised"): shown(run["promised"]["auc"]["value"], "decimal"),
+        say("AUC"): shown(run["auc"]["value"], "decimal") if judged else NOTHING,
+        say("Ranking"): capital(say(run["verdict"]["ranking"])) if judged else NOTHING,
+        say("Scores moved"): NOTHING if run["score_drift"] is None else numeral(f"{run['score_drift']:.2f}"),
     }
 
 
@@ -167,20 +189,20 @@ def interval(metric: Plain | None, form: str) -> str:
         return NOTHING
     if metric["low"] is None:
         return shown(metric["value"], form)
-    return f"{shown(metric['value'], form)} ({shown(metric['low'], form)} to {shown(metric['high'], form)})"
+    return say("{value} ({low} to {high})", **{key: shown(metric[key], form) for key in ("value", "low", "high")})
 
 
 def _newest(run: Plain, kind: str) -> Plain:
     rows = [
         {
-            "bucket": b["bucket"].capitalize(),
+            "bucket": _bucket(b),
             "tone": TONES[kind][b["bucket"]],
             "n": b["known"],
             "expected": b["expected_rate"],
             "realised": b["realised_rate"]["value"],
             "low": b["realised_rate"]["low"],
             "high": b["realised_rate"]["high"],
-            "level": b["level"],
+            "level": say(b["level"]),
         }
         for b in run["buckets"]
         if b["known"]
@@ -192,64 +214,84 @@ def _newest(run: Plain, kind: str) -> Plain:
 def _ranking(told: Sequence[Plain]) -> Plain:
     rows = []
     for run in reversed(told[-RANKED_RUNS:]):
-        for name, ours, metric in (("came", True, run["auc"]), ("promised", False, run["promised"]["auc"])):
+        came, promised = say("{day}: came", day=run["day"]), say("{day}: promised", day=run["day"])
+        for name, ours, metric in ((came, True, run["auc"]), (promised, False, run["promised"]["auc"])):
             if metric and metric["value"] is not None:
-                rows.append({"name": f"{run['day']}: {name}", "ours": ours, **metric})
+                rows.append({"name": name, "ours": ours, **metric})
     return _picture("ranking", rows)
 
 
 def _detail(run: Plain, words: Words) -> Plain:
-    counts = {
-        "scored": run["population"],
-        "with a known outcome": run["known"],
-        "met the goal before the window": run["met_early"],
-        "left": run["gone"],
-        "not in the data any more": run["absent"],
-        "not eligible by the data of today": run["not_eligible_now"],
-        "eligible by the data of today, not scored": run["not_scored_then"],
-    }
     return {
         "day": run["day"],
         "sentence": run["verdict"]["sentence"],
-        "counts": "; ".join(f"{count(n)} {name}" for i, (name, n) in enumerate(counts.items()) if n or i < 2),
+        "counts": "; ".join(_counts(run)),
         "buckets": [
             {
-                "Bucket": b["bucket"].capitalize(),
-                "Profiles": count(b["known"]),
-                f"Expected to {words.do}": percent(b["expected_rate"]),
+                say("Bucket"): _bucket(b),
+                say("Profiles"): count(b["known"]),
+                say("Expected to {do}", do=words.do): percent(b["expected_rate"]),
                 capital(words.did): interval(b["realised_rate"], "percent"),
-                "Level": capital(b["level"]),
+                say("Level"): capital(say(b["level"])),
             }
             for b in run["buckets"]
         ],
         "figures": [
-            {"Figure": name, "Came": interval(run[key], form), "Promised": interval(run["promised"][key], form)}
+            {
+                say("Figure"): say(name),
+                say("Came"): interval(run[key], form),
+                say("Promised"): interval(run["promised"][key], form),
+            }
             for key, (name, form) in FIGURES.items()
         ],
     }
 
 
+def _counts(run: Plain) -> Iterator[str]:
+    """How many were scored, how many outcomes are known, and what became of the others."""
+    early, gone, absent, out, new = (
+        run[key] for key in ("met_early", "gone", "absent", "not_eligible_now", "not_scored_then")
+    )
+    yield say_many("{n} scored", "{n} scored", run["population"])
+    yield say_many("{n} with a known outcome", "{n} with a known outcome", run["known"])
+    if early:
+        yield say_many("{n} met the goal before the window", "{n} met the goal before the window", early)
+    if gone:
+        yield say_many("{n} left", "{n} left", gone)
+    if absent:
+        yield say_many("{n} not in the data any more", "{n} not in the data any more", absent)
+    if out:
+        yield say_many("{n} not eligible by the data of today", "{n} not eligible by the data of today", out)
+    if new:
+        yield say_many(
+            "{n} eligible by the data of today, not scored", "{n} eligible by the data of today, not scored", new
+        )
+
+
 def _challenge(found: Plain, zone: ZoneInfo) -> Plain:
     days = [_day(c, zone) for c in found["cutoffs"]]
-    sides = ("champion", "challenger")
     return {
-        "title": DECISIONS[found["decision"]],
+        "title": say(DECISIONS[found["decision"]]),
         "sentence": found["sentence"],
-        "fair": (
-            f"Both were asked about the same {count(found['profiles'])} profiles, as of {', '.join(days)}: "
-            f"{count(found['n'])} outcomes that neither had seen, {count(found['positives'])} of them positive. The "
-            f"challenger had to save {percent(found['margin'])} of the log loss."
+        "fair": say(
+            "Both were asked about the same {profiles} profiles, as of {days}: {n} outcomes that neither had seen, "
+            "{positives} of them positive. The challenger had to save {margin} of the log loss.",
+            profiles=count(found["profiles"]),
+            days=", ".join(days),
+            n=count(found["n"]),
+            positives=count(found["positives"]),
+            margin=percent(found["margin"]),
         ),
         "figures": [
-            {"Figure": name, **{capital(side): interval(found[side][key], form) for side in sides}}
+            {say("Figure"): say(name)} | {say(title): interval(found[side][key], form) for side, title in SIDES.items()}
             for key, (name, form) in FIGURES.items()
         ],
         "folders": [
             {
-                "Model": capital(side),
-                "Learnt from data until": _iso(found[side]["learnt_until"], zone),
-                "Folder": found[side]["folder"],
+                say("Model"): say(title),
+                say("Learnt from data until"): _iso(found[side]["learnt_until"], zone),
+                say("Folder"): found[side]["folder"],
             }
-            for side in sides
+            for side, title in SIDES.items()
         ],
     }

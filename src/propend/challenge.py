@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from propend.aftermath import Seen, question_of
 from propend.errors import DifferentQuestionsError, NoFairComparisonError
 from propend.instance import Instance
+from propend.language import noted, numeral, say
 from propend.model.evaluate import Metric, evaluate, paired_differences
 from propend.phrasing import percent
 from propend.record import instant
@@ -38,10 +39,12 @@ MOST_ROWS = 200_000
 LEAST_OUTCOMES = 20
 """Of the rarer kind, below which two models cannot be told apart."""
 DECISIONS = {
-    "promote": "Promote the challenger: its probabilities are better by at least the {margin} of log loss asked for",
-    "keep": "Keep the champion: the challenger does not save the {margin} of log loss asked for",
-    "worse": "Keep the champion: the challenger ranks worse",
-    "open": "Cannot tell yet, so keep the champion: later outcomes will decide",
+    "promote": noted(
+        "Promote the challenger: its probabilities are better by at least the {margin} of log loss asked for"
+    ),
+    "keep": noted("Keep the champion: the challenger does not save the {margin} of log loss asked for"),
+    "worse": noted("Keep the champion: the challenger ranks worse"),
+    "open": noted("Cannot tell yet, so keep the champion: later outcomes will decide"),
 }
 
 
@@ -237,16 +240,23 @@ def decide(saving: Metric, ranking: Metric, margin: float) -> str:
 
 
 def _words(decision: str, saving: Metric, ranking: Metric, margin: float) -> str:
-    head = DECISIONS[decision].format(margin=percent(margin))
+    head = say(DECISIONS[decision], margin=percent(margin))
     if saving.low == saving.high == ranking.low == ranking.high == 0:
-        return f"{head}; there is no difference at all."
-    saved = [f"{100 * x:+.1f} %" for x in (saving.value, saving.low, saving.high)]
-    moved = [f"{x:+.3f}" for x in (ranking.value, ranking.low, ranking.high)]
-    return (
-        (
-            f"{head}. Log loss saved: {saved[0]} (95 % interval {saved[1]} to {saved[2]}); AUC changes by {moved[0]} "
-            f"({moved[1]} to {moved[2]})."
-        )
-        .replace(" -", " −")
-        .replace("(-", "(−")
+        return say("{decision}; there is no difference at all.", decision=head)
+    saved, saved_low, saved_high = (_signed(f"{100 * x:+.1f} %") for x in (saving.value, saving.low, saving.high))
+    moved, moved_low, moved_high = (_signed(f"{x:+.3f}") for x in (ranking.value, ranking.low, ranking.high))
+    return say(
+        "{decision}. Log loss saved: {saved} (95 % interval {saved_low} to {saved_high}); AUC changes by {moved} "
+        "({moved_low} to {moved_high}).",
+        decision=head,
+        saved=saved,
+        saved_low=saved_low,
+        saved_high=saved_high,
+        moved=moved,
+        moved_low=moved_low,
+        moved_high=moved_high,
     )
+
+
+def _signed(text: str) -> str:
+    return numeral(text.replace("-", "−"))

@@ -52,6 +52,7 @@ from propend.preparation import (
 )
 from propend.report import Report, language_of
 from propend.scoring import Scored, ScoringContext, insights, score_rows
+from propend.sentence import write_sentence
 from propend.snapshots.build import feature_matrix, rows_at
 from propend.snapshots.program import lines_of, measured_fields
 from propend.snapshots.volumes import weekly_volumes
@@ -151,11 +152,12 @@ class Run:
         return language_of(self.record)
 
     def _gate_goal(self, since: Run) -> None:
-        here, there = (question_of(Instance.load(run.record["instance"])) for run in (self, since))
-        if here["goal"] != there["goal"]:
+        here, there = (Instance.load(run.record["instance"]) for run in (self, since))
+        if question_of(here)["goal"] != question_of(there)["goal"]:
+            asked, before = (write_sentence(i.goal, i.eligible) for i in (here, there))
             raise DifferentQuestionsError(
                 f"The runs in {self.folder.name!r} and {since.folder.name!r} have different goals: "
-                f"{self.record['sentence']!r} and {since.record['sentence']!r}.",
+                f"{asked!r} and {before!r}.",
                 "compare runs of the same goal; data, eligibility, model and options may differ.",
             )
 
@@ -358,7 +360,7 @@ def evaluate(
     inputs = _past_inputs(champion.instance, champion.folder, *given)
     shared = [c for c in pair if same_events(c.saved.instance, champion.instance)]
     fields = together(measured_fields(lines_of(champion.instance)), *(c.fields for c in shared))
-    with read_log(inputs, stages, fields) as (_, log):
+    with speaking(champion.instance.options.language), read_log(inputs, stages, fields) as (_, log):
         seen = Seen.of(inputs, log)
         if not pair:
             aftermath.gate_matured(seen, found)
@@ -367,7 +369,7 @@ def evaluate(
             aftermath.gate_known(documents)
         with stages("compare"):
             challenge = _compare(seen, pair, given, margin, stages) if pair else None
-    document = aftermath.document_of(seen, champion.instance, documents, left_out)
+        document = aftermath.document_of(seen, champion.instance, documents, left_out)
     document |= {"challenge": challenge, "propend_version": __version__, "made_at": _text(datetime.now(UTC))}
     result = Aftermath(store.plain(document))
     if out is not None:

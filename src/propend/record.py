@@ -21,7 +21,7 @@ from propend.model.leaks import Leak, leak_notices
 from propend.model.level import LevelForecast
 from propend.model.train import Choices, Columns, TrainingSet
 from propend.preparation import Prepared
-from propend.sentence import write_sentence
+from propend.question import spoken_sentence
 from propend.timeline import Timeline, day_date, instant_text
 from propend.version import __version__
 
@@ -325,8 +325,8 @@ def counts_document(prepared: Prepared, population: int, training: dict[str, Any
 
 
 def sentence_of(prepared: Prepared) -> str:
-    """The goal and eligibility in English."""
-    return write_sentence(prepared.instance.goal, prepared.instance.eligible)
+    """The goal and eligibility in the language of the context."""
+    return spoken_sentence(prepared.instance.goal, prepared.instance.eligible)
 
 
 def end_of_window(timeline: Timeline, zone: ZoneInfo) -> str:

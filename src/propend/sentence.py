@@ -101,7 +101,9 @@ class _Writer:
         if isinstance(item, Measure):
             return self._measure(item)
         if isinstance(item, Did) and item.high == 0:
-            return _spaced("will never do" if self.ahead else "never did", _name(item.did), self._window(item, ""))
+            return _spaced(
+                "will never do" if self.ahead else "never did", quoted_name(item.did), self._window(item, "")
+            )
         return _spaced(self._verb, self._deed(item), self._window(item))
 
     def _joined(self, items: Sequence[Item], word: str) -> str:
@@ -116,7 +118,7 @@ class _Writer:
     def _flat(self, group: Group) -> str:
         """The group as one clause that needs no parentheses, or an empty text."""
         negative = group.combinator in ("none_of", "not_all_of")
-        together = self._together(group, negative)
+        together = self._together(group)
         if together and len(group.items) == 1 and negative:
             return _spaced(self._negated, *together)
         if together and len(group.items) > 1:
@@ -128,18 +130,13 @@ class _Writer:
         which = "none of these applies" if group.combinator == "none_of" else "not all of these apply"
         return f"to whom {which}: ({'; '.join(map(self.clause, group.items))})"
 
-    def _together(self, group: Group, negative: bool) -> tuple[str, str] | None:
+    def _together(self, group: Group) -> tuple[str, str] | None:
         """The deeds of a group under one verb, and their common window; None where they do not go together."""
-        items = group.items
-        if not all(isinstance(i, Deed) and not (isinstance(i, Did) and i.high == 0) for i in items):
-            return None
-        deeds = [i for i in items if isinstance(i, Deed)]
-        if not negative and not all(_is_plain(d, self.ahead) for d in deeds):
+        deeds = deeds_together(group, self.ahead)
+        if not deeds:
             return None
         if self.ahead:
             return ", ".join(_spaced(self._deed(d, True), self._window(d)) for d in deeds), ""
-        if len({d.within_days for d in deeds}) > 1:
-            return None
         return ", ".join(self._deed(d, True) for d in deeds), self._window(deeds[0])
 
     @property
@@ -152,17 +149,17 @@ class _Writer:
 
     def _deed(self, deed: Deed, listed: bool = False) -> str:
         if isinstance(deed, Then):
-            return " then ".join(map(_name, deed.then))
+            return " then ".join(map(quoted_name, deed.then))
         count = "" if (deed.low, deed.high) == (1, None) and (self.ahead or listed) else _count(deed.low, deed.high)
-        return _spaced(_name(deed.did), count, "for the first time" if deed.first_time else "")
+        return _spaced(quoted_name(deed.did), count, "for the first time" if deed.first_time else "")
 
     def _measure(self, item: Measure) -> str:
-        field, event = _name(item.field), _name(item.event)
+        field, event = quoted_name(item.field), quoted_name(item.event)
         if item.aggregate == "count_distinct":
             measured = f"number of different {field} values of {event}"
         else:
             measured = f"{_MEASURED[item.aggregate]} {field} of {event}"
-        bound = f"{_BOUNDS[item.bound]} {_number(item.threshold)}"
+        bound = f"{_BOUNDS[item.bound]} {number_text(item.threshold)}"
         if self.ahead:
             return _spaced("whose", measured, "will be", bound, self._window(item))
         return _spaced("whose", measured, self._window(item), "is", bound)
@@ -176,6 +173,19 @@ class _Writer:
         return f"(from {_days(start)} ahead)" if length is None else f"(from {start} to {start + length} days ahead)"
 
 
+def deeds_together(group: Group, ahead: bool) -> tuple[Deed, ...]:
+    """The deeds of a group where they can stand under one verb, and looking back under one window; else none.
+
+    Args:
+        ahead: whether the group is a goal's.
+    """
+    deeds = tuple(i for i in group.items if isinstance(i, Deed) and not (isinstance(i, Did) and i.high == 0))
+    negative = group.combinator in ("none_of", "not_all_of")
+    fit = negative or all(_is_plain(d, ahead) for d in deeds)
+    alike = ahead or len({d.within_days for d in deeds}) <= 1
+    return deeds if len(deeds) == len(group.items) and fit and alike else ()
+
+
 def _is_plain(deed: Deed, ahead: bool) -> bool:
     """Nothing but an event, and in a goal no window of its own."""
     own_window = ahead and (deed.from_days is not None or deed.within_days is not None)
@@ -186,7 +196,8 @@ def _spaced(*parts: str) -> str:
     return " ".join(p for p in parts if p)
 
 
-def _name(name: str) -> str:
+def quoted_name(name: str) -> str:
+    """A name as a sentence has it: in double quotes where it is not a plain word."""
     bare = _BARE.fullmatch(name) and not _RESERVED.fullmatch(name)
     return name if bare else '"' + name.replace('"', '""') + '"'
 
@@ -207,7 +218,8 @@ def _days(days: int) -> str:
     return "1 day" if days == 1 else f"{days} days"
 
 
-def _number(number: float) -> str:
+def number_text(number: float) -> str:
+    """A number as it is written in a document."""
     return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 

@@ -26,7 +26,8 @@ from propend.goal import (
     Then,
 )
 from propend.instance import Instance
-from propend.sentence import write_item_phrase
+from propend.language import say
+from propend.question import active_lately, spoken_item_phrase
 
 EVER_DAYS = 200_000
 """Longer than any history: what `ever` means in days."""
@@ -86,26 +87,28 @@ class Program:
 def lines_of(instance: Instance) -> tuple[Line, ...]:
     """The lines of an instance: eligibility with its defaults, exits, gap, goal."""
     goal, eligible = instance.goal, instance.eligible
-    lines = [Line("seen before the cutoff", "default", Did(did=ANYTHING))]
-    lines += [Line(write_item_phrase(i), "instance", i) for i in (eligible.lines if eligible else ())]
+    lines = [Line(say("seen before the cutoff"), "default", Did(did=ANYTHING))]
+    lines += [Line(spoken_item_phrase(i), "instance", i) for i in (eligible.lines if eligible else ())]
     if eligible is None:
         active = Did(did=ANYTHING, within_days=DEFAULT_ACTIVE_DAYS)
-        lines.append(Line(f"active in the last {DEFAULT_ACTIVE_DAYS} days", "default", active))
+        lines.append(Line(active_lately(), "default", active))
     if goal.negative and instance.options.was_doing:
         lines += _was_doing(goal, eligible)
     for atom in goal.group.atoms():
         if isinstance(atom, Did) and atom.first_time:
             never = Did(did=atom.did, at_most=0)
-            lines.append(Line(f"{write_item_phrase(never)} (the goal is a first time)", "default", never))
+            text = say("{phrase} (the goal is a first time)", phrase=spoken_item_phrase(never))
+            lines.append(Line(text, "default", never))
     for name in instance.exits:
-        lines.append(Line(f"no {name} before the cutoff", "instance", Did(did=name, at_most=0), "exit_before"))
+        text = say("no {event} before the cutoff", event=name)
+        lines.append(Line(text, "instance", Did(did=name, at_most=0), "exit_before"))
     for name in instance.exits:
-        stays = Did(did=name, at_most=0)
-        lines.append(Line(f"no {name} before the outcome is known", "instance", stays, "exit_within"))
+        text = say("no {event} before the outcome is known", event=name)
+        lines.append(Line(text, "instance", Did(did=name, at_most=0), "exit_within"))
     if goal.lead_days and instance.options.remove_met_in_gap and not _holds_of_nothing(goal.group):
-        text = f"has not met the goal already in the {goal.lead_days} days before the outcome window"
+        text = say("has not met the goal already in the {days} days before the outcome window", days=goal.lead_days)
         lines.append(Line(text, "default", goal.group, "gap"))
-    return (*lines, Line("met the goal", "instance", goal.group, "goal"))
+    return (*lines, Line(say("met the goal"), "instance", goal.group, "goal"))
 
 
 def _holds_of_nothing(item: Group | Did | Measure | Then) -> bool:
@@ -141,7 +144,7 @@ def _was_doing(goal: Goal, eligible: Eligibility | None) -> list[Line]:
     combinator = "all_of" if goal.group.combinator in ("not_all_of", "any_of") else "any_of"
     items = tuple(Did(did=n, within_days=days) for n in names)
     item = items[0] if len(items) == 1 else Group(combinator=combinator, items=items)
-    return [Line(f"was doing it before: {write_item_phrase(item)}", "default", item)]
+    return [Line(say("was doing it before: {phrase}", phrase=spoken_item_phrase(item)), "default", item)]
 
 
 def _required_events(group: Group) -> set[str]:
