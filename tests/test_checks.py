@@ -21,7 +21,6 @@ from propend.errors import (
 )
 from propend.language import LANGUAGES, speaking
 from propend.model.checks import (
-    TITLES,
     OutcomeCounts,
     Reference,
     drift_notices,
@@ -33,6 +32,7 @@ from propend.model.checks import (
     score_drift_notices,
     volume_notices,
 )
+from propend.narrative import TITLES
 from propend.snapshots.plan import Factor, Feature, Op
 from propend.snapshots.volumes import Volumes
 
@@ -177,8 +177,9 @@ def test_what_moves_much_but_is_never_gone() -> None:
 
 def test_every_notice_has_a_title_which_is_its_symbol_in_words() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in Path(propend.__file__).parent.rglob("*.py"))
-    assert set(TITLES) == set(re.findall(r'Notice\(\s*"PROPEND-\d+",\s*"(\w+)"', source))
-    assert all(title == symbol.replace("_", " ").capitalize() for symbol, title in TITLES.items())
+    symbols = set(re.findall(r'Notice\(\s*"PROPEND-\d+",\s*"(\w+)"', source))
+    assert len(symbols) > 10
+    assert {symbol.replace("_", " ").capitalize() for symbol in symbols} - TITLES == set()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from propend.charts import CHARTS
 from propend.language import ENGLISH, day_words, noted, numeral, say, say_many, speaking
-from propend.narrative import TONES
+from propend.narrative import TONES, titled
 from propend.phrasing import NOTHING, Words, capital, count, percent, shown, words_of
 from propend.report import page_html, write_whole
 
@@ -41,8 +41,6 @@ KICKERS = {
     "churn": noted("After the window · churn · data until {day}"),
 }
 BUCKETS = {"high": noted("high"), "medium": noted("medium"), "low": noted("low")}
-TITLES = {"SCORED_NOT_IN_DATA": noted("Scored not in data")}
-"""What notices are called."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def compose(document: Plain) -> Plain:
         "until_on": _day(document["observed_until"], zone),
         "figures": _figures(document["summary"], words),
         "summary": document["summary"]["sentence"],
-        "notices": [{**n, "title": say(TITLES[n["symbol"]])} for n in document["warnings"]],
+        "notices": [{**n, "title": titled(n["symbol"])} for n in document["warnings"]],
         "challenge": _challenge(document["challenge"], zone) if document["challenge"] else None,
         "trend": _trend(runs, document["propensity_type"]),
         "runs": [_row(r, words) for r in runs],

@@ -222,9 +222,10 @@ def _in_tones(rows: Rows, field: str = "bucket") -> Drawing:
 
 def _word(rows: Rows, name: str, names: Mapping[str, str]) -> Drawing:
     """The colour of a layer that needs a legend entry of its own: a constant that its rows get."""
+    field = f"word_{list(names).index(name)}"
     for row in rows:
-        row[name] = name
-    return alt.Color(f"{name}:N", scale=alt.Scale(domain=list(names), range=list(names.values())), title=None)
+        row[field] = name
+    return alt.Color(f"{field}:N", scale=alt.Scale(domain=list(names), range=list(names.values())), title=None)
 
 
 # --- names above bars -----------------------------------------------------------------------------------

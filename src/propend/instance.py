@@ -175,7 +175,7 @@ class Options(Part):
     contributions: Literal["path-dependent", "interventional"] = "path-dependent"
     horizons: Annotated[tuple[PositiveDays, ...], Field(min_length=1, max_length=12)] | None = None
     fairness: Annotated[tuple[str, ...], Field(min_length=1, max_length=5)] | None = None
-    language: Literal["en"] = "en"
+    language: Literal["en", "pt"] = "en"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
 
     @field_validator("schedule")

@@ -129,7 +129,7 @@ def compose(given: Given) -> Plain:
         "scored_on": given.day(run["scored_at"]),
         "until_on": given.day_before(run["expires_at"]),
         "population": given.insights["population"],
-        "notices": [{**n, "title": _titled(n["symbol"])} for n in run["warnings"]],
+        "notices": [{**n, "title": titled(n["symbol"])} for n in run["warnings"]],
         "summary": _summary(given),
         "people": _people(given),
         "quality": _quality(given),
@@ -143,7 +143,8 @@ def compose(given: Given) -> Plain:
     }
 
 
-def _titled(symbol: str) -> str:
+def titled(symbol: str) -> str:
+    """What a code is called, in words."""
     title = symbol.replace("_", " ").capitalize()
     return say(title) if title in TITLES else title
 
@@ -153,7 +154,7 @@ def _worded(code: str) -> str:
 
 
 def _rule(name: str) -> str:
-    return say(RULES[name]) if name in RULES else _titled(name)
+    return say(RULES[name]) if name in RULES else titled(name)
 
 
 def _picture(chart: str, rows: Rows, message: str = "", name: str = "") -> Plain:
@@ -199,7 +200,7 @@ def _figures(given: Given) -> list[dict[str, str]]:
     grade, ranks = say("Cannot be judged"), say("everybody in the test had the same outcome")
     if auc is not None:
         verdict = evaluation["verdict"]
-        grade = _titled(verdict["grade"] if verdict["better_than_chance"] else "no signal")
+        grade = titled(verdict["grade"] if verdict["better_than_chance"] else "no signal")
         ranks = say("ranks the right one of two first {times} times in 100", times=round(100 * auc))
     span, until = _span(insights["expected_positives"]), given.day_before(given.run["expires_at"])
     return [
@@ -598,7 +599,7 @@ def _data_tables(run: Plain) -> dict[str, list[dict[str, str]]]:
             for k in data["kinds"]
         ],
         say("Rows set aside"): [
-            {reason: _titled(code), rows: count(n)} for code, n in run["counts"]["set_aside"].items() if n
+            {reason: titled(code), rows: count(n)} for code, n in run["counts"]["set_aside"].items() if n
         ],
         say("Days without events"): [
             {say("From"): g["from"], say("To (not included)"): g["to"], say("Days"): count(g["days"])}

@@ -64,29 +64,6 @@ class Notice:
         return asdict(self)
 
 
-TITLES = {
-    "FEW_OUTCOMES": noted("Few outcomes"),
-    "SAME_PERIOD_PROOF": noted("Same period proof"),
-    "LAST_DAY_PARTIAL": noted("Last day partial"),
-    "TRACKING_GAP": noted("Tracking gap"),
-    "ATTRIBUTES_WITHOUT_TIME": noted("Attributes without time"),
-    "ROWS_SET_ASIDE": noted("Rows set aside"),
-    "LEAK_SUSPECT": noted("Leak suspect"),
-    "INPUT_DRIFT": noted("Input drift"),
-    "SIMPLE_RULE_AS_GOOD": noted("Simple rule as good"),
-    "SCORE_DRIFT": noted("Score drift"),
-    "EXACT_DUPLICATES": noted("Exact duplicates"),
-    "VALUES_NOT_NUMBERS": noted("Values not numbers"),
-    "ROWS_TOO_SHORT": noted("Rows too short"),
-    "NO_SIGNAL": noted("No signal"),
-    "NEW_KIND": noted("New kind"),
-    "VOLUME_DRIFT": noted("Volume drift"),
-    "HORIZON_LEFT_OUT": noted("Horizon left out"),
-    "SCORED_NOT_IN_DATA": noted("Scored not in data"),
-}
-"""What each symbol is called above its notice: the symbol in words, for readers in any language."""
-
-
 # --- enough to learn from --------------------------------------------------------------------------------
 
 
