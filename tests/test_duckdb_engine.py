@@ -119,8 +119,11 @@ def test_partitions_of_any_size_hold_the_same_events(rows: list[Raw], most: int)
         assert rows_of(log) == whole
     keys = [int(k) for part in parts for k in part.keys]
     assert keys == sorted(keys)
-    full = [len(part.at) - int(part.offsets[-1] - part.offsets[-2]) for part in parts]
-    assert max(full) < most, "a partition ends with the profile that fills it"
+    ids = [i for part in parts for i in part.profile_ids.tolist()]
+    assert len(set(ids)) == len(ids), "a profile is in one partition"
+    bits = (len(rows) // most).bit_length()
+    assert len(parts) <= 1 << bits
+    assert all(len({int(k) >> (64 - bits) for k in part.keys}) == 1 for part in parts if len(parts) > 1)
 
 
 def test_a_small_memory_makes_several_partitions_with_the_same_events() -> None:

@@ -52,7 +52,7 @@ ROOMS = {
     "jinja2": ("report",),
     "lark": ("conditions", "sentence"),
     "markupsafe": ("language", "report"),
-    "numba": ("snapshots.kernel", "snapshots.build", "explain.shap"),
+    "numba": ("engines.texts", "engines.event_rows", "snapshots.kernel", "snapshots.build", "explain.shap"),
     "numpy": (
         *("events", "timeline", "connectors", "engines", "snapshots", "model", "explain", "scoring", "store"),
         *("record", "outlook", "horizons", "suspects", "fairness", "training", "definition", "proposal", "pipeline"),

@@ -40,7 +40,14 @@ def plain(values: Any, dtype: Any) -> NDArray[Any]:
 def short_text(text: str) -> str:
     """A text that is not too long for a vocabulary: the end of a long one gives way to its digest."""
     cut = f"left({text}, {_KEPT_TEXT}) || '…' || left(md5({text}), 16)"
-    return f"(CASE WHEN length({text}) > {LONGEST_TEXT} THEN {cut} ELSE {text} END)"
+    # bytes are counted faster than characters, and are at least as many
+    long = f"strlen({text}) > {LONGEST_TEXT} AND length({text}) > {LONGEST_TEXT}"
+    return f"(CASE WHEN {long} THEN {cut} ELSE {text} END)"
+
+
+def not_blank(text: str) -> str:
+    """A text if there is anything but white space in it; most begin with something, which is seen at once."""
+    return f"(CASE WHEN {text} >= '!' THEN {text} WHEN {trimmed(text)} <> '' THEN {text} END)"
 
 
 def trimmed(text: str) -> str:

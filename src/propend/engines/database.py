@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +25,10 @@ class Database(Protocol):
 
     def arrays(self, sql: str) -> dict[str, Any]:
         """A query's columns as NumPy arrays, by name."""
+        ...
+
+    def batches(self, sql: str, rows: int) -> Iterator[pa.RecordBatch]:
+        """A query's rows as they come, in any order, about so many at a time."""
         ...
 
     def accepts(self, sql: str) -> bool:

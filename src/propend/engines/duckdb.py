@@ -161,6 +161,17 @@ class DuckdbDatabase:
             found: dict[str, Any] = self._connection.execute(sql).fetchnumpy()
         return found
 
+    def batches(self, sql: str, rows: int) -> Iterator[pa.RecordBatch]:
+        with _memory_told():
+            self._connection.execute("SET preserve_insertion_order = false")
+            try:
+                relation = self._connection.sql(sql)
+                # older versions have it by its first name only
+                read = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
+                yield from read(rows)
+            finally:
+                self._connection.execute("SET preserve_insertion_order = true")
+
     def accepts(self, sql: str) -> bool:
         try:
             self._connection.execute(sql).fetchall()

@@ -1,33 +1,68 @@
-"""Staged events as canonical ones: profiles coded by key, vocabularies, one sorted table, partitions of it."""
+"""Events as an engine's query gives them become canonical ones: coded, partitioned by key, in order, counted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
+from propend.engines import event_rows
 from propend.engines.attributes import NO_ATTRIBUTES, AttributeTable, load_attributes
-from propend.engines.coding import coded, number, plain, vocabulary
 from propend.engines.database import Database
+from propend.engines.event_rows import Layout
+from propend.engines.gathering import Gathering, Ordered
 from propend.engines.sources import EventSource
-from propend.engines.staging import Staged, stage, tie_order
+from propend.engines.spool import Spool
+from propend.engines.staging import REASONS, count_copies, stage
 from propend.engines.times import DAY_US
-from propend.errors import NoEventDataError, NoInputDataError
+from propend.errors import NoEventDataError, NoInputDataError, NotEnoughMemoryError
 from propend.events import EventFacts, EventRequest, OpenedEvents, Partition
 from propend.instance import Data
 from propend.predicates import quote_name
 
-EVENTS_PER_PARTITION = 20_000_000
+BATCH_ROWS = 1 << 17
+EVENTS_PER_PARTITION = 4_000_000
+MAX_PARTITIONS = 1024
 _COPIES = 6
-"""How often an event is in memory while its partition is handed over, with what the features take."""
+"""How often an event is in memory while its partition is put in order and described."""
+_SPOOL_SHARE = 3
+"""The part of the memory that events may take before they go to disk."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """One partition: its columns in memory, or in a file of the scratch folder.
+
+    Attributes:
+        profiles: first and end among all profiles.
+        columns: arrays by the names of ``Partition``, or where they are.
+        kind_events, kind_profiles: int64[kinds], its events and profiles of each kind.
+        alike: bool[P]: profiles with events that are alike as far as they are read.
+    """
+
+    profiles: tuple[int, int]
+    columns: dict[str, NDArray[Any]] | Path
+    kind_events: NDArray[np.int64]
+    kind_profiles: NDArray[np.int64]
+    alike: NDArray[np.bool_]
+
+    def read(self) -> dict[str, NDArray[Any]]:
+        if not isinstance(self.columns, Path):
+            return self.columns
+        with np.load(self.columns) as file:
+            return {name: file[name] for name in file.files}
 
 
 @dataclass(frozen=True)
 class DuckdbEventLog:
-    """Canonical events in a session's database (``EventLog``)."""
+    """Canonical events in memory, or in a session's scratch folder (``EventLog``)."""
 
     facts: EventFacts
     request: EventRequest
@@ -37,43 +72,30 @@ class DuckdbEventLog:
     attribute_texts: tuple[str, ...]
     attribute_vocabularies: tuple[tuple[str, ...], ...]
     _db: Database
-    _events: str
-    _profiles: str
+    _profile_ids: pa.Array
+    _keys: NDArray[np.uint64]
+    _kept: list[_Kept]
     _attributes: AttributeTable
-    _bounds: tuple[int, ...]
 
     def partitions(self) -> Iterator[Partition]:
         """Each partition once, in ascending order of keys."""
-        for start, end in zip(self._bounds[:-1], self._bounds[1:], strict=True):
-            yield self._partition(start, end)
+        for kept in self._kept:
+            first, end = kept.profiles
+            yield Partition(
+                profile_ids=np.asarray(self._profile_ids[first:end].to_numpy(zero_copy_only=False), dtype=object),
+                keys=self._keys[first:end],
+                attributes=self._attributes.rows_of(self._db, first, end),
+                **kept.read(),
+            )
 
     def close(self) -> None:
-        """Give back what the log keeps in the database; the session's end does so too."""
-        for table in (self._events, self._profiles, self._attributes.table):
-            if table:
-                self._db.run(f"DROP TABLE IF EXISTS {table}")
-
-    def _partition(self, start: int, end: int) -> Partition:
-        profiles = self._db.arrays(
-            f"SELECT profile, key, events FROM {self._profiles} WHERE code >= {start} AND code < {end} ORDER BY code"
-        )
-        # rows come as they were inserted, which is in order: no second sort
-        events = self._db.arrays(f"SELECT * EXCLUDE (code) FROM {self._events} WHERE code >= {start} AND code < {end}")
-        count = len(events["moment"])
-        numbers = [events[f"n{i}"] for i in range(len(self.request.number_fields))]
-        texts = [events[f"t{i}"] for i in range(len(self.request.text_fields))]
-        return Partition(
-            profile_ids=np.asarray(profiles["profile"], dtype=object),
-            keys=np.asarray(profiles["key"], dtype=np.uint64),
-            offsets=np.concatenate([[0], np.cumsum(profiles["events"])]).astype(np.int64),
-            at=plain(events["moment"], np.int64),
-            kind=plain(events["kind"], np.int32),
-            bits=plain(events["bits"], np.uint64),
-            value=plain(events["value"], np.float64),
-            numbers=np.stack(numbers) if numbers else np.empty((0, count)),
-            texts=np.stack(texts) if texts else np.empty((0, count), dtype=np.int32),
-            attributes=self._attributes.rows_of(self._db, start, end),
-        )
+        """Give back what the log keeps; the session's end does so too."""
+        for kept in self._kept:
+            if isinstance(kept.columns, Path):
+                kept.columns.unlink(missing_ok=True)
+        self._kept.clear()
+        if self._attributes.table:
+            self._db.run(f"DROP TABLE IF EXISTS {self._attributes.table}")
 
 
 def load_log(
@@ -87,42 +109,108 @@ def load_log(
     memory_bytes: int,
 ) -> DuckdbEventLog:
     """The canonical events of open sources; see ``Engine.load``."""
-    staged = stage(db, sources, request)
-    if staged.used == 0:
-        raise _nothing_left(staged, data)
-    profiles = _code_profiles(db, staged.table)
-    kinds_type, kinds = vocabulary(db, f"SELECT kind FROM {staged.table} WHERE reason = 0")
-    words = [
-        vocabulary(db, f"SELECT t{i} FROM {staged.table} WHERE reason = 0") for i in range(len(request.text_fields))
-    ]
-    events = _sort_events(db, staged.table, profiles, request, kinds_type, [w[0] for w in words])
-    db.run(f"DROP TABLE {staged.table}")
+    layout = Layout(len(request.number_fields), len(request.text_fields))
+    bits = _partition_bits(sum(s.relation.rows for s in sources), layout, memory_bytes)
+    scratch = db.scratch / db.new_name("events")
+    scratch.mkdir()
+    spool = Spool(scratch, 1 << bits, layout.words, memory_bytes // _SPOOL_SHARE)
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            gathering = Gathering(layout, bits, spool, pool)
+            _gather(db, sources, request, gathering, pool)
+        if gathering.reasons[0] == 0:
+            raise _nothing_left(gathering, data)
+        ordered = gathering.ordered()
+        with ThreadPoolExecutor(2) as pool:
+            keep = partial(_keep, ordered, layout, scratch if spool.spilled else None)
+            kept = list(pool.map(keep, ordered.parts()))
+    except OSError as error:
+        raise NotEnoughMemoryError(
+            f"The temporary folder is full, or cannot be written: {error.strerror or error}.",
+            "free some space there, name another in TMPDIR, or give more memory (--memory).",
+        ) from None
     attributes = NO_ATTRIBUTES
     if data.attributes:
         names = tuple(dict.fromkeys(s.roles["profile"] for s in sources))
+        profiles = _profile_table(db, ordered.profile_ids)
         attributes = load_attributes(db, data, folder, tables, profiles, names, request)
+    alike = ordered.profile_ids.filter(pa.array(np.concatenate([k.alike for k in kept])))
+    copies = count_copies(db, sources, request, alike)
     return DuckdbEventLog(
-        facts=_facts(db, sources, opened, staged, events, profiles, kinds, attributes),
+        facts=_facts(sources, opened, gathering, ordered, kept, attributes, copies),
         request=request,
-        kinds=kinds,
-        vocabularies=tuple(w[1] for w in words),
+        kinds=ordered.kinds,
+        vocabularies=ordered.vocabularies,
         attribute_numbers=attributes.numbers,
         attribute_texts=attributes.texts,
         attribute_vocabularies=attributes.vocabularies,
         _db=db,
-        _events=events,
-        _profiles=profiles,
+        _profile_ids=ordered.profile_ids,
+        _keys=ordered.keys,
+        _kept=kept,
         _attributes=attributes,
-        _bounds=_bounds(db, profiles, request, memory_bytes),
     )
 
 
-def _nothing_left(staged: Staged, data: Data) -> NoInputDataError | NoEventDataError:
-    reasons = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in staged.set_aside.items() if n)
-    left = f"No events are left of {staged.read:,} rows read" + (f": {reasons}." if reasons else ".")
-    most = max(staged.set_aside, key=lambda reason: staged.set_aside[reason])
+def _gather(
+    db: Database, sources: Sequence[EventSource], request: EventRequest, gathering: Gathering, pool: Executor
+) -> None:
+    """While one batch is coded the engine reads the next."""
+    staged = stage(db, sources, request)
+    with db.reading(", ".join(s.relation.name for s in sources)):
+        batches = db.batches(staged.query, BATCH_ROWS)
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            gathering.add(batch)
+    if staged.table:
+        db.run(f"DROP TABLE {staged.table}")
+
+
+def _partition_bits(rows: int, layout: Layout, memory_bytes: int) -> int:
+    """How many bits of the keys name a partition, so that one is no larger than what a pass may take."""
+    most = max(1, min(EVENTS_PER_PARTITION, memory_bytes // (_COPIES * 8 * layout.words)))
+    return min(max(rows - 1, 0) // most, MAX_PARTITIONS - 1).bit_length()
+
+
+def _profile_table(db: Database, profile_ids: pa.Array) -> str:
+    """Profiles with their codes, as the database needs them to find attributes."""
+    name = db.new_name("profiles")
+    db.register(name, pa.table({"profile": profile_ids, "code": np.arange(len(profile_ids), dtype=np.int32)}))
+    return quote_name(name)
+
+
+def _keep(ordered: Ordered, layout: Layout, folder: Path | None, part: tuple[int, int, int]) -> _Kept:
+    """One partition, in memory or in a file of the folder."""
+    cluster = ordered.cluster(*part)
+    rows, kind = cluster.rows, event_rows.kinds_of(cluster.rows)
+    events, profiles = (np.zeros(len(ordered.kinds), dtype=np.int64) for _ in range(2))
+    event_rows.count_kinds(cluster.starts, kind, events, profiles)
+    numbers = [event_rows.floats_of(rows, event_rows.FIELDS + i) for i in range(layout.numbers)]
+    texts = [event_rows.text_codes(rows, layout, i) for i in range(layout.texts)]
+    columns: dict[str, NDArray[Any]] = {
+        "offsets": cluster.starts,
+        "at": np.ascontiguousarray(rows[:, event_rows.AT]).view(np.int64),
+        "kind": kind,
+        "bits": np.ascontiguousarray(rows[:, event_rows.BITS]),
+        "value": event_rows.floats_of(rows, event_rows.VALUE),
+        "numbers": np.stack(numbers) if numbers else np.empty((0, len(rows))),
+        "texts": np.stack(texts) if texts else np.empty((0, len(rows)), dtype=np.int32),
+    }
+    file = folder / f"{part[0]}.npz" if folder is not None else None
+    if file is not None:
+        with file.open("wb") as target:
+            np.savez(target, allow_pickle=False, **columns)
+    return _Kept(cluster.profiles, file or columns, events, profiles, cluster.copies > 0)
+
+
+def _nothing_left(gathering: Gathering, data: Data) -> NoInputDataError | NoEventDataError:
+    aside, read = _set_aside(gathering), int(gathering.reasons.sum())
+    reasons = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in aside.items() if n)
+    left = f"No events are left of {read:,} rows read" + (f": {reasons}." if reasons else ".")
+    most = max(aside, key=lambda reason: aside[reason])
     kind = NoEventDataError if data.attributes else NoInputDataError
-    return kind(left, _REMEDIES[most], read=staged.read, set_aside=dict(staged.set_aside))
+    return kind(left, _REMEDIES[most], read=read, set_aside=aside)
 
 
 _REMEDIES = {
@@ -137,80 +225,41 @@ _REMEDIES = {
 }
 
 
-def _code_profiles(db: Database, staged: str) -> str:
-    """Profiles numbered in the order of (key, id), with the number of their events."""
-    table = quote_name(db.new_name("profiles"))
-    db.run(f"""
-        CREATE TABLE {table} AS
-        SELECT CAST(row_number() OVER (ORDER BY key, profile) - 1 AS INTEGER) AS code, profile, key, events
-        FROM (SELECT profile, CAST('0x' || left(md5(profile), 16) AS UBIGINT) AS key, count(*) AS events
-              FROM {staged} WHERE reason = 0 GROUP BY profile)
-        ORDER BY code""")
-    return table
-
-
-def _sort_events(
-    db: Database, staged: str, profiles: str, request: EventRequest, kinds: str, words: Sequence[str]
-) -> str:
-    table = quote_name(db.new_name("events"))
-    numbers = [f"{number(f's.n{i}')} AS n{i}" for i in range(len(request.number_fields))]
-    texts = [f"{coded(f's.t{i}', word)} AS t{i}" for i, word in enumerate(words)]
-    selected = ["p.code AS code", "s.moment AS moment", f"{coded('s.kind', kinds)} AS kind", "s.bits AS bits"]
-    selected += [f"{number('s.value')} AS value", *numbers, *texts]
-    db.run(f"""
-        CREATE TABLE {table} AS
-        SELECT {", ".join(selected)} FROM {staged} s JOIN {profiles} p ON s.profile = p.profile
-        WHERE s.reason = 0 ORDER BY {", ".join(["code", "moment", *tie_order(request)])}""")
-    return table
-
-
-def _bounds(db: Database, profiles: str, request: EventRequest, memory_bytes: int) -> tuple[int, ...]:
-    """First profile of each partition, and the number of profiles."""
-    event_bytes = 28 + 8 * len(request.number_fields) + 4 * len(request.text_fields)
-    most = max(1, min(EVENTS_PER_PARTITION, memory_bytes // (_COPIES * event_bytes)))
-    rows = db.rows(f"""
-        SELECT min(code) FROM (
-            SELECT code, (sum(events) OVER (ORDER BY code) - events) // {most} AS part FROM {profiles})
-        GROUP BY part ORDER BY 1""")
-    count = int(db.rows(f"SELECT count(*) FROM {profiles}")[0][0])
-    return (*(int(r[0]) for r in rows), count)
-
-
 # --- facts --------------------------------------------------------------------------------------------------
 
 
 def _facts(
-    db: Database,
     sources: Sequence[EventSource],
     opened: OpenedEvents,
-    staged: Staged,
-    events: str,
-    profiles: str,
-    kinds: tuple[str, ...],
+    gathering: Gathering,
+    ordered: Ordered,
+    kept: Sequence[_Kept],
     attributes: AttributeTable,
+    copies: int,
 ) -> EventFacts:
-    days = db.arrays(f"""
-        SELECT moment // {DAY_US} AS day, count(*) AS events, max(moment % {DAY_US}) AS last FROM {events}
-        GROUP BY 1 ORDER BY 1""")
-    count, first, last = db.rows(f"SELECT (SELECT count(*) FROM {profiles}), min(moment), max(moment) FROM {events}")[0]
-    of_kind = db.rows(f"SELECT kind, count(*), count(DISTINCT code) FROM {events} GROUP BY 1")
-    named = [(kinds[int(k)], int(n), int(p)) for k, n, p in of_kind]
+    days, events, last = gathering.days()
+    counts = (np.sum([getattr(k, name) for k in kept], axis=0) for name in ("kind_events", "kind_profiles"))
+    of_kind = zip(ordered.kinds, *(c.tolist() for c in counts), strict=True)
     return EventFacts(
         sources=opened.sources,
-        read=staged.read,
-        used=staged.used,
-        set_aside=staged.set_aside,
-        profiles=int(count),
-        first_at=int(first),
-        last_at=int(last),
-        kinds=tuple(sorted(named, key=lambda k: (-k[1], k[0]))),
-        days=plain(days["day"], np.int64),
-        events_per_day=plain(days["events"], np.int64),
-        last_time_of_day=plain(days["last"], np.int64),
+        read=int(gathering.reasons.sum()),
+        used=int(gathering.reasons[0]),
+        set_aside=_set_aside(gathering),
+        profiles=gathering.profiles,
+        first_at=gathering.first_at,
+        last_at=int(days[-1]) * DAY_US + int(last[-1]),
+        kinds=tuple(sorted(of_kind, key=lambda k: (-k[1], k[0]))),
+        days=days,
+        events_per_day=events,
+        last_time_of_day=last,
         fields=opened.field_facts,
         attribute_fields=attributes.fields,
-        exact_duplicates=staged.exact_duplicates,
-        unparsable_values=staged.unparsable_values,
+        exact_duplicates=copies,
+        unparsable_values=gathering.bad_values,
         attributes_without_time=attributes.without_time,
         short_rows=sum(s.relation.short_rows for s in sources),
     )
+
+
+def _set_aside(gathering: Gathering) -> dict[str, int]:
+    return {name: int(gathering.reasons[i]) for i, name in enumerate(REASONS, 1)}

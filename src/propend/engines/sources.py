@@ -10,7 +10,7 @@ from typing import Any
 from propend.columns import NEEDED, ROLES, Guess, guess_columns, is_value, listed, might_be, nearest_column
 from propend.connectors import Origin, locate
 from propend.connectors.origins import Located
-from propend.engines.coding import short_text, trimmed
+from propend.engines.coding import not_blank, short_text
 from propend.engines.database import Database
 from propend.engines.relations import RawColumn, Relation, described, files_without, relation_of, sample_of
 from propend.engines.times import TimeColumn, read_times
@@ -62,7 +62,7 @@ class EventSource:
     @property
     def profile_sql(self) -> str:
         text = self.relation.columns[self.roles["profile"]].id_text
-        return f"(CASE WHEN {trimmed(text)} <> '' THEN {text} END)"
+        return not_blank(text)
 
     @property
     def facts(self) -> SourceFacts:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from propend.document import nearest
-from propend.engines.coding import short_text
+from propend.engines.coding import number, short_text
 from propend.engines.database import Database
+from propend.engines.relations import RawColumn
 from propend.engines.sources import EventSource, unified_fields
 from propend.engines.times import DAY_US, RAW, local_time
 from propend.errors import ConfigurationError, Mistake
@@ -27,28 +30,19 @@ DUPLICATE = REASONS.index("duplicate") + 1
 
 @dataclass(frozen=True)
 class Staged:
-    """The table of events and what was counted while it was made.
+    """Events that are judged but not yet coded.
 
     Attributes:
-        table: quoted name; columns profile, moment, reason, kind, value, bits, n0.., t0...
-        read: raw rows.
-        set_aside: rows per reason.
-        exact_duplicates, unparsable_values: as in ``EventFacts``.
+        query: gives profile, moment, reason, kind, value, bad_value, bits, n0.., t0.. of every raw row.
+        table: quoted name of the table behind it, where there must be one.
     """
 
-    table: str
-    read: int
-    set_aside: dict[str, int]
-    exact_duplicates: int
-    unparsable_values: int
-
-    @property
-    def used(self) -> int:
-        return self.read - sum(self.set_aside.values())
+    query: str
+    table: str = ""
 
 
 def stage(db: Database, sources: Sequence[EventSource], request: EventRequest) -> Staged:
-    """Read every source once.
+    """How to read every source once; where events have ids, they are read now, to find those given twice.
 
     Raises:
         ConfigurationError: the request names a field that no source has, or a pattern the engine refuses.
@@ -56,17 +50,35 @@ def stage(db: Database, sources: Sequence[EventSource], request: EventRequest) -
     """
     fields = _wanted_fields(sources, request)
     _check_patterns(db, request)
+    numbers = [f"n{i}" for i in range(len(request.number_fields))]
+    wanted = ["profile", "coalesce(moment, -1) AS moment", "reason", "kind", f"{number('value')} AS value"]
+    wanted += ["CAST(bad_value AS TINYINT) AS bad_value", "bits", *(f"{number(n)} AS {n}" for n in numbers)]
+    wanted += [f"t{i}" for i in range(len(request.text_fields))]
+    if not any("id" in s.roles for s in sources):
+        return Staged(f"SELECT {', '.join(wanted)} FROM ({_staging_sql(sources, request, fields)})")
     table = quote_name(db.new_name("staged"))
     with db.reading(", ".join(s.relation.name for s in sources)):
-        db.run(f"CREATE TABLE {table} AS {_staging_sql(sources, request, fields)}")
-    if any("id" in s.roles for s in sources):
-        _mark_duplicates(db, table, request)
-    counts = dict(db.rows(f"SELECT reason, count(*) FROM {table} GROUP BY 1"))
-    copies, bad = db.rows(
-        f"SELECT count(row_hash) - count(DISTINCT row_hash), count(*) FILTER (bad_value) FROM {table} WHERE reason = 0"
-    )[0]
-    aside = {name: int(counts.get(i, 0)) for i, name in enumerate(REASONS, 1)}
-    return Staged(table, int(sum(counts.values())), aside, int(copies), int(bad))
+        db.run(f"CREATE TABLE {table} AS {_staging_sql(sources, request, fields, 'id')}")
+    _mark_duplicates(db, table, request)
+    return Staged(f"SELECT {', '.join(wanted)} FROM {table}", table)
+
+
+def count_copies(db: Database, sources: Sequence[EventSource], request: EventRequest, suspects: pa.Array) -> int:
+    """How many rows are equal to another in every column, where no id tells them apart.
+
+    Args:
+        suspects: profiles with events that are alike as far as they are read; the others have none.
+    """
+    without = [s for s in sources if "id" not in s.roles]
+    if not without or not len(suspects):
+        return 0
+    name = db.new_name("suspects")
+    db.register(name, pa.table({"suspect": suspects}))
+    staging = _staging_sql(without, request, _wanted_fields(sources, request), "row_hash")
+    counted = "count(row_hash) - count(DISTINCT row_hash)"
+    rows = f"FROM ({staging}) JOIN {quote_name(name)} ON profile = suspect WHERE reason = 0"
+    with db.reading(", ".join(s.relation.name for s in without)):
+        return int(db.rows(f"SELECT {counted} {rows}")[0][0])
 
 
 # --- which fields -------------------------------------------------------------------------------------------
@@ -103,8 +115,14 @@ def _check_patterns(db: Database, request: EventRequest) -> None:
 # --- the statement ------------------------------------------------------------------------------------------
 
 
-def _staging_sql(sources: Sequence[EventSource], request: EventRequest, fields: Mapping[str, Field]) -> str:
-    """Sources as one, then times, then bits and reasons: in layers, so that each expression is evaluated once."""
+def _staging_sql(
+    sources: Sequence[EventSource], request: EventRequest, fields: Mapping[str, Field], *further: str
+) -> str:
+    """Sources as one, then times, then bits and reasons: in layers, so that each expression is evaluated once.
+
+    Args:
+        further: ``id`` or ``row_hash``, where they are needed: they take long.
+    """
     raw = " UNION ALL ".join(_raw_sql(s, fields) for s in sources)
     columns = {
         name: Column(field.type, f"x{i}_text", f"x{i}_number", f"x{i}_time")
@@ -115,11 +133,10 @@ def _staging_sql(sources: Sequence[EventSource], request: EventRequest, fields: 
     texts = [f"{short_text(columns[n].text)} AS t{i}" for i, n in enumerate(request.text_fields)]
     selected = ["profile", "moment", f"CAST({_reason_sql(request, columns)} AS TINYINT) AS reason"]
     selected += [
-        f"{short_text('kind')} AS kind",
+        "kind",
         "value",
         "bad_value",
-        "id",
-        "row_hash",
+        *further,
         f"{_bits_sql(request, columns)} AS bits",
     ]
     return (
@@ -139,7 +156,7 @@ def _raw_sql(source: EventSource, fields: Mapping[str, Field]) -> str:
         f"{source.time.local} AS local_at",
         f"{source.time.instant} AS instant_at",
         f"{value.column.number if value else MISSING.number} AS value",
-        f"{_bad_value(value.column) if value else 'FALSE'} AS bad_value",
+        f"{_bad_value(value) if value else 'FALSE'} AS bad_value",
         f"{event_id.column.text if event_id else MISSING.text} AS id",
         f"{rows} AS row_hash",
     ]
@@ -150,8 +167,11 @@ def _raw_sql(source: EventSource, fields: Mapping[str, Field]) -> str:
     return f"SELECT {', '.join(selected)} FROM ({ready})"
 
 
-def _bad_value(column: Column) -> str:
-    return f"({column.text} IS NOT NULL AND {column.number} IS NULL)"
+def _bad_value(column: RawColumn) -> str:
+    """Whether there is a text that is no number; a column of numbers holds none."""
+    if column.type == "number" and column.native != "VARCHAR":
+        return "FALSE"
+    return f"({column.column.text} IS NOT NULL AND {column.column.number} IS NULL)"
 
 
 def _bits_sql(request: EventRequest, columns: Mapping[str, Column]) -> str:

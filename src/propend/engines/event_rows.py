@@ -1,0 +1,236 @@
+"""Events as rows of machine words whose order as numbers is the order of events.
+
+A row is one event: when, its kind and profile, its value, its bits, then numbers and texts. Floats are turned so that
+they compare as unsigned integers do, and what is missing is the largest number, so one comparison of words from left to
+right is the whole order within a profile, and moving an event is moving a few words that lie together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.uint64]
+AT, KIND, VALUE, BITS, FIELDS = range(5)
+"""Words of a row. The kind's has the profile's code in its lower half, which is the same throughout a profile."""
+_HALF, _LOW, _SIGN, _ALL = np.uint64(32), np.uint64(0xFFFFFFFF), np.uint64(1 << 63), np.uint64(2**64 - 1)
+_SMALL = 24
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How many numbers and texts a row has beside what all have."""
+
+    numbers: int
+    texts: int
+
+    @property
+    def words(self) -> int:
+        """Words of a row; two texts share one."""
+        return FIELDS + self.numbers + (self.texts + 1) // 2
+
+    def place_of_text(self, text: int) -> tuple[int, np.uint64]:
+        """The word that has a text's code, and by how many bits it stands above the word's end."""
+        return FIELDS + self.numbers + text // 2, np.uint64(0 if text % 2 else 32)
+
+
+def pack(
+    layout: Layout,
+    at: NDArray[np.int64],
+    profile: NDArray[np.int32],
+    kind: NDArray[np.int32],
+    value: NDArray[np.float64],
+    bits: NDArray[np.uint64],
+    numbers: Sequence[NDArray[np.float64]],
+    texts: Sequence[NDArray[np.int32]],
+) -> Rows:
+    """uint64[n, words]: events from their columns; codes of -1 and floats that are not numbers are missing."""
+    rows = np.empty((len(at), layout.words), dtype=np.uint64)
+    rows[:, AT] = at.view(np.uint64)
+    rows[:, KIND] = _codes(kind) << _HALF | _codes(profile)
+    rows[:, VALUE] = _ordered(value)
+    rows[:, BITS] = bits
+    for i, number in enumerate(numbers):
+        rows[:, FIELDS + i] = _ordered(number)
+    for i in range(0, len(texts), 2):
+        low = _codes(texts[i + 1]) if i + 1 < len(texts) else np.uint64(0)
+        rows[:, layout.place_of_text(i)[0]] = _codes(texts[i]) << _HALF | low
+    return rows
+
+
+def recoded(rows: Rows, layout: Layout, kinds: NDArray[np.int32], texts: Sequence[NDArray[np.int32]]) -> None:
+    """Replace codes of kinds and texts, in place: by arrays whose last element stands for what is missing."""
+    kind = (rows[:, KIND] >> _HALF).astype(np.uint32).view(np.int32)
+    rows[:, KIND] = _codes(kinds[kind]) << _HALF | rows[:, KIND] & _LOW
+    for i, places in enumerate(texts):
+        word, shift = layout.place_of_text(i)
+        others = rows[:, word] & ~(_LOW << shift)
+        rows[:, word] = others | _codes(places[text_codes(rows, layout, i)]) << shift
+
+
+def profiles_of(rows: Rows) -> NDArray[np.int32]:
+    """int32[n]: the profile's code of each event."""
+    return rows[:, KIND].astype(np.uint32).view(np.int32)
+
+
+def kinds_of(rows: Rows) -> NDArray[np.int32]:
+    """int32[n]: the kind's code of each event."""
+    return (rows[:, KIND] >> _HALF).astype(np.uint32).view(np.int32)
+
+
+def text_codes(rows: Rows, layout: Layout, text: int) -> NDArray[np.int32]:
+    """int32[n]: codes of one text field."""
+    word, shift = layout.place_of_text(text)
+    return (rows[:, word] >> shift).astype(np.uint32).view(np.int32)
+
+
+def floats_of(rows: Rows, word: int) -> NDArray[np.float64]:
+    """float64[n]: the value or a number, as it was before it was turned."""
+    turned = rows[:, word]
+    plain = np.where(turned & _SIGN, turned ^ _SIGN, ~turned)
+    plain[turned == _ALL] = np.array(np.nan).view(np.uint64)
+    return plain.view(np.float64)
+
+
+def _codes(codes: NDArray[np.int32]) -> Rows:
+    return codes.view(np.uint32).astype(np.uint64)
+
+
+def _ordered(values: NDArray[np.float64]) -> Rows:
+    """Floats as integers of the same order; 0 and -0 are one, and what is not a number comes last."""
+    words = (values + 0.0).view(np.uint64)
+    turned = np.where(words & _SIGN, ~words, words | _SIGN)
+    turned[np.isnan(values)] = _ALL
+    return turned
+
+
+@numba.njit(cache=True, nogil=True)
+def grouped(group, n_groups):  # type: ignore[no-untyped-def]
+    """Where each group begins, int64[groups + 1], and int64[n]: all positions, group by group, otherwise in order."""
+    starts = np.zeros(n_groups + 1, dtype=np.int64)
+    for i in range(len(group)):
+        starts[group[i] + 1] += 1
+    for g in range(n_groups):
+        starts[g + 1] += starts[g]
+    free = starts[:-1].copy()
+    order = np.empty(len(group), dtype=np.int64)
+    for i in range(len(group)):
+        order[free[group[i]]] = i
+        free[group[i]] += 1
+    return starts, order
+
+
+@numba.njit(cache=True, nogil=True)
+def clustered(rows, place, n_profiles):  # type: ignore[no-untyped-def]
+    """Rows profile by profile, each profile's in the order given, and where each begins, int64[profiles + 1].
+
+    Args:
+        rows: uint64[n, words].
+        place: int32[n], the profile of each row.
+    """
+    starts = np.zeros(n_profiles + 1, dtype=np.int64)
+    for i in range(len(place)):
+        starts[place[i] + 1] += 1
+    for p in range(n_profiles):
+        starts[p + 1] += starts[p]
+    free = starts[:-1].copy()
+    out = np.empty_like(rows)
+    for i in range(len(place)):
+        target = free[place[i]]
+        free[place[i]] += 1
+        for w in range(rows.shape[1]):
+            out[target, w] = rows[i, w]
+    return out, starts
+
+
+@numba.njit(cache=True, nogil=True)
+def _before(rows, a, b):  # type: ignore[no-untyped-def]
+    for w in range(rows.shape[1]):
+        if rows[a, w] != rows[b, w]:
+            return rows[a, w] < rows[b, w]
+    return False
+
+
+@numba.njit(cache=True, nogil=True)
+def _sorted_positions(rows, first, end):  # type: ignore[no-untyped-def]
+    """Positions first..end in the order of their rows: short runs by insertion, merged from the bottom up."""
+    n = end - first
+    order = np.arange(first, end)
+    for start in range(0, n, _SMALL):
+        for i in range(start + 1, min(start + _SMALL, n)):
+            moved = order[i]
+            j = i
+            while j > start and _before(rows, moved, order[j - 1]):
+                order[j] = order[j - 1]
+                j -= 1
+            order[j] = moved
+    other = np.empty_like(order)
+    width = _SMALL
+    while width < n:
+        for start in range(0, n, 2 * width):
+            middle, stop = min(start + width, n), min(start + 2 * width, n)
+            left, right = start, middle
+            for place in range(start, stop):
+                if right >= stop or (left < middle and not _before(rows, order[right], order[left])):
+                    other[place] = order[left]
+                    left += 1
+                else:
+                    other[place] = order[right]
+                    right += 1
+        order, other = other, order
+        width *= 2
+    return order
+
+
+@numba.njit(cache=True, nogil=True)
+def sort_within(rows, starts, copies):  # type: ignore[no-untyped-def]
+    """Sort each profile's rows in place.
+
+    Args:
+        rows: uint64[n, words], profile by profile.
+        starts: int64[profiles + 1].
+        copies: int64[profiles], filled with the number of rows of each that equal another before them.
+    """
+    for p in range(len(starts) - 1):
+        first, end = starts[p], starts[p + 1]
+        for i in range(first + 1, end):
+            if _before(rows, i, i - 1):
+                order = _sorted_positions(rows, first, end)
+                moved = np.empty((end - first, rows.shape[1]), dtype=rows.dtype)
+                for j in range(end - first):
+                    for w in range(rows.shape[1]):
+                        moved[j, w] = rows[order[j], w]
+                for j in range(end - first):
+                    for w in range(rows.shape[1]):
+                        rows[first + j, w] = moved[j, w]
+                break
+        same = 0
+        for i in range(first + 1, end):
+            same += not _before(rows, i - 1, i)
+        copies[p] = same
+
+
+@numba.njit(cache=True, nogil=True)
+def count_kinds(starts, kind, events, profiles):  # type: ignore[no-untyped-def]
+    """Add events, and profiles with any, per kind: int64[kinds] each."""
+    seen = np.full(len(events), -1, dtype=np.int64)
+    for p in range(len(starts) - 1):
+        for e in range(starts[p], starts[p + 1]):
+            events[kind[e]] += 1
+            if seen[kind[e]] != p:
+                seen[kind[e]] = p
+                profiles[kind[e]] += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def count_days(at, used, day_us, events, last):  # type: ignore[no-untyped-def]
+    """Add events per day since 1970, and raise the latest time of each day: int64[days] each."""
+    for i in range(len(at)):
+        if used[i]:
+            day = at[i] // day_us
+            events[day] += 1
+            last[day] = max(last[day], at[i] - day * day_us)

@@ -1,0 +1,200 @@
+"""Batches of judged events, coded as they come and put by partition; then partition by partition in order.
+
+Profiles go to partitions by the first bits of their keys, so that partitions in turn are profiles in the order of keys,
+whatever their number is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from propend.engines import event_rows
+from propend.engines.event_rows import Layout, Rows
+from propend.engines.spool import Spool
+from propend.engines.staging import REASONS
+from propend.engines.texts import TextCodes
+from propend.engines.times import DAY_US
+from propend.wall_clock import now_local_us
+
+_FUTURE_DAYS = 3
+"""Nothing later than a day from now is used; the clock may stand in another zone."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """All events of one partition, profile by profile in the order of keys, each profile's in the order of events.
+
+    Attributes:
+        profiles: first and end among all profiles.
+        starts: int64[P + 1].
+        rows: uint64[E, words].
+        copies: int64[P], events of each that are alike as far as they are read, but for the first.
+    """
+
+    profiles: tuple[int, int]
+    starts: NDArray[np.int64]
+    rows: Rows
+    copies: NDArray[np.int64]
+
+
+class Gathering:
+    """Events on their way from a query to partitions, and what is counted on the way."""
+
+    def __init__(self, layout: Layout, partition_bits: int, spool: Spool, pool: Executor) -> None:
+        """Nothing is read yet.
+
+        Args:
+            pool: where columns are coded side by side.
+            partition_bits: bits of the keys that name the partition.
+            spool: with one partition for each value of these bits.
+        """
+        self.layout = layout
+        self._bits, self._spool, self._pool = partition_bits, spool, pool
+        self._profiles, self._kinds = TextCodes(), TextCodes()
+        self._texts = tuple(TextCodes() for _ in range(layout.texts))
+        self._keys = np.empty(0, dtype=np.uint64)
+        self.reasons = np.zeros(len(REASONS) + 1, dtype=np.int64)
+        self.bad_values = 0
+        self.first_at = int(np.iinfo(np.int64).max)
+        days = now_local_us("UTC") // DAY_US + _FUTURE_DAYS
+        self._events, self._last = np.zeros(days, dtype=np.int64), np.zeros(days, dtype=np.int64)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Take in the rows of a batch of ``Staged.query``.
+
+        Raises:
+            OSError: the spool's folder is full.
+        """
+        reason = _numbers(batch, "reason")
+        self.reasons += np.bincount(reason, minlength=len(self.reasons))
+        used = reason == 0
+        at, bad = _numbers(batch, "moment"), _numbers(batch, "bad_value")
+        self.bad_values += int((bad[used] != 0).sum())
+        if used.any():
+            self.first_at = min(self.first_at, int(at[used].min()))
+        event_rows.count_days(at, used, DAY_US, self._events, self._last)
+        columns = {"kind": self._kinds} | {f"t{i}": codes for i, codes in enumerate(self._texts)}
+        coding = [self._pool.submit(codes.codes, batch.column(name), used) for name, codes in columns.items()]
+        profile = self._profiles.codes(batch.column("profile"), used)
+        kind, *texts = (column.result() for column in coding)
+        numbers = [_numbers(batch, f"n{i}") for i in range(self.layout.numbers)]
+        rows = event_rows.pack(
+            self.layout, at, profile, kind, _numbers(batch, "value"), _numbers(batch, "bits"), numbers, texts
+        )
+        if not used.all():
+            rows, profile = rows[used], profile[used]
+        self._keys = np.concatenate([self._keys, _keys(self._profiles.encoded(len(self._keys)))])
+        self._put(rows, profile)
+
+    def _put(self, rows: Rows, profile: NDArray[np.int32]) -> None:
+        if self._bits == 0:
+            self._spool.add(0, rows)
+            return
+        partition = (self._keys >> np.uint64(64 - self._bits)).astype(np.int32)[profile]
+        starts, order = event_rows.grouped(partition, 1 << self._bits)
+        rows = rows[order]
+        for p in np.flatnonzero(np.diff(starts)):
+            self._spool.add(int(p), rows[starts[p] : starts[p + 1]])
+
+    @property
+    def profiles(self) -> int:
+        return len(self._profiles)
+
+    def days(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Days since 1970 with events, how many, and the latest time of each in microseconds."""
+        days = np.flatnonzero(self._events)
+        return days.astype(np.int64), self._events[days], self._last[days]
+
+    def ordered(self) -> Ordered:
+        """What the codes of the rows stand for, now that all rows are there."""
+        kinds, kind_places = self._kinds.ascending()
+        texts = [codes.ascending() for codes in self._texts]
+        order = np.argsort(self._keys, kind="stable")
+        ids = self._profiles.texts()
+        keys = self._keys[order]
+        for first, end in _ties(keys):
+            # two ids with equal keys: their order must not depend on which came first
+            order[first:end] = sorted(order[first:end].tolist(), key=lambda code: ids[code].as_py().encode())
+        place = np.empty(len(order), dtype=np.int32)
+        place[order] = np.arange(len(order), dtype=np.int32)
+        return Ordered(
+            kinds, tuple(words for words, _ in texts), ids.take(pa.array(order)), keys, place,
+            kind_places, tuple(places for _, places in texts), self._spool, self.layout, self._bits,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """Rows of all partitions, and what their codes become in canonical order.
+
+    Attributes:
+        kinds: ascending.
+        vocabularies: of each text field, ascending.
+        profile_ids: in the order of (key, id); ``keys`` likewise.
+    """
+
+    kinds: tuple[str, ...]
+    vocabularies: tuple[tuple[str, ...], ...]
+    profile_ids: pa.Array
+    keys: NDArray[np.uint64]
+    _place: NDArray[np.int32]
+    _kind_places: NDArray[np.int32]
+    _text_places: tuple[NDArray[np.int32], ...]
+    _spool: Spool
+    _layout: Layout
+    _bits: int
+
+    def parts(self) -> list[tuple[int, int, int]]:
+        """Partitions that have profiles: the number of each, and its first and end among all profiles."""
+        edges = np.searchsorted(self.keys, _first_keys(self._bits), side="left").tolist()
+        ends = [*edges[1:], len(self.keys)]
+        return [(i, first, end) for i, (first, end) in enumerate(zip(edges, ends, strict=True)) if end > first]
+
+    def cluster(self, partition: int, first: int, end: int) -> Cluster:
+        """One of ``parts``, once: its rows are no longer in the spool then. Several may be made side by side.
+
+        Raises:
+            OSError: the spool's folder cannot be read.
+        """
+        rows = self._spool.take(partition)
+        place = self._place[event_rows.profiles_of(rows)] - np.int32(first)
+        event_rows.recoded(rows, self._layout, self._kind_places, self._text_places)
+        rows, starts = event_rows.clustered(rows, place, end - first)
+        copies = np.zeros(end - first, dtype=np.int64)
+        event_rows.sort_within(rows, starts, copies)
+        return Cluster((first, end), starts, rows, copies)
+
+
+def _first_keys(bits: int) -> NDArray[np.uint64]:
+    """The least key of each partition."""
+    partitions = np.arange(1 << bits, dtype=np.uint64)
+    return partitions << np.uint64(64 - bits) if bits else partitions
+
+
+def _ties(keys: NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
+    """First and end of every run of equal keys among ascending ones."""
+    same = np.flatnonzero(keys[1:] == keys[:-1])
+    for first in same[np.r_[True, np.diff(same) > 1]] if len(same) else ():
+        end = first + 1
+        while end < len(keys) and keys[end] == keys[first]:
+            end += 1
+        yield int(first), int(end)
+
+
+def _keys(ids: Sequence[bytes]) -> NDArray[np.uint64]:
+    """The first eight bytes of the MD5 of each id: the same on every engine and machine."""
+    digests = b"".join(hashlib.md5(i, usedforsecurity=False).digest()[:8] for i in ids)
+    return np.frombuffer(digests, dtype=">u8").astype(np.uint64)
+
+
+def _numbers(batch: pa.RecordBatch, name: str) -> NDArray[Any]:
+    column: NDArray[Any] = batch.column(name).to_numpy()
+    return column
