@@ -115,7 +115,7 @@ def load_log(
     scratch.mkdir()
     spool = Spool(scratch, 1 << bits, layout.words, memory_bytes // _SPOOL_SHARE)
     try:
-        with ThreadPoolExecutor(3) as pool:
+        with ThreadPoolExecutor(4) as pool:
             gathering = Gathering(layout, bits, spool, pool)
             _gather(db, sources, request, gathering, pool)
         if gathering.reasons[0] == 0:
@@ -163,6 +163,7 @@ def _gather(
         while (batch := coming.result()) is not None:
             coming = pool.submit(next, batches, None)
             gathering.add(batch)
+        gathering.finish()
     if staged.table:
         db.run(f"DROP TABLE {staged.table}")
 

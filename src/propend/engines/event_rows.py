@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Rows = NDArray[np.uint64]
 AT, KIND, VALUE, BITS, FIELDS = range(5)
 """Words of a row. The kind's has the profile's code in its lower half, which is the same throughout a profile."""
-_HALF, _LOW, _SIGN, _ALL = np.uint64(32), np.uint64(0xFFFFFFFF), np.uint64(1 << 63), np.uint64(2**64 - 1)
+_HALF = np.uint64(32)
 _SMALL = 24
 
 
@@ -33,9 +33,14 @@ class Layout:
         """Words of a row; two texts share one."""
         return FIELDS + self.numbers + (self.texts + 1) // 2
 
+    @property
+    def first_text(self) -> int:
+        """The first word that has texts."""
+        return FIELDS + self.numbers
+
     def place_of_text(self, text: int) -> tuple[int, np.uint64]:
         """The word that has a text's code, and by how many bits it stands above the word's end."""
-        return FIELDS + self.numbers + text // 2, np.uint64(0 if text % 2 else 32)
+        return self.first_text + text // 2, np.uint64(0 if text % 2 else 32)
 
 
 def pack(
@@ -52,24 +57,14 @@ def pack(
     rows = np.empty((len(at), layout.words), dtype=np.uint64)
     rows[:, AT] = at.view(np.uint64)
     rows[:, KIND] = _codes(kind) << _HALF | _codes(profile)
-    rows[:, VALUE] = _ordered(value)
+    _turn(_bits_of(value), rows, VALUE)
     rows[:, BITS] = bits
     for i, number in enumerate(numbers):
-        rows[:, FIELDS + i] = _ordered(number)
+        _turn(_bits_of(number), rows, FIELDS + i)
     for i in range(0, len(texts), 2):
         low = _codes(texts[i + 1]) if i + 1 < len(texts) else np.uint64(0)
         rows[:, layout.place_of_text(i)[0]] = _codes(texts[i]) << _HALF | low
     return rows
-
-
-def recoded(rows: Rows, layout: Layout, kinds: NDArray[np.int32], texts: Sequence[NDArray[np.int32]]) -> None:
-    """Replace codes of kinds and texts, in place: by arrays whose last element stands for what is missing."""
-    kind = (rows[:, KIND] >> _HALF).astype(np.uint32).view(np.int32)
-    rows[:, KIND] = _codes(kinds[kind]) << _HALF | rows[:, KIND] & _LOW
-    for i, places in enumerate(texts):
-        word, shift = layout.place_of_text(i)
-        others = rows[:, word] & ~(_LOW << shift)
-        rows[:, word] = others | _codes(places[text_codes(rows, layout, i)]) << shift
 
 
 def profiles_of(rows: Rows) -> NDArray[np.int32]:
@@ -90,61 +85,99 @@ def text_codes(rows: Rows, layout: Layout, text: int) -> NDArray[np.int32]:
 
 def floats_of(rows: Rows, word: int) -> NDArray[np.float64]:
     """float64[n]: the value or a number, as it was before it was turned."""
-    turned = rows[:, word]
-    plain = np.where(turned & _SIGN, turned ^ _SIGN, ~turned)
-    plain[turned == _ALL] = np.array(np.nan).view(np.uint64)
+    plain = np.empty(len(rows), dtype=np.uint64)
+    _turn_back(rows, word, plain)
     return plain.view(np.float64)
+
+
+def _bits_of(values: NDArray[np.float64]) -> Rows:
+    """The bits of floats, always marked as not to be written to, so that one form is compiled."""
+    bits = values.view(np.uint64)
+    bits.flags.writeable = False
+    return bits
 
 
 def _codes(codes: NDArray[np.int32]) -> Rows:
     return codes.view(np.uint32).astype(np.uint64)
 
 
-def _ordered(values: NDArray[np.float64]) -> Rows:
-    """Floats as integers of the same order; 0 and -0 are one, and what is not a number comes last."""
-    words = (values + 0.0).view(np.uint64)
-    turned = np.where(words & _SIGN, ~words, words | _SIGN)
-    turned[np.isnan(values)] = _ALL
-    return turned
+@numba.njit(cache=True, nogil=True)
+def _turn(plain, rows, word):  # type: ignore[no-untyped-def]
+    """Floats, as the integers of their bits, to integers of the same order; what is not a number comes last.
+
+    0 and -0 are one.
+    """
+    sign, exponent, every = np.uint64(1 << 63), np.uint64(0x7FF0000000000000), np.uint64(2**64 - 1)
+    for i in range(len(plain)):
+        x = plain[i]
+        if x & ~sign > exponent:
+            rows[i, word] = every
+        elif x & sign and x != sign:
+            rows[i, word] = ~x
+        else:
+            rows[i, word] = x | sign
 
 
 @numba.njit(cache=True, nogil=True)
-def grouped(group, n_groups):  # type: ignore[no-untyped-def]
-    """Where each group begins, int64[groups + 1], and int64[n]: all positions, group by group, otherwise in order."""
-    starts = np.zeros(n_groups + 1, dtype=np.int64)
+def _turn_back(rows, word, plain):  # type: ignore[no-untyped-def]
+    sign, missing, every = np.uint64(1 << 63), np.uint64(0x7FF8000000000000), np.uint64(2**64 - 1)
+    for i in range(len(plain)):
+        x = rows[i, word]
+        if x == every:
+            plain[i] = missing
+        elif x & sign:
+            plain[i] = x ^ sign
+        else:
+            plain[i] = ~x
+
+
+@numba.njit(cache=True, nogil=True)
+def count_groups(group, starts):  # type: ignore[no-untyped-def]
+    """Add to ``starts[g + 1]``, int64[groups + 1], how many there are of each group."""
     for i in range(len(group)):
         starts[group[i] + 1] += 1
-    for g in range(n_groups):
-        starts[g + 1] += starts[g]
-    free = starts[:-1].copy()
-    order = np.empty(len(group), dtype=np.int64)
-    for i in range(len(group)):
-        order[free[group[i]]] = i
-        free[group[i]] += 1
-    return starts, order
 
 
 @numba.njit(cache=True, nogil=True)
-def clustered(rows, place, n_profiles):  # type: ignore[no-untyped-def]
-    """Rows profile by profile, each profile's in the order given, and where each begins, int64[profiles + 1].
+def put_by_group(rows, group, free, out):  # type: ignore[no-untyped-def]
+    """Write rows, uint64[n, words], to the next free places of their groups in ``out``, in the order given.
 
     Args:
-        rows: uint64[n, words].
-        place: int32[n], the profile of each row.
+        group: int32[n].
+        free: int64[groups], the next free place of each, moved on.
     """
-    starts = np.zeros(n_profiles + 1, dtype=np.int64)
-    for i in range(len(place)):
-        starts[place[i] + 1] += 1
-    for p in range(n_profiles):
-        starts[p + 1] += starts[p]
-    free = starts[:-1].copy()
-    out = np.empty_like(rows)
-    for i in range(len(place)):
-        target = free[place[i]]
-        free[place[i]] += 1
+    for i in range(len(group)):
+        target = free[group[i]]
+        free[group[i]] += 1
         for w in range(rows.shape[1]):
             out[target, w] = rows[i, w]
-    return out, starts
+
+
+@numba.njit(cache=True, nogil=True)
+def recode(rows, kinds, texts, text_starts, first_word):  # type: ignore[no-untyped-def]
+    """Replace codes of kinds and texts, in place.
+
+    Args:
+        kinds: int32[kinds + 1], what each code becomes; the last element is for what is missing.
+        texts: int32, the same for all text fields, end to end.
+        text_starts: int64[fields + 1], where each field's begin.
+        first_word: the first word with texts; two are in each.
+    """
+    half, low = np.uint64(32), np.uint64(0xFFFFFFFF)
+    n_texts = len(text_starts) - 1
+    for i in range(len(rows)):
+        word = rows[i, 1]
+        code = np.int64(word >> half)
+        place = kinds[min(code, len(kinds) - 1)]
+        rows[i, 1] = np.uint64(np.uint32(place)) << half | word & low
+        for t in range(0, n_texts, 2):
+            word = rows[i, first_word + t // 2]
+            code = min(np.int64(word >> half), text_starts[t + 1] - text_starts[t] - 1)
+            new = np.uint64(np.uint32(texts[text_starts[t] + code])) << half
+            if t + 1 < n_texts:
+                code = min(np.int64(word & low), text_starts[t + 2] - text_starts[t + 1] - 1)
+                new |= np.uint64(np.uint32(texts[text_starts[t + 1] + code]))
+            rows[i, first_word + t // 2] = new
 
 
 @numba.njit(cache=True, nogil=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +60,9 @@ class Gathering:
         self._bits, self._spool, self._pool = partition_bits, spool, pool
         self._profiles, self._kinds = TextCodes(), TextCodes()
         self._texts = tuple(TextCodes() for _ in range(layout.texts))
-        self._keys = np.empty(0, dtype=np.uint64)
+        self._keys, self._partition = np.zeros(1, dtype=np.uint64), np.zeros(1, dtype=np.int32)
+        self._known = 0
+        self._putting: Future[None] | None = None
         self.reasons = np.zeros(len(REASONS) + 1, dtype=np.int64)
         self.bad_values = 0
         self.first_at = int(np.iinfo(np.int64).max)
@@ -68,7 +70,7 @@ class Gathering:
         self._events, self._last = np.zeros(days, dtype=np.int64), np.zeros(days, dtype=np.int64)
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Take in the rows of a batch of ``Staged.query``.
+        """Take in the rows of a batch of ``Staged.query``; what comes after coding is done while the next is coded.
 
         Raises:
             OSError: the spool's folder is full.
@@ -76,33 +78,62 @@ class Gathering:
         reason = _numbers(batch, "reason")
         self.reasons += np.bincount(reason, minlength=len(self.reasons))
         used = reason == 0
+        columns = {"kind": self._kinds} | {f"t{i}": codes for i, codes in enumerate(self._texts)}
+        coding = [self._pool.submit(codes.codes, batch.column(name), used) for name, codes in columns.items()]
+        profile = self._profiles.codes(batch.column("profile"), used)
+        partition = self._partitions_of(profile)
+        self.finish()
+        self._putting = self._pool.submit(self._put, batch, used, profile, coding, partition)
+
+    def finish(self) -> None:
+        """Wait until what has been taken in is in the spool."""
+        if self._putting is not None:
+            self._putting.result()
+
+    def _partitions_of(self, profile: NDArray[np.int32]) -> NDArray[np.int32]:
+        """int32[n]; new profiles get their keys first."""
+        known, count = self._known, len(self._profiles)
+        if count > len(self._keys):
+            for name in ("_keys", "_partition"):
+                old = getattr(self, name)
+                more = np.empty(2 * count, dtype=old.dtype)
+                more[:known] = old[:known]
+                setattr(self, name, more)
+        self._keys[known:count] = _keys(self._profiles.encoded(known))
+        if self._bits:
+            self._partition[known:count] = self._keys[known:count] >> np.uint64(64 - self._bits)
+        else:
+            self._partition[known:count] = 0
+        self._known = count
+        return self._partition[profile]
+
+    def _put(
+        self,
+        batch: pa.RecordBatch,
+        used: NDArray[np.bool_],
+        profile: NDArray[np.int32],
+        coding: Sequence[Future[NDArray[np.int32]]],
+        partition: NDArray[np.int32],
+    ) -> None:
         at, bad = _numbers(batch, "moment"), _numbers(batch, "bad_value")
         self.bad_values += int((bad[used] != 0).sum())
         if used.any():
             self.first_at = min(self.first_at, int(at[used].min()))
         event_rows.count_days(at, used, DAY_US, self._events, self._last)
-        columns = {"kind": self._kinds} | {f"t{i}": codes for i, codes in enumerate(self._texts)}
-        coding = [self._pool.submit(codes.codes, batch.column(name), used) for name, codes in columns.items()]
-        profile = self._profiles.codes(batch.column("profile"), used)
         kind, *texts = (column.result() for column in coding)
         numbers = [_numbers(batch, f"n{i}") for i in range(self.layout.numbers)]
         rows = event_rows.pack(
             self.layout, at, profile, kind, _numbers(batch, "value"), _numbers(batch, "bits"), numbers, texts
         )
         if not used.all():
-            rows, profile = rows[used], profile[used]
-        self._keys = np.concatenate([self._keys, _keys(self._profiles.encoded(len(self._keys)))])
-        self._put(rows, profile)
-
-    def _put(self, rows: Rows, profile: NDArray[np.int32]) -> None:
-        if self._bits == 0:
-            self._spool.add(0, rows)
-            return
-        partition = (self._keys >> np.uint64(64 - self._bits)).astype(np.int32)[profile]
-        starts, order = event_rows.grouped(partition, 1 << self._bits)
-        rows = rows[order]
+            rows, partition = rows[used], partition[used]
+        starts = np.zeros((1 << self._bits) + 1, dtype=np.int64)
+        event_rows.count_groups(partition, starts)
+        starts = np.cumsum(starts)
+        out = np.empty_like(rows)
+        event_rows.put_by_group(rows, partition, starts[:-1].copy(), out)
         for p in np.flatnonzero(np.diff(starts)):
-            self._spool.add(int(p), rows[starts[p] : starts[p + 1]])
+            self._spool.add(int(p), out[starts[p] : starts[p + 1]])
 
     @property
     def profiles(self) -> int:
@@ -117,7 +148,7 @@ class Gathering:
         """What the codes of the rows stand for, now that all rows are there."""
         kinds, kind_places = self._kinds.ascending()
         texts = [codes.ascending() for codes in self._texts]
-        order = np.argsort(self._keys, kind="stable")
+        order = np.argsort(self._keys[: self._known], kind="stable")
         ids = self._profiles.texts()
         keys = self._keys[order]
         for first, end in _ties(keys):
@@ -125,9 +156,12 @@ class Gathering:
             order[first:end] = sorted(order[first:end].tolist(), key=lambda code: ids[code].as_py().encode())
         place = np.empty(len(order), dtype=np.int32)
         place[order] = np.arange(len(order), dtype=np.int32)
+        of_texts = [places for _, places in texts]
+        text_starts = np.cumsum([0, *map(len, of_texts)])
         return Ordered(
             kinds, tuple(words for words, _ in texts), ids.take(pa.array(order)), keys, place,
-            kind_places, tuple(places for _, places in texts), self._spool, self.layout, self._bits,
+            kind_places, np.concatenate([np.empty(0, np.int32), *of_texts]), text_starts,
+            self._spool, self.layout, self._bits,
         )  # fmt: skip
 
 
@@ -147,7 +181,8 @@ class Ordered:
     keys: NDArray[np.uint64]
     _place: NDArray[np.int32]
     _kind_places: NDArray[np.int32]
-    _text_places: tuple[NDArray[np.int32], ...]
+    _text_places: NDArray[np.int32]
+    _text_starts: NDArray[np.int64]
     _spool: Spool
     _layout: Layout
     _bits: int
@@ -164,10 +199,17 @@ class Ordered:
         Raises:
             OSError: the spool's folder cannot be read.
         """
-        rows = self._spool.take(partition)
-        place = self._place[event_rows.profiles_of(rows)] - np.int32(first)
-        event_rows.recoded(rows, self._layout, self._kind_places, self._text_places)
-        rows, starts = event_rows.clustered(rows, place, end - first)
+        pieces = self._spool.take(partition)
+        places = [self._place[event_rows.profiles_of(rows)] - np.int32(first) for rows in pieces]
+        starts = np.zeros(end - first + 1, dtype=np.int64)
+        for place in places:
+            event_rows.count_groups(place, starts)
+        starts = np.cumsum(starts)
+        rows, free = np.empty((starts[-1], self._layout.words), dtype=np.uint64), starts[:-1].copy()
+        for i, place in enumerate(places):
+            event_rows.put_by_group(pieces[i], place, free, rows)
+            pieces[i] = pieces[i][:0]  # given back as soon as it is copied
+        event_rows.recode(rows, self._kind_places, self._text_places, self._text_starts, self._layout.first_text)
         copies = np.zeros(end - first, dtype=np.int64)
         event_rows.sort_within(rows, starts, copies)
         return Cluster((first, end), starts, rows, copies)

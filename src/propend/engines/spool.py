@@ -37,8 +37,8 @@ class Spool:
         if self._bytes > self._most:
             self._spill()
 
-    def take(self, partition: int) -> Rows:
-        """All rows of a partition in the order they came; they are no longer kept here.
+    def take(self, partition: int) -> list[Rows]:
+        """All rows of a partition in the order they came, in pieces; they are no longer kept here.
 
         Raises:
             OSError: the folder cannot be read.
@@ -49,7 +49,7 @@ class Spool:
         if file.exists():
             held.insert(0, np.fromfile(file, dtype=np.uint64).reshape(-1, self._words))
             file.unlink()
-        return np.concatenate(held) if held else np.empty((0, self._words), dtype=np.uint64)
+        return held
 
     def _spill(self) -> None:
         for partition, held in enumerate(self._held):

@@ -14,6 +14,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 MISSING = -1
+LENGTH, FIRST, LAST, HASH = range(4)
+"""Words of a text's entry: bytes, the first eight and the last eight of them, and its hash. Half a cache line."""
 _FIRST_SLOTS, _FIRST_BYTES = 1 << 10, 1 << 14
 _PRIME = 0x9E3779B97F4A7C15
 BLOCK = 512
@@ -23,8 +25,8 @@ class TextCodes:
     """Distinct texts met so far, each with its number."""
 
     def __init__(self) -> None:
-        self._slots = np.full(_FIRST_SLOTS, MISSING, dtype=np.int32)
-        self._hashes = np.empty(_FIRST_SLOTS // 2, dtype=np.uint64)
+        self._slots = np.zeros(_FIRST_SLOTS, dtype=np.uint64)
+        self._entries = np.empty((_FIRST_SLOTS // 2, 4), dtype=np.uint64)
         self._ends = np.zeros(_FIRST_SLOTS // 2 + 1, dtype=np.int64)
         self._arena = np.empty(_FIRST_BYTES, dtype=np.uint8)
         self._count = 0
@@ -49,19 +51,20 @@ class TextCodes:
         done = 0
         while done < n:
             done, self._count = _code(
-                places, letters, given, done, self._slots, self._hashes, self._ends, self._arena, self._count, out
+                places, letters, given, done, self._slots, self._entries, self._ends, self._arena, self._count, out
             )
             if done < n:
                 self._grow(int(places[-1] - places[done]))
         return out
 
     def _grow(self, coming: int) -> None:
-        """More room: for twice as many texts, and for as many bytes as there are again, or as a batch brings."""
+        """More room: for four times as many texts, or for as many bytes as there are again, or as a batch brings."""
         if 2 * self._count >= len(self._slots) - 2:
-            self._slots = np.full(4 * len(self._slots), MISSING, dtype=np.int32)
-            self._hashes = np.concatenate([self._hashes, np.empty(3 * len(self._hashes), dtype=np.uint64)])
+            self._slots = np.zeros(4 * len(self._slots), dtype=np.uint64)
+            more = np.empty((3 * len(self._entries), 4), dtype=np.uint64)
+            self._entries = np.concatenate([self._entries, more])
             self._ends = np.concatenate([self._ends, np.empty(3 * (len(self._ends) - 1), dtype=np.int64)])
-            _refill(self._slots, self._hashes, self._count)
+            _refill(self._slots, self._entries, self._count)
         else:
             self._arena = np.concatenate([self._arena, np.empty(max(len(self._arena), coming), dtype=np.uint8)])
 
@@ -104,104 +107,107 @@ def _mixed(found, word):  # type: ignore[no-untyped-def]
     return found ^ (found >> np.uint64(29))
 
 
+@numba.njit(cache=True, nogil=True, inline="always")
+def _edges(letters, start, length):  # type: ignore[no-untyped-def]
+    """The first and the last eight bytes as numbers; they overlap in a short text, and one is all of a shorter one."""
+    eight = np.uint64(8)
+    if length >= eight:
+        return _word(letters, start), _word(letters, start + length - eight)
+    word = np.uint64(0)
+    for i in range(length):
+        word = word << eight | np.uint64(letters[start + np.uint64(i)])
+    return word, word
+
+
 @numba.njit(cache=True, nogil=True)
-def _hash(letters, start, length):  # type: ignore[no-untyped-def]
-    """Of whole words and of the last one, which overlaps them; of fewer than eight bytes one by one."""
-    eight, found = np.uint64(8), np.uint64(length)
-    if length < eight:
-        word = np.uint64(0)
-        for i in range(length):
-            word = word << eight | np.uint64(letters[start + np.uint64(i)])
-        found = _mixed(found, word)
-    else:
-        at = np.uint64(0)
-        while at + eight < length:
-            found = _mixed(found, _word(letters, start + at))
-            at += eight
-        found = _mixed(found, _word(letters, start + length - eight))
+def _hash(letters, start, length, first, last):  # type: ignore[no-untyped-def]
+    found = _mixed(_mixed(length, first), last)
+    eight = np.uint64(8)
+    at = eight
+    while at + eight < length:
+        found = _mixed(found, _word(letters, start + at))
+        at += eight
     return _mixed(_mixed(found, np.uint64(0)), np.uint64(0))
 
 
 @numba.njit(cache=True, nogil=True)
-def _same(arena, begin, letters, start, length):  # type: ignore[no-untyped-def]
-    """Whether as many bytes are alike."""
-    eight = np.uint64(8)
-    if length < eight:
-        different = np.uint8(0)
-        for i in range(length):
-            different |= arena[begin + np.uint64(i)] ^ letters[start + np.uint64(i)]
-        return different == 0
-    at = np.uint64(0)
-    while at + eight < length:
-        if _word(arena, begin + at) != _word(letters, start + at):
-            return False
-        at += eight
-    return _word(arena, begin + length - eight) == _word(letters, start + length - eight)
+def _same_middle(arena, begin, letters, start, length):  # type: ignore[no-untyped-def]
+    """Whether texts are alike between their first and last eight bytes."""
+    different = np.uint8(0)
+    for i in range(np.uint64(8), length - np.uint64(8)):
+        different |= arena[begin + i] ^ letters[start + i]
+    return different == 0
 
 
 @numba.njit(cache=True, nogil=True)
-def _code(places, letters, given, first, slots, hashes, ends, arena, count, out):  # type: ignore[no-untyped-def]
-    """Number texts from ``first`` on; gives where it stopped for want of room, and how many texts there are.
+def _code(places, letters, given, begun, slots, entries, ends, arena, count, out):  # type: ignore[no-untyped-def]
+    """Number texts from ``begun`` on; gives where it stopped for want of room, and how many texts there are.
 
-    In blocks: first the hashes of all, then the first slot of each, then the texts that stand there. The memory they
-    lie in is waited for once per block and not once per text.
+    A slot has the upper half of a hash and, below, a code plus one. In blocks: first the hashes of all, then the first
+    slot of each, then the entry it names. The memory they lie in is waited for once per block and not once per text.
     """
-    mask = np.uint64(len(slots) - 1)
-    found = np.empty(BLOCK, dtype=np.uint64)
-    likely = np.empty(BLOCK, dtype=np.int32)
-    alike = np.empty(BLOCK, dtype=np.bool_)
-    for block in range(first, len(out), BLOCK):
+    mask, half, low, short = np.uint64(len(slots) - 1), np.uint64(32), np.uint64(0xFFFFFFFF), np.uint64(16)
+    wanted = np.empty((BLOCK, 4), dtype=np.uint64)
+    likely = np.empty(BLOCK, dtype=np.uint64)
+    sizes = np.empty(BLOCK, dtype=np.uint64)
+    for block in range(begun, len(out), BLOCK):
         stop = min(block + BLOCK, len(out))
         for i in range(block, stop):
-            start = np.uint64(places[i])
-            found[i - block] = _hash(letters, start, np.uint64(places[i + 1]) - start)
+            start, length = np.uint64(places[i]), np.uint64(places[i + 1] - places[i])
+            first, last = _edges(letters, start, length)
+            wanted[i - block, LENGTH], wanted[i - block, FIRST], wanted[i - block, LAST] = length, first, last
+            wanted[i - block, HASH] = _hash(letters, start, length, first, last)
         for i in range(stop - block):
-            likely[i] = slots[found[i] & mask]
+            likely[i] = slots[wanted[i, HASH] & mask]
         for i in range(stop - block):
-            alike[i] = likely[i] >= 0 and hashes[max(likely[i], 0)] == found[i]
+            code = likely[i] & low
+            sizes[i] = entries[np.int64(max(code, np.uint64(1))) - 1, LENGTH]
         for i in range(block, stop):
             if not given[i]:
                 out[i] = MISSING
                 continue
-            start, length = np.uint64(places[i]), np.uint64(places[i + 1] - places[i])
-            code = likely[i - block]
-            if (
-                alike[i - block]
-                and np.uint64(ends[code + 1] - ends[code]) == length
-                and _same(arena, np.uint64(ends[code]), letters, start, length)
-            ):
-                out[i] = code
-                continue
-            slot = found[i - block] & mask
+            length, found = wanted[i - block, LENGTH], wanted[i - block, HASH]
+            slot, held = found & mask, likely[i - block]
             while True:
-                code = slots[slot]
-                if code < 0:
+                if held == 0:
+                    held = slots[slot]  # it may have been taken within this block
+                    if held != 0:
+                        continue
                     end = ends[count] + np.int64(length)
                     if 2 * count >= len(slots) - 2 or end > len(arena):
                         return i, count
-                    code = count
-                    slots[slot] = code
-                    hashes[code] = found[i - block]
-                    arena[ends[code] : end] = letters[places[i] : places[i + 1]]
-                    ends[code + 1] = end
+                    slots[slot] = found >> half << half | np.uint64(count + 1)
+                    for w in range(4):
+                        entries[count, w] = wanted[i - block, w]
+                    arena[ends[count] : end] = letters[places[i] : places[i + 1]]
+                    ends[count + 1] = end
+                    out[i] = count
                     count += 1
                     break
+                code = np.int64(held & low) - 1
                 if (
-                    hashes[code] == found[i - block]
-                    and np.uint64(ends[code + 1] - ends[code]) == length
-                    and _same(arena, np.uint64(ends[code]), letters, start, length)
+                    held >> half == found >> half
+                    and entries[code, LENGTH] == length
+                    and entries[code, FIRST] == wanted[i - block, FIRST]
+                    and entries[code, LAST] == wanted[i - block, LAST]
+                    and (
+                        length <= short
+                        or _same_middle(arena, np.uint64(ends[code]), letters, np.uint64(places[i]), length)
+                    )
                 ):
+                    out[i] = code
                     break
                 slot = (slot + np.uint64(1)) & mask
-            out[i] = code
+                held = slots[slot]
     return len(out), count
 
 
 @numba.njit(cache=True, nogil=True)
-def _refill(slots, hashes, count):  # type: ignore[no-untyped-def]
-    mask = np.uint64(len(slots) - 1)
+def _refill(slots, entries, count):  # type: ignore[no-untyped-def]
+    mask, half = np.uint64(len(slots) - 1), np.uint64(32)
     for code in range(count):
-        slot = hashes[code] & mask
-        while slots[slot] >= 0:
+        found = entries[code, HASH]
+        slot = found & mask
+        while slots[slot] != 0:
             slot = (slot + np.uint64(1)) & mask
-        slots[slot] = code
+        slots[slot] = found >> half << half | np.uint64(code + 1)
