@@ -22,6 +22,7 @@ from propend.model.evaluate import BaselineInputs, baseline_probabilities, proof
 from propend.model.groups import Outcomes
 from propend.model.leaks import Leak
 from propend.model.level import LevelForecast
+from propend.model.screening import screened
 from propend.model.train import Columns, Dropped, Model, TrainingSet, choose, fit, folds_of, useful_columns
 from propend.outlook import Outlook, forecast, look_back
 from propend.preparation import Prepared, Stages, feature_fields
@@ -110,6 +111,8 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
     seed = instance.options.seed
     with stages("fit"):
         columns, dropped, leaks = settle_columns(prepared, plan, learning)
+        columns, left = screened(learning.train, columns, seed)
+        dropped += left
         choices, proof_model = choose(learning.train, columns, seed)
     with stages("level"):
         outlook = look_back(prepared, plan)
