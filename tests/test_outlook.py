@@ -20,12 +20,17 @@ def test_outcomes_are_those_of_the_survey() -> None:
         whole = survey(prepared.log, prepared.program, cutoffs)
         found = sample_levels(prepared.log, [prepared.program], cutoffs, 1.0)
         half = sample_levels(prepared.log, [prepared.program], cutoffs, 0.5)
+        fewer = sample_levels(prepared.log, [prepared.program], cutoffs, 0.5, 0.7)
+        counted = whole.keys < np.uint64(int(0.7 * 2.0**64))
     np.testing.assert_array_equal(found.labelled[0], whole.labelled.sum(axis=0))
     np.testing.assert_array_equal(found.met[0], (whole.labelled & whole.met).sum(axis=0))
     profile, column = np.nonzero(whole.population)
     np.testing.assert_array_equal(found.rows.profile, profile)
     np.testing.assert_array_equal(found.rows.cutoff, np.array(cutoffs)[column])
     np.testing.assert_array_equal(half.met, found.met)
+    np.testing.assert_array_equal(fewer.labelled[0], whole.labelled[counted].sum(axis=0))
+    np.testing.assert_array_equal(fewer.met[0], (whole.labelled & whole.met)[counted].sum(axis=0))
+    np.testing.assert_array_equal(fewer.rows.profile, half.rows.profile)
     assert set(half.rows.profile) < set(found.rows.profile)
     assert 0.4 < len(half.rows) / len(found.rows) < 0.6
 

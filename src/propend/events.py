@@ -8,7 +8,7 @@ local midnight is a whole multiple of a day and all window arithmetic is integer
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Protocol
 
@@ -192,6 +192,19 @@ class Partition:
     @property
     def profiles(self) -> int:
         return len(self.profile_ids)
+
+    def first(self, profiles: int) -> Partition:
+        """Its first so many profiles; events of others stay behind them."""
+        if profiles >= self.profiles:
+            return self
+        attributes = self.attributes and replace(self.attributes, offsets=self.attributes.offsets[: profiles + 1])
+        return replace(
+            self,
+            profile_ids=self.profile_ids[:profiles],
+            keys=self.keys[:profiles],
+            offsets=self.offsets[: profiles + 1],
+            attributes=attributes,
+        )
 
 
 class EventLog(Protocol):

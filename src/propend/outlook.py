@@ -20,6 +20,8 @@ from propend.timeline import Timeline, level_cutoffs, level_step_days
 LEAST_SHORT_DAYS = 7
 MAX_SAMPLE_ROWS = 40_000
 MAX_ROWS_PER_CUTOFF = 2_000
+MAX_COUNTED_PROFILES = 250_000
+"""Outcomes of so many profiles tell a level far better than the samples that are described."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ def look_back(prepared: Prepared, plan: Plan) -> Outlook:
     programs = [compile_program(lines, g, prepared.log.request) for g in goals]
     population = int(prepared.survey.population.sum(axis=0).max())
     most = min(MAX_ROWS_PER_CUTOFF, MAX_SAMPLE_ROWS // max(len(cutoffs), 1))
-    sample = sample_levels(prepared.log, programs, cutoffs, most / max(population, 1))
+    counted = MAX_COUNTED_PROFILES / max(len(prepared.survey.keys), 1)
+    sample = sample_levels(prepared.log, programs, cutoffs, most / max(population, 1), counted)
     return Outlook(timeline, gaps, sample, feature_matrix(prepared.log, plan, sample.rows))
 
 

@@ -241,7 +241,7 @@ def _said(explainer: Explainer, X: NDArray[np.float32], speaker: NDArray[np.int1
     place, words = np.zeros(len(X), dtype=np.int32), dict[str, int]()
     for feature in np.unique(speaker):
         showing, rows = explainer.speaking[feature], np.flatnonzero(speaker == feature)
-        texts, which = distinct_texts(showing, showing.values(X[rows]))
+        texts, which = distinct_texts(showing, showing.values(X, rows))
         place[rows] = np.array([words.setdefault(t, len(words)) for t in texts], dtype=np.int32)[which]
     return pa.DictionaryArray.from_arrays(pa.array(place), pa.array(list(words), pa.string()))
 
@@ -270,7 +270,7 @@ def _factor_lists(
     value, typical = (np.empty(len(named.factor), dtype=object) for _ in range(2))
     for place in np.unique(named.speaker):
         showing, here = explainer.speaking[place], named.speaker == place
-        value[here] = factor_texts(showing, showing.values(X[rows[here]]))
+        value[here] = factor_texts(showing, showing.values(X, rows[here]))
         typical[here] = typical_text(showing, showing.values(usual))
     which = pa.array(named.factor.astype(np.int32))
 

@@ -20,6 +20,7 @@ from propend.model import checks
 from propend.model.certainty import Certainty, days_column, fit_certainty, interval_rows, margins_of
 from propend.model.evaluate import BaselineInputs, baseline_probabilities, proof_document
 from propend.model.groups import Outcomes
+from propend.model.horizons import Horizons
 from propend.model.leaks import Leak
 from propend.model.level import LevelForecast
 from propend.model.screening import screened
@@ -55,7 +56,6 @@ class Trained:
     Attributes:
         saved: the models and all that scoring needs.
         counts: distinct profiles over the matured cutoffs.
-        sample: float32[N, F], feature rows of the proof.
         leaks: features that know the outcome too well.
         dropped: features left out, with the reason.
         notices: warnings.
@@ -63,7 +63,6 @@ class Trained:
 
     saved: SavedModel
     counts: checks.OutcomeCounts
-    sample: NDArray[np.float32]
     leaks: tuple[Leak, ...]
     dropped: tuple[tuple[str, str], ...]
     notices: tuple[checks.Notice, ...]
@@ -161,9 +160,8 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         | {"kinds": known_kinds(prepared), "standing": standing},
     )
     return Trained(
-        saved=saved,
+        saved=_lean(saved),
         counts=counts,
-        sample=learning.proof.X,
         leaks=tuple(leaks),
         dropped=tuple((plan.features[d.column].name, d.reason) for d in dropped),
         notices=(
@@ -171,6 +169,30 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
             *record.proof_notices(timeline, evaluation, leaks),
             *(curves.notices if curves else ()),
         ),
+    )
+
+
+def _lean(saved: SavedModel) -> SavedModel:
+    """The same with only those features in its plan that anything looks at: scoring describes profiles by no others."""
+    curves = [h for h in (saved.horizons, saved.proof_horizons) if h]
+    looked_at = [saved.model.columns, saved.proof_model.columns, *(h.columns for h in curves)]
+    days = saved.certainty.days_column
+    wanted = np.unique(np.concatenate([*looked_at, [days] if days >= 0 else []]).astype(np.int64))
+    place = np.full(len(saved.plan.features), -1, dtype=np.int64)
+    place[wanted] = np.arange(len(wanted))
+
+    def moved(curve: Horizons | None) -> Horizons | None:
+        return curve and replace(curve, columns=place[curve.columns])
+
+    return replace(
+        saved,
+        plan=replace(saved.plan, features=tuple(saved.plan.features[j] for j in wanted)),
+        model=replace(saved.model, columns=place[saved.model.columns]),
+        proof_model=replace(saved.proof_model, columns=place[saved.proof_model.columns]),
+        certainty=replace(saved.certainty, days_column=int(place[days]) if days >= 0 else -1),
+        horizons=moved(saved.horizons),
+        proof_horizons=moved(saved.proof_horizons),
+        background=saved.background[:, wanted] if saved.background is not None else None,
     )
 
 

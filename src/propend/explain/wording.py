@@ -48,15 +48,17 @@ class Showing:
         """``category`` or ``numeric``."""
         return "category" if self.choices else "numeric"
 
-    def values(self, X: Matrix) -> Matrix:
+    def values(self, X: Matrix, rows: Ints | None = None) -> Matrix:
         """float32[N]: the feature, or the position in ``choices``, after the last one for another value.
 
         Args:
             X: float32[N, F], all features of the plan.
+            rows: positions of those wanted; all where None. Only the columns looked at are copied.
         """
         if not self.choices or self.feature.op in CODE_OPS:
-            return X[:, self.columns[0]]
-        is_it = X[:, self.columns]
+            column = X[:, self.columns[0]]
+            return column if rows is None else column[rows]
+        is_it = X[:, self.columns] if rows is None else X[np.ix_(rows, np.array(self.columns))]
         place = np.where((is_it == 1).any(axis=1), (is_it == 1).argmax(axis=1), len(self.choices)).astype(np.float32)
         place[np.isnan(is_it).all(axis=1)] = np.nan
         return place

@@ -14,10 +14,10 @@ from propend.language import say
 from propend.model.members import THREADS_PER_FIT, tree_parameters
 from propend.model.train import Columns, Dropped, TrainingSet
 
-MAX_CELLS = 24_000_000
+MAX_CELLS = 18_000_000
 """Snapshots times features that are learnt from."""
-LEAST_FEATURES = 100
-SAMPLE_ROWS, SAMPLE_ROUNDS = 20_000, 100
+LEAST_FEATURES = 80
+SAMPLE_ROWS, SAMPLE_ROUNDS, SAMPLE_RATE = 20_000, 50, 0.15
 
 
 def screened(train: TrainingSet, columns: Columns, seed: int) -> tuple[Columns, list[Dropped]]:
@@ -34,7 +34,8 @@ def screened(train: TrainingSet, columns: Columns, seed: int) -> tuple[Columns, 
     rows = np.linspace(0, len(train) - 1, SAMPLE_ROWS).astype(np.int64)
     label = train.label[rows]
     sample = xgb.QuantileDMatrix(train.X[rows][:, columns.used], label=label, nthread=THREADS_PER_FIT, max_bin=128)
-    booster = xgb.train(tree_parameters(float(label.mean()), seed), sample, num_boost_round=SAMPLE_ROUNDS)
+    parameters = tree_parameters(float(label.mean()), seed, SAMPLE_RATE)
+    booster = xgb.train(parameters, sample, num_boost_round=SAMPLE_ROUNDS)
     gain = np.zeros(len(columns.used))
     for name, total in booster.get_score(importance_type="total_gain").items():
         gain[int(name[1:])] = total

@@ -35,6 +35,7 @@ from propend.model.members import (
     fit_logistic,
     fit_trees,
     full_form,
+    learning_rate,
     matrix_for_trees,
     simple_form,
     workers,
@@ -110,6 +111,7 @@ class Choices:
 
     Attributes:
         rounds: boosting rounds; 0 without trees.
+        rate: the learning rate they were settled at.
         strengths: inverse regularisation of each linear member: all features, the simple ones.
         weights: of the log-odds of the trees and of each linear member; they sum to 1.
         shape: Platt's line, to the odds of the population.
@@ -117,6 +119,7 @@ class Choices:
     """
 
     rounds: int
+    rate: float
     strengths: tuple[float, float]
     weights: tuple[float, float, float]
     shape: Calibration
@@ -269,6 +272,7 @@ def choose(train: TrainingSet, columns: Columns, seed: int) -> tuple[Choices, Mo
     margin = np.sum([weights[name] * m for name, m in margins.items()], axis=0)
     choices = Choices(
         rounds=int(trees.choice) if trees and weights["trees"] > 0 else 0,
+        rate=learning_rate(len(train)),
         strengths=(lines["logistic"].choice, lines["simple"].choice if "simple" in lines else 0.0),
         weights=(weights.get("trees", 0.0), weights["logistic"], weights.get("simple", 0.0)),
         shape=_of_population(fit_shape(train.label, margin), train),
@@ -327,7 +331,9 @@ def fit(train: TrainingSet, columns: Columns, choices: Choices, seed: int) -> Mo
     forms = _linear_forms(columns).values()
     with workers() as pool, ThreadPoolExecutor(1) as waiting:
         growing = (
-            waiting.submit(fit_trees, timed, train.label, choices.rounds, fold, seed, pool) if choices.rounds else None
+            waiting.submit(fit_trees, timed, train.label, choices.rounds, fold, seed, pool, choices.rate)
+            if choices.rounds
+            else None
         )
         lines = [
             fit_logistic(X, train.label, form, strength) if weight > 0 else None

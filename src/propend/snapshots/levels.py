@@ -32,17 +32,23 @@ class LevelSample:
     rows: Rows
 
 
-def sample_levels(log: EventLog, programs: Sequence[Program], cutoffs: Sequence[int], share: float) -> LevelSample:
+def sample_levels(
+    log: EventLog, programs: Sequence[Program], cutoffs: Sequence[int], share: float, counted: float = 1.0
+) -> LevelSample:
     """Count outcomes at cutoffs for every program and pick a share of the profiles, the same at all of them.
 
     Args:
         programs: the same lines with outcome windows of different lengths; the first says who is in the population.
         cutoffs: day numbers, ascending.
         share: of the profiles to sample, by their keys.
+        counted: of the profiles whose outcomes are counted, likewise; no less than ``share``.
     """
     met, labelled = (np.zeros((len(programs), len(cutoffs)), dtype=np.int64) for _ in range(2))
     profile, column, base = [], [], 0
-    for part in log.partitions():
+    for whole in log.partitions():
+        part = whole.first(_below(whole.keys, max(share, counted)))
+        if part.profiles == 0:  # profiles come in the order of their keys
+            break
         for first in range(0, len(cutoffs), CUTOFFS_AT_ONCE):
             block = slice(first, min(first + CUTOFFS_AT_ONCE, len(cutoffs)))
             seen = [survey_part(part, program, tuple(cutoffs[block])) for program in programs]
@@ -50,13 +56,17 @@ def sample_levels(log: EventLog, programs: Sequence[Program], cutoffs: Sequence[
                 labelled[s, block] += found.labelled.sum(axis=0)
                 met[s, block] += (found.labelled & found.met).sum(axis=0)
             chosen = seen[0].population
-            if share < 1.0:
-                chosen = chosen & (part.keys < np.uint64(int(share * 2.0**64)))[:, None]
+            chosen[_below(part.keys, share) :] = False
             at = np.nonzero(chosen)
             profile.append(at[0] + base)
             column.append(at[1] + first)
-        base += part.profiles
+        base += whole.profiles
     owner, place = np.concatenate(profile).astype(np.int64), np.concatenate(column)
     order = np.lexsort((place, owner))
     days = np.array(cutoffs, dtype=np.int64)[place[order]]
     return LevelSample(tuple(cutoffs), met, labelled, Rows(owner[order], days, np.zeros(len(days), np.uint8)))
+
+
+def _below(keys: NDArray[np.uint64], share: float) -> int:
+    """How many of ascending keys belong to a share of all profiles."""
+    return len(keys) if share >= 1.0 else int(np.searchsorted(keys, np.uint64(int(share * 2.0**64))))
