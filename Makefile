@@ -9,7 +9,7 @@ BENCH := .venv-bench
 SETUP_BENCH := $(BENCH)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-faithfulness bench-horizons bench-leaks bench-intervals evidence translations browser clean
+.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-faithfulness bench-horizons bench-speed bench-leaks bench-intervals evidence translations browser clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -64,6 +64,9 @@ bench-explain: $(SETUP_BENCH)  ## speed and exactness of explanations; FULL=1 a 
 
 bench-faithfulness: $(SETUP_BENCH)  ## factors true to the model, to the next fit, to the simulator; FULL=1 real goals
 	$(BENCH)/bin/python benchmarks/faithfulness.py
+
+bench-speed: $(SETUP_BENCH)  ## seconds by stage beside DuckDB and Polars; FULL=1 up to 200 million events
+	$(BENCH)/bin/python -m benchmarks.speed
 
 bench-horizons: $(SETUP_BENCH)  ## one training for five horizons beside one for each; FULL=1 more goals
 	$(BENCH)/bin/python benchmarks/horizons.py

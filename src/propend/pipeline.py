@@ -16,6 +16,7 @@ import resource
 import sys
 import uuid
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -527,8 +528,9 @@ def _write(
     evaluation: dict[str, Any],
     stages: Stages,
 ) -> None:
-    store.write_table(folder / "scores.parquet", scored.table)
-    store.write_table(folder / "contributions.parquet", scored.contributions)
+    with ThreadPoolExecutor(2) as pool:
+        tables = {"scores": scored.table, "contributions": scored.contributions}
+        list(pool.map(lambda name: store.write_table(folder / f"{name}.parquet", tables[name]), tables))
     store.write_json(folder / "evaluation.json", evaluation)
     store.write_json(folder / "insights.json", found)
     closed = store.plain(_closed(document, run_id, started, stages, "succeeded"))

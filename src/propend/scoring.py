@@ -6,6 +6,8 @@ average, 75 is three times its odds, 25 a third. It is not a probability (spec O
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -201,7 +203,7 @@ def score_rows(
     days = horizons.days if horizons else ()
     return Scored(
         table=table.sort_by("profile_id"),
-        contributions=_contribution_table(profile_ids, X, explainer, contributions).sort_by("profile_id"),
+        contributions=_contribution_table(profile_ids, X, explainer, contributions),
         probability=probability,
         score=score,
         bucket=bucket,
@@ -221,29 +223,38 @@ IMPACT, VALUE, SAYS = "impact__", "value__", "says__"
 def _contribution_table(
     profile_ids: NDArray[np.object_], X: NDArray[np.float32], explainer: Explainer, found: Contributions
 ) -> pa.Table:
-    """Per factor its impact, the value shown for it of many profiles, a number or, of a text field, its text, and the
-    words of the feature that speaks for it of this one."""
-    columns: dict[str, pa.Array] = {"profile_id": pa.array(profile_ids, pa.string())}
-    for g, (factor, showing) in enumerate(zip(explainer.factors, explainer.showing, strict=True)):
-        values = showing.values(X)
-        columns[IMPACT + factor.code] = pa.array(found.impact[:, g])
-        columns[VALUE + factor.code] = (
-            pa.array(factor_texts(showing, values), pa.string()).dictionary_encode()
+    """By profile, per factor its impact, the value shown for it of many profiles, a number or, of a text field, its
+    text, and the words of the feature that speaks for it of this one."""
+    order = np.argsort(profile_ids)
+
+    def of_factor(g: int) -> dict[str, pa.Array]:
+        showing, code = explainer.showing[g], explainer.factors[g].code
+        values = showing.values(X, order)
+        return {
+            IMPACT + code: pa.array(found.impact[order, g]),
+            VALUE + code: pa.array(factor_texts(showing, values), pa.string()).dictionary_encode()
             if showing.choices
-            else pa.array(values, mask=np.isnan(values))
-        )
-        columns[SAYS + factor.code] = _said(explainer, X, found.speaker[:, g])
-    return pa.table(columns)
+            else pa.array(values, mask=np.isnan(values)),
+            SAYS + code: _said(explainer, X, found.speaker[:, g], order),
+        }
+
+    speak = copy_context()  # threads speak the language of the context, too
+    with ThreadPoolExecutor(2) as pool:
+        each = pool.map(lambda g: speak.copy().run(of_factor, g), range(len(explainer.factors)))
+        columns = {name: column for found_columns in each for name, column in found_columns.items()}
+    return pa.table({"profile_id": pa.array(profile_ids[order], pa.string()), **columns})
 
 
-def _said(explainer: Explainer, X: NDArray[np.float32], speaker: NDArray[np.int16]) -> pa.DictionaryArray:
-    """The value of each row's feature as it reads beside the label of its factor."""
+def _said(
+    explainer: Explainer, X: NDArray[np.float32], speaker: NDArray[np.int16], order: NDArray[np.int64]
+) -> pa.DictionaryArray:
+    """The value of each row's feature as it reads beside the label of its factor, in another order of rows."""
     place, words = np.zeros(len(X), dtype=np.int32), dict[str, int]()
     for feature in np.unique(speaker):
         showing, rows = explainer.speaking[feature], np.flatnonzero(speaker == feature)
         texts, which = distinct_texts(showing, showing.values(X, rows))
         place[rows] = np.array([words.setdefault(t, len(words)) for t in texts], dtype=np.int32)[which]
-    return pa.DictionaryArray.from_arrays(pa.array(place), pa.array(list(words), pa.string()))
+    return pa.DictionaryArray.from_arrays(pa.array(place[order]), pa.array(list(words), pa.string()))
 
 
 def _with_horizons(table: pa.Table, horizons: Horizons, curve: Float, lead_days: int) -> pa.Table:

@@ -29,7 +29,7 @@ from propend.outlook import Outlook, forecast, look_back
 from propend.preparation import Prepared, Stages, feature_fields
 from propend.scoring import buckets_of, scores_of
 from propend.snapshots.build import Rows, count_support, feature_matrix, plan_input
-from propend.snapshots.plan import AROUND_DAYS, CODE_OPS, YEAR_DAYS, Op, Plan, make_plan
+from propend.snapshots.plan import AROUND_DAYS, CODE_OPS, YEAR_DAYS, Feature, Op, Plan, make_plan
 from propend.snapshots.samples import Sample, draw, draw_alike, draw_evenly
 from propend.store.runs import SavedModel
 from propend.suspects import find_suspects
@@ -125,13 +125,18 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         with stages("fairness"):
             evaluation["fairness"] = _fairness(prepared, plan, learning, proof_model)
     with stages("refit"):
-        everything = _together(prepared, learning)
-        model = fit(everything, columns, choices, seed)
+        everything = _together(prepared, learning, columns.used)
+        narrow = fit(everything, replace(columns, used=np.arange(len(columns.used))), choices, seed)
+        seen = _background(everything) if instance.options.contributions == "interventional" else None
+        joined, standing = join_opposed(narrow, [plan.features[j] for j in columns.used], everything.X, seen)
+        plan = replace(plan, features=_placed(plan.features, columns.used, joined))
+        background = None
+        if seen is not None:
+            background = np.full((len(seen), len(plan.features)), np.nan, dtype=np.float32)
+            background[:, columns.used] = seen
+        model = replace(narrow, columns=columns.used)
         level = _level(outlook, model, timeline.matured, timeline.now)
         model = model.with_level(level.shift, level.error)
-        background = _background(everything) if instance.options.contributions == "interventional" else None
-        joined, standing = join_opposed(model, plan.features, everything.X, background)
-        plan = replace(plan, features=joined)
     curves = None
     if instance.horizons:
         with stages("horizons"):
@@ -421,15 +426,20 @@ def _baseline_inputs(plan: Plan, channel: int, rows: TrainingSet) -> BaselineInp
     return BaselineInputs(column(Op.DAYS_SINCE_LAST), column(Op.COUNT), column(Op.SUM), rows.label)
 
 
-def _together(prepared: Prepared, learning: Learning) -> TrainingSet:
-    """Training and proof, the rarer outcome as often over the other in both."""
+def _placed(features: Sequence[Feature], places: NDArray[np.int64], others: Sequence[Feature]) -> tuple[Feature, ...]:
+    """The features with others in some places."""
+    there = dict(zip(places.tolist(), others, strict=True))
+    return tuple(there.get(j, f) for j, f in enumerate(features))
+
+
+def _together(prepared: Prepared, learning: Learning, used: NDArray[np.int64]) -> TrainingSet:
+    """Training and proof, the rarer outcome as often over the other in both; of the features those used."""
     train, proof, keys = learning.train, learning.proof, prepared.survey.keys
-    alike = draw_alike(learning.proof_rows, keys[learning.proof_rows.profile], learning.sample)
-    proof = proof if alike.all() else proof.where(alike, train.odds_shift)
+    alike = np.flatnonzero(draw_alike(learning.proof_rows, keys[learning.proof_rows.profile], learning.sample))
     return TrainingSet(
-        np.concatenate([train.X, proof.X]),
-        np.concatenate([train.label, proof.label]),
-        np.concatenate([train.key, proof.key]),
-        np.concatenate([train.cutoff, proof.cutoff]),
+        np.concatenate([np.take(train.X, used, axis=1), proof.X[np.ix_(alike, used)]]),
+        np.concatenate([train.label, proof.label[alike]]),
+        np.concatenate([train.key, proof.key[alike]]),
+        np.concatenate([train.cutoff, proof.cutoff[alike]]),
         train.odds_shift,
     )

@@ -36,6 +36,8 @@ SCORE_DRIFT_REFUSE_PSI = 4.0
 SCORE_DRIFT_REFUSE_SHIFT = 0.5
 """In log-odds: a factor of 1.6 in the odds."""
 PSI_BINS = 10
+REFERENCE_ROWS = 50_000
+"""Rows that tell a distribution in ten bins as well as more would."""
 LEAST_ROWS_BEFORE = 50
 NEW_KIND_EVENTS = 20
 VOLUME_WEEKS, LEAST_SPANS, LEAST_EVENTS, LEAST_VALUED = (1, 4), 6, 50, 20
@@ -246,6 +248,10 @@ class Reference:
             earlier: float32[M, C], the same features at earlier cutoffs.
             cutoff: int64[M], their days.
         """
+        X = X[:: max(1, len(X) // REFERENCE_ROWS)]
+        if earlier is not None and cutoff is not None:
+            step = max(1, len(earlier) // (2 * REFERENCE_ROWS))
+            earlier, cutoff = earlier[::step], cutoff[::step]
         inner = np.linspace(0, 1, PSI_BINS + 1)[1:-1]
         edges = np.zeros((X.shape[1], len(inner)))
         for j in range(X.shape[1]):
@@ -260,7 +266,7 @@ class Reference:
         for before, after in itertools.pairwise([*sides, X]):
             usual = np.maximum(usual, _moved(before, after, edges))
         step = int(np.median(steps)) if len(steps) else 0
-        return cls(edges, shares, score_edges, _shares(probability, score_edges), len(probability), day, usual, step)
+        return cls(edges, shares, score_edges, _shares(probability, score_edges), len(X), day, usual, step)
 
     def limits(self, n: int, day: int) -> NDArray[np.float64]:
         """float64[C]: the index from which a feature of ``n`` rows at a later day has moved more than it should.
