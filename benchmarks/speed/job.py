@@ -6,7 +6,6 @@ python -m benchmarks.speed.job LOG MEMORY     # MEMORY such as 4GB, or - for the
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -36,7 +35,7 @@ def run(log: Path, memory: str | None) -> dict[str, Any]:
         started = time.perf_counter()
         first = propend.run(document(log), out=Path(folder) / "run", memory=memory)
         whole = time.perf_counter() - started
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = first.record["peak_memory_bytes"]
         started = time.perf_counter()
         propend.score(Path(folder) / "run", out=Path(folder) / "again", memory=memory)
         again = time.perf_counter() - started

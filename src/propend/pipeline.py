@@ -12,11 +12,13 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -560,6 +562,10 @@ def _text(moment: datetime) -> str:
 
 
 def peak_memory_bytes() -> int:
-    """The most memory this process has held."""
+    """The most memory this process has held; not what the one that started it held before, where Linux tells."""
+    with suppress(OSError):
+        held = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+        if held:
+            return int(held.group(1)) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
