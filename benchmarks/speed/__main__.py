@@ -3,7 +3,8 @@
 The measure of all is one scan and group-by of the same files by DuckDB: customer, count, sum, first and last. The whole
 job runs in a process of its own. Snapshots are those of everybody in the population at six cutoffs, described by 200
 features of propend's own plan that one aggregate each gives, so that other engines can be asked for the very same; at
-the smallest size they are compared cell by cell, and the run fails if they differ.
+the smallest size they are compared cell by cell, and the run fails if they differ. Featuretools describes everybody of a
+small log by features of its own.
 
     python -m benchmarks.speed            # 300,000 events, a minute
     FULL=1 python -m benchmarks.speed     # 5, 50 and 200 million; a quarter of an hour, 20 GB of disk
@@ -39,6 +40,7 @@ SIZES = (Size(5_000_000, 100_000), Size(50_000_000, 1_000_000), Size(200_000_000
 LOWER_MEMORY = {50_000_000: "4GB", 200_000_000: "6GB"}
 """Budgets that are tried beside the default, and at the largest size instead of it."""
 FEATURES, CUTOFFS = 200, 6
+SYNTHESIS = Size(100_000, 2_000)
 PEERS_UP_TO = 5_000_000
 TOLERANCE = 1e-5
 GIB = 2**30
@@ -152,6 +154,25 @@ def snapshot_lines(size: Size, log: Path, group: float) -> list[str]:
     return lines
 
 
+def synthesis_line() -> str:
+    """Ours and featuretools' on a log small enough for it."""
+    log = make_log(SYNTHESIS, FOLDER.resolve())
+    with prepare(read_inputs(document(log), None, None), Stages()) as prepared:
+        newest = (*prepared.timeline.matured, prepared.timeline.now)[-CUTOFFS:]
+        whole = build_plan(prepared)
+        plan = replace(aggregates(whole), since_day=whole.since_day)
+        ours = seconds(lambda: snapshots(prepared, plan, newest), 3)
+        n = snapshots(prepared, plan, newest)
+    started = time.perf_counter()
+    rows, features = peers.featuretools_features(str(log / "*.parquet"), plan.lookback_days, newest)
+    theirs = time.perf_counter() - started
+    cells = (n * len(plan.features) / ours) / (rows * features / theirs)
+    text = f"{rows:,} snapshots; propend ({ours:.3f} s, {n:,}) makes {cells:,.0f} times as many cells a second |"
+    return (
+        f"| {SYNTHESIS.name} | featuretools, {features} features of its own | {len(newest)} | {theirs:.1f} | | {text}"
+    )
+
+
 # --- the tables -----------------------------------------------------------------------------------------
 
 
@@ -173,6 +194,7 @@ def main() -> None:
         if size.events <= SIZES[1].events:
             rows += snapshot_lines(size, log, group)
             print("\n".join(rows[-4:]), flush=True)
+    rows.append(synthesis_line())
     print("\n| events | memory | read | survey, features | model | score | whole | over group-by | scoring again "
           "| events/s | peak GiB | AUC |")  # fmt: skip
     print("| --- | --- |" + " ---: |" * 10)

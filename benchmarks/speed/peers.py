@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
+import featuretools as ft
 import numpy as np
+import pandas as pd
 import polars as pl
 from numpy.typing import NDArray
 
@@ -149,3 +151,32 @@ def differences(ours: NDArray[np.float32], theirs: Any, rows: NDArray[np.int64])
         gap = np.abs(mine - column) / np.maximum(np.abs(column), 1.0)
         worst = max(worst, float(np.nanmax(gap, initial=0.0)))
     return worst
+
+
+# --- featuretools ---------------------------------------------------------------------------------------
+
+AGGREGATIONS = ["count", "sum", "mean", "max", "time_since_last", "time_since_first", "num_unique"]
+
+
+def featuretools_features(pattern: str, lookback_days: int, cutoffs: Sequence[int]) -> tuple[int, int]:
+    """Deep feature synthesis with cutoff times, of everybody at every cutoff: rows and features.
+
+    Its features are its own, some hundred, with those of each kind; windows other than the look-back it has none.
+    """
+    events = duckdb.sql(f"SELECT customer, \"at\", event, category, value FROM '{pattern}'").df()
+    events = events.reset_index(names="event_id")
+    es = ft.EntitySet("log")
+    es.add_dataframe(dataframe_name="events", dataframe=events, index="event_id", time_index="at",
+                     logical_types={"event": "Categorical", "category": "Categorical"})  # fmt: skip
+    es.add_dataframe(dataframe_name="people", dataframe=events[["customer"]].drop_duplicates(), index="customer")
+    es.add_relationship("people", "customer", "events", "customer")
+    es.add_interesting_values(dataframe_name="events", values={"event": sorted(events["event"].unique())})
+    people = es["people"]["customer"].to_numpy()
+    days = np.repeat(np.array(cutoffs, dtype="datetime64[D]").astype("datetime64[ns]"), len(people))
+    times = pd.DataFrame({"customer": np.tile(people, len(cutoffs)), "time": days})
+    matrix, _ = ft.dfs(
+        entityset=es, target_dataframe_name="people", cutoff_time=times, agg_primitives=AGGREGATIONS,
+        where_primitives=["count", "sum"], trans_primitives=[], training_window=ft.Timedelta(lookback_days, "d"),
+        include_cutoff_time=False, n_jobs=1,
+    )  # fmt: skip
+    return matrix.shape
