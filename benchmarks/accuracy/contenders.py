@@ -20,6 +20,7 @@ from propend.errors import PropendError
 from propend.model.baselines import BaselineInputs, baseline_probabilities
 from propend.model.train import choose
 from propend.preparation import Prepared, Stages, prepare, read_inputs
+from propend.snapshots.build import feature_matrix
 from propend.timeline import day_date, day_number
 from propend.training import build_plan, gather, settle_columns, sides, train_stage
 
@@ -121,23 +122,23 @@ def _proven(prepared: Prepared, stages: Stages) -> Outcome:
     except PropendError as error:
         return replace(labelled, refused=_reason(error))
     model = trained.saved.proof_model
-    p = model.probability(trained.sample)
+    p = model.probability(feature_matrix(prepared.log, trained.saved.plan, rows))
     newest = float(learnt.label[learnt.cutoff == learnt.cutoff.max()].mean())
     day, y = str(day_date(timeline.proof)), rows.label.astype(np.float64)
     with stages("plain"):
-        plain = _plain(prepared, trained.sample)
+        plain = _plain(prepared)
     level = Level.of(day, y, p, model.calibration.level_shift, newest, plain)
     return replace(labelled, probability=dict(zip(ids, p.tolist(), strict=True)), level=level)
 
 
-def _plain(prepared: Prepared, X: NDArray[np.float32]) -> Float:
+def _plain(prepared: Prepared) -> Float:
     """Probabilities of the same recipe without any care for the level: to its trees all cutoffs are one."""
     plan = build_plan(prepared)
     learning = gather(prepared, plan)
     columns, _, _ = settle_columns(prepared, plan, learning)
     timeless = replace(learning.train, cutoff=np.zeros_like(learning.train.cutoff))
     _, model = choose(timeless, columns, prepared.instance.options.seed)
-    return model.probability(X)
+    return model.probability(learning.proof.X)
 
 
 def run_other(name: str, task: Task) -> Outcome:

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 import propend
 from propend.model.metrics import METRICS
 from propend.preparation import Stages, prepare, read_inputs
+from propend.snapshots.build import feature_matrix
 from propend.training import sides, train_stage
 
 Float = NDArray[np.float64]
@@ -187,8 +188,9 @@ def held_out(every: pa.Table, ids: Sequence[str]) -> Float:
         with prepare(read_inputs(document(DAYS), table), Stages()) as prepared:
             rows = sides(prepared)[1]
             trained = train_stage(prepared, Stages())
+            X = feature_matrix(prepared.log, trained.saved.plan, rows)
         found = [place[str(i).split(":")[1]] for i in prepared.survey.profile_ids[rows.profile]]
-        total[found] += trained.saved.proof_model.probability(trained.sample)
+        total[found] += trained.saved.proof_model.probability(X)
         drawn[found] += 1
     p = total / np.maximum(drawn, 1)
     return np.where(drawn > 0, p, p[drawn > 0].mean())

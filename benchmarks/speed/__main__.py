@@ -3,8 +3,8 @@
 The measure of all is one scan and group-by of the same files by DuckDB: customer, count, sum, first and last. The whole
 job runs in a process of its own. Snapshots are those of everybody in the population at six cutoffs, described by 200
 features of propend's own plan that one aggregate each gives, so that other engines can be asked for the very same; at
-the smallest size they are compared cell by cell, and the run fails if they differ. Featuretools describes everybody of a
-small log by features of its own.
+the smallest size they are compared cell by cell, and the run fails if they differ. Featuretools describes everybody of
+a small log by features of its own.
 
     python -m benchmarks.speed            # 300,000 events, a minute
     FULL=1 python -m benchmarks.speed     # 5, 50 and 200 million; a quarter of an hour, 20 GB of disk
