@@ -174,3 +174,12 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     with connect(temp_folder=tmp_path) as session, pytest.raises(NotEnoughMemoryError, match="No space left"):
         session.load(data, Path(), EventRequest(()), {"events": shop(50, 100)})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_profiles_whose_keys_are_alike_come_in_the_order_of_their_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("propend.engines.gathering._keys", lambda ids: np.full(len(ids), 7, dtype=np.uint64))
+    data = Data(columns={"profile": "profile_id", "at": "at", "event": "event"})
+    events = shop(60, 100)
+    with connect() as session:
+        (part,) = session.load(data, Path(), EventRequest(()), {"events": events}).partitions()
+    assert part.profile_ids.tolist() == sorted(set(events["profile_id"].to_pylist()))

@@ -60,7 +60,7 @@ class Gathering:
         self._bits, self._spool, self._pool = partition_bits, spool, pool
         self._profiles, self._kinds = TextCodes(), TextCodes()
         self._texts = tuple(TextCodes() for _ in range(layout.texts))
-        self._keys, self._partition = np.zeros(1, dtype=np.uint64), np.zeros(1, dtype=np.int32)
+        self._keys = np.zeros(1, dtype=np.uint64)
         self._known = 0
         self._putting: Future[None] | None = None
         self.reasons = np.zeros(len(REASONS) + 1, dtype=np.int64)
@@ -94,18 +94,12 @@ class Gathering:
         """int32[n]; new profiles get their keys first."""
         known, count = self._known, len(self._profiles)
         if count > len(self._keys):
-            for name in ("_keys", "_partition"):
-                old = getattr(self, name)
-                more = np.empty(2 * count, dtype=old.dtype)
-                more[:known] = old[:known]
-                setattr(self, name, more)
+            self._keys = np.concatenate([self._keys[:known], np.zeros(2 * count - known, dtype=np.uint64)])
         self._keys[known:count] = _keys(self._profiles.encoded(known))
-        if self._bits:
-            self._partition[known:count] = self._keys[known:count] >> np.uint64(64 - self._bits)
-        else:
-            self._partition[known:count] = 0
         self._known = count
-        return self._partition[profile]
+        if self._bits == 0:
+            return np.zeros(len(profile), dtype=np.int32)
+        return (self._keys[profile] >> np.uint64(64 - self._bits)).astype(np.int32)
 
     def _put(
         self,
@@ -133,7 +127,8 @@ class Gathering:
         out = np.empty_like(rows)
         event_rows.put_by_group(rows, partition, starts[:-1].copy(), out)
         for p in np.flatnonzero(np.diff(starts)):
-            self._spool.add(int(p), out[starts[p] : starts[p + 1]])
+            # of its own, so that a partition that is taken leaves the memory
+            self._spool.add(int(p), out[starts[p] : starts[p + 1]].copy())
 
     @property
     def profiles(self) -> int:
@@ -206,9 +201,8 @@ class Ordered:
             event_rows.count_groups(place, starts)
         starts = np.cumsum(starts)
         rows, free = np.empty((starts[-1], self._layout.words), dtype=np.uint64), starts[:-1].copy()
-        for i, place in enumerate(places):
-            event_rows.put_by_group(pieces[i], place, free, rows)
-            pieces[i] = pieces[i][:0]  # given back as soon as it is copied
+        for place in places:
+            event_rows.put_by_group(pieces.pop(0), place, free, rows)  # given back as soon as it is copied
         event_rows.recode(rows, self._kind_places, self._text_places, self._text_starts, self._layout.first_text)
         copies = np.zeros(end - first, dtype=np.int64)
         event_rows.sort_within(rows, starts, copies)
