@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -100,11 +101,11 @@ class MemoryLog:
             last_at=int(at.max()), kinds=(), days=days, events_per_day=counts, last_time_of_day=last,
         )  # fmt: skip
 
-    def partitions(self) -> Iterator[Partition]:
+    def visit(self, visitor: Callable[[Partition], Any], share: float = 1.0) -> Iterator[Any]:
         for first, end in zip(self.bounds[:-1], self.bounds[1:], strict=True):
-            yield self._partition(self.profiles[first:end])
+            yield visitor(self._partition(self.profiles[first:end], first).of_share(share))
 
-    def _partition(self, ids: Sequence[str]) -> Partition:
+    def _partition(self, ids: Sequence[str], first: int) -> Partition:
         events = [e for i in ids for e in self.of(i)]
         names = [s.name for s in self.request.selectors]
         bits = [sum(1 << b for b, name in enumerate(names) if name in e.names) for e in events]
@@ -119,6 +120,7 @@ class MemoryLog:
             numbers=_stacked([_numbers([e.numbers[j] for e in events]) for j in range(self._n_numbers)], len(events)),
             texts=_coded([e.texts for e in events], self.vocabularies),
             attributes=self._attributes(ids),
+            first_profile=first,
         )
 
     @property

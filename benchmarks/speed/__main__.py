@@ -17,8 +17,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,8 @@ from benchmarks.speed import peers
 from benchmarks.speed.job import MODEL_STAGES, document
 from benchmarks.speed.logs import Size, make_log
 
-from propend.events import EventLog, Partition
 from propend.preparation import Prepared, Stages, prepare, read_inputs
-from propend.snapshots.build import feature_matrix, rows_at
+from propend.snapshots.build import describe, describer, feature_matrix, rows_at
 from propend.snapshots.plan import Plan
 from propend.training import build_plan
 
@@ -69,20 +69,6 @@ def job_line(size: Size, memory: str, found: dict[str, Any], group: float) -> st
 # --- snapshots ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class OnePartition:
-    """A log of one partition, so that features can be made and given away partition by partition."""
-
-    log: EventLog
-    part: Partition
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.log, name)
-
-    def partitions(self) -> Iterator[Partition]:
-        yield self.part
-
-
 def aggregates(plan: Plan) -> Plan:
     """Two hundred features that one aggregate gives, evenly taken from all of a plan."""
     shared = peers.shared_features(plan)
@@ -91,16 +77,9 @@ def aggregates(plan: Plan) -> Plan:
 
 
 def snapshots(prepared: Prepared, plan: Plan, cutoffs: tuple[int, ...]) -> int:
-    """Describe the population at all cutoffs; gives how many snapshots there are."""
-    rows, base, described = rows_at(prepared.survey, cutoffs, labelled=False), 0, 0
-    for part in prepared.log.partitions():
-        first, end = np.searchsorted(rows.profile, (base, base + part.profiles))
-        own = replace(
-            rows, profile=rows.profile[first:end] - base, cutoff=rows.cutoff[first:end], label=rows.label[first:end]
-        )
-        described += len(feature_matrix(OnePartition(prepared.log, part), plan, own))  # type: ignore[arg-type]
-        base += part.profiles
-    return described
+    """Describe the population at all cutoffs, partition by partition; gives how many snapshots there are."""
+    rows, by = rows_at(prepared.survey, cutoffs, labelled=False), describer(prepared.log, plan)
+    return sum(len(X) for X in prepared.log.visit(partial(describe, by, rows)))
 
 
 def same(prepared: Prepared, plan: Plan, cutoff: int, pattern: str) -> float:

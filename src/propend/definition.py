@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from propend import record
 from propend.errors import PropendError
-from propend.events import DAY_US, Partition
-from propend.goal import ANYTHING
+from propend.events import DAY_US, EventRequest, Partition
+from propend.goal import ANYTHING, Goal
 from propend.model import checks
 from propend.model.leaks import Leak, leak_notices
 from propend.model.train import useful_columns
@@ -108,25 +111,31 @@ def examples(prepared: Prepared) -> list[dict[str, Any]]:
     for met in (True, False):
         rows = np.flatnonzero(given.labelled[:, column] & (given.met[:, column] == met))
         chosen |= dict.fromkeys(rows[:EXAMPLES].tolist(), met)
-    found, base = [], 0
-    for part in prepared.log.partitions():
-        for position in sorted(p for p in chosen if base <= p < base + part.profiles):
-            evidence = _evidence(prepared, part, position - base, cutoff)
-            found.append(
-                {
-                    "profile_id": str(given.profile_ids[position]),
-                    "met": chosen[position],
-                    "evidence": evidence,
-                }
-            )
-        base += part.profiles
+    positions, log = np.array(sorted(chosen), dtype=np.int64), prepared.log
+    evidence = log.visit(partial(_evidence_of, prepared.instance.goal, log.request, log.kinds, cutoff, positions))
+    told = zip(positions.tolist(), (text for texts in evidence for text in texts), strict=True)
+    found = [{"profile_id": str(given.profile_ids[p]), "met": chosen[p], "evidence": text} for p, text in told]
     return sorted(found, key=lambda e: not e["met"])
 
 
-def _evidence(prepared: Prepared, part: Partition, profile: int, cutoff: int) -> str:
+def _evidence_of(
+    goal: Goal,
+    request: EventRequest,
+    kinds: tuple[str, ...],
+    cutoff: int,
+    positions: NDArray[np.int64],
+    part: Partition,
+) -> list[str]:
+    """Of those profiles at ascending positions of the log that are in a partition."""
+    names = goal.group.events
+    bits = {s.name: b for b, s in enumerate(request.selectors) if s.name in names}
+    words = kinds if ANYTHING in names else ()
+    own = (positions[part.among(positions)] - part.first_profile).tolist()
+    return [_evidence(goal, _goal_events(bits, words, part, p), cutoff) for p in own]
+
+
+def _evidence(goal: Goal, told: list[tuple[int, str]], cutoff: int) -> str:
     """The goal's events inside the outcome window, or the last one before it, in words."""
-    goal = prepared.instance.goal
-    told = _goal_events(prepared, part, slice(int(part.offsets[profile]), int(part.offsets[profile + 1])))
     start, end = (cutoff + goal.lead_days) * DAY_US, (cutoff + goal.reach_days) * DAY_US
     inside = [text for at, text in told if start <= at < end]
     if inside:
@@ -138,16 +147,21 @@ def _evidence(prepared: Prepared, part: Partition, profile: int, cutoff: int) ->
     return f"{none}; the last before was {before[-1]}" if before else f"{none}, nor before"
 
 
-def _goal_events(prepared: Prepared, part: Partition, rows: slice) -> list[tuple[int, str]]:
-    """Time and words of each event of one profile that the goal speaks of, in order."""
-    names, kinds = prepared.instance.goal.group.events, prepared.log.kinds
-    bits = {s.name: b for b, s in enumerate(prepared.log.request.selectors) if s.name in names}
-    told = []
+def _goal_events(
+    bits: Mapping[str, int], kinds: tuple[str, ...], part: Partition, profile: int
+) -> list[tuple[int, str]]:
+    """Time and words of each event of one profile that the goal speaks of, in order.
+
+    Args:
+        bits: of the goal's events.
+        kinds: names of all kinds, where anything meets the goal; else none.
+    """
+    told, rows = [], slice(int(part.offsets[profile]), int(part.offsets[profile + 1]))
     for at, mask, kind, value in zip(
         part.at[rows].tolist(), part.bits[rows].tolist(), part.kind[rows].tolist(), part.value[rows].tolist(),
         strict=True,
     ):  # fmt: skip
-        name = next((n for n, b in bits.items() if mask >> b & 1), kinds[kind] if ANYTHING in names else "")
+        name = next((n for n, b in bits.items() if mask >> b & 1), kinds[kind] if kinds else "")
         if name:
             amount = "" if math.isnan(value) else f" ({value:,.2f})"
             told.append((at, f"{name} on {day_date(at // DAY_US)}{amount}"))

@@ -7,10 +7,10 @@ local midnight is a whole multiple of a day and all window arithmetic is integer
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from propend.goal import NamedEvent
 from propend.predicates import FieldType
 
+T = TypeVar("T")
 DAY_US = 86_400_000_000
 MAX_SELECTORS = 64
 
@@ -176,6 +177,7 @@ class Partition:
         numbers: float64[M, E] in the order of the request's number fields, NaN where empty.
         texts: int32[N, E] in the order of the request's text fields, -1 where empty.
         attributes: facts about the same profiles, or None.
+        first_profile: position of its first profile among all of the log.
     """
 
     profile_ids: NDArray[np.object_]
@@ -188,10 +190,20 @@ class Partition:
     numbers: NDArray[np.float64]
     texts: NDArray[np.int32]
     attributes: AttributeRows | None = None
+    first_profile: int = 0
 
     @property
     def profiles(self) -> int:
         return len(self.profile_ids)
+
+    def among(self, profile: NDArray[np.int64]) -> slice:
+        """Where its own are among ascending positions of profiles of the log."""
+        first, end = np.searchsorted(profile, (self.first_profile, self.first_profile + self.profiles)).tolist()
+        return slice(first, end)
+
+    def of_share(self, share: float) -> Partition:
+        """Those of its profiles that belong to a share of all, those with the smallest keys."""
+        return self if share >= 1.0 else self.first(int(np.searchsorted(self.keys, least_key(share))))
 
     def first(self, profiles: int) -> Partition:
         """Its first so many profiles; events of others stay behind them."""
@@ -205,6 +217,11 @@ class Partition:
             offsets=self.offsets[: profiles + 1],
             attributes=attributes,
         )
+
+
+def least_key(share: float) -> np.uint64:
+    """The first key that does not belong to a share, under 1, of all profiles."""
+    return np.uint64(int(share * 2.0**64))
 
 
 class EventLog(Protocol):
@@ -231,8 +248,15 @@ class EventLog(Protocol):
     @property
     def attribute_vocabularies(self) -> tuple[tuple[str, ...], ...]: ...
 
-    def partitions(self) -> Iterator[Partition]:
-        """Each partition once, in ascending order of keys."""
+    def visit(self, visitor: Callable[[Partition], T], share: float = 1.0) -> Iterator[T]:
+        """What a visitor makes of each partition, in ascending order of keys.
+
+        A cluster takes the visitor to the partitions: it must be picklable, and what it gives should be small.
+
+        Args:
+            share: of the profiles, those with the smallest keys; of partitions that have none of them only the first is
+                visited.
+        """
         ...
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from propend.events import Partition
 from propend.model.evaluate import wilson
 from propend.model.groups import Outcomes, bands, group_figures, group_sentences, shown_groups, unnamed
 from propend.model.leaks import power_of
@@ -30,16 +32,16 @@ def values_today(prepared: Prepared) -> Values:
     log = prepared.log
     found: Values = {}
     for name in prepared.instance.options.fairness or ():
-        if name in log.attribute_numbers:
-            found[name] = bands(_latest_facts(prepared, log.attribute_numbers.index(name)))
-        elif name in log.attribute_texts:
-            t = log.attribute_texts.index(name)
-            found[name] = _words(_latest_codes(prepared, t, of_events=False), log.attribute_vocabularies[t])
-        elif name in log.request.number_fields:
-            found[name] = bands(_latest_numbers(prepared, log.request.number_fields.index(name)))
+        of_events = name not in (*log.attribute_numbers, *log.attribute_texts)
+        numbers = log.request.number_fields if of_events else log.attribute_numbers
+        texts = log.request.text_fields if of_events else log.attribute_texts
+        if name in numbers:
+            latest = partial(_latest_number, numbers.index(name), of_events)
+            found[name] = bands(np.concatenate(list(log.visit(latest))))
         else:
-            t = log.request.text_fields.index(name)
-            found[name] = _words(_latest_codes(prepared, t, of_events=True), log.vocabularies[t])
+            t = texts.index(name)
+            codes = np.concatenate(list(log.visit(partial(_latest_code, t, of_events))))
+            found[name] = _words(codes, (log.vocabularies if of_events else log.attribute_vocabularies)[t])
     return found
 
 
@@ -56,29 +58,18 @@ def _last_known(offsets: NDArray[np.int64], known: NDArray[np.bool_]) -> NDArray
     return np.where((found >= offsets[:-1]) & (offsets[1:] > offsets[:-1]), found, -1)
 
 
-def _latest_codes(prepared: Prepared, field: int, *, of_events: bool) -> NDArray[np.int64]:
-    parts = []
-    for part in prepared.log.partitions():
-        rows = part if of_events else part.attributes
-        if rows is None:
-            parts.append(np.full(part.profiles, -1, dtype=np.int64))
-            continue
-        codes = rows.texts[field]
-        last = _last_known(rows.offsets, codes >= 0)
-        parts.append(np.where(last >= 0, codes[last] if len(codes) else -1, -1).astype(np.int64))
-    return np.concatenate(parts)
+def _latest_code(field: int, of_events: bool, part: Partition) -> NDArray[np.int64]:
+    rows = part if of_events else part.attributes
+    if rows is None:
+        return np.full(part.profiles, -1, dtype=np.int64)
+    codes = rows.texts[field]
+    last = _last_known(rows.offsets, codes >= 0)
+    return np.where(last >= 0, codes[last] if len(codes) else -1, -1).astype(np.int64)
 
 
-def _latest_facts(prepared: Prepared, field: int) -> NDArray[np.float64]:
-    parts = []
-    for part in prepared.log.partitions():
-        rows = part.attributes
-        parts.append(np.full(part.profiles, np.nan) if rows is None else _latest(rows.offsets, rows.numbers[field]))
-    return np.concatenate(parts)
-
-
-def _latest_numbers(prepared: Prepared, field: int) -> NDArray[np.float64]:
-    return np.concatenate([_latest(part.offsets, part.numbers[field]) for part in prepared.log.partitions()])
+def _latest_number(field: int, of_events: bool, part: Partition) -> NDArray[np.float64]:
+    rows = part if of_events else part.attributes
+    return np.full(part.profiles, np.nan) if rows is None else _latest(rows.offsets, rows.numbers[field])
 
 
 def _latest(offsets: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -35,6 +35,7 @@ from propend.aftermath_page import Aftermath
 from propend.challenge import MARGIN, Contender, compare, gate_question, same_events
 from propend.definition import Check, define
 from propend.errors import ConfigurationError, DifferentQuestionsError, Mistake, ProfileNotFoundError
+from propend.engines import engine_name
 from propend.explain.factors import build_explainer
 from propend.explain.faithfulness import faithfulness
 from propend.fairness import scored_groups
@@ -493,7 +494,7 @@ def _run_document(
         "sentence": record.sentence_of(prepared),
         "instance": instance.document(),
         "instance_hash": instance.hash,
-        "engine": prepared.inputs.engine,
+        "engine": engine_name(prepared.inputs.engine),
         "scored_at": record.instant(timeline.now, zone),
         "expires_at": record.end_of_window(timeline, zone),
         "data": record.data_document(prepared.log.facts, timeline, zone),

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from propend.columns import ROLES, words
 from propend.engines import connect
 from propend.errors import PropendError
-from propend.events import DAY_US, EventFacts, EventLog, EventRequest, OpenedEvents, Selector
+from propend.events import DAY_US, EventFacts, EventLog, EventRequest, OpenedEvents, Partition, Selector
 from propend.goal import ANYTHING, Did, Eligibility, Goal, Group, NamedEvent
 from propend.instance import Columns, Data, Instance, Source
 from propend.predicates import quote_name, quote_text
@@ -237,13 +238,14 @@ def usual_gap_days(log: EventLog, event: str) -> float | None:
     """
     names = [s.name for s in log.request.selectors]
     bit = np.uint64(1 << names.index(event)) if event in names else None
-    medians: list[NDArray[np.float64]] = []
-    for part in log.partitions():
-        profile = np.repeat(np.arange(part.profiles), np.diff(part.offsets))
-        did = np.ones(len(part.at), dtype=bool) if bit is None else (part.bits & bit) != 0
-        medians.append(_median_gaps(profile[did], part.at[did] // DAY_US))
-    gaps = np.concatenate(medians)
+    gaps = np.concatenate(list(log.visit(partial(_gaps_between, bit))))
     return float(np.quantile(gaps, 0.75)) if len(gaps) else None
+
+
+def _gaps_between(bit: np.uint64 | None, part: Partition) -> NDArray[np.float64]:
+    profile = np.repeat(np.arange(part.profiles), np.diff(part.offsets))
+    did = np.ones(len(part.at), dtype=bool) if bit is None else (part.bits & bit) != 0
+    return _median_gaps(profile[did], part.at[did] // DAY_US)
 
 
 def _median_gaps(profile: NDArray[np.int64], day: NDArray[np.int64]) -> NDArray[np.float64]:

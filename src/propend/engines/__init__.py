@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from propend.document import nearest
-from propend.engines.duckdb import DuckdbEngine
 from propend.errors import ConfigurationError, Mistake
 from propend.events import EventLog, EventRequest, OpenedEvents
 from propend.instance import Data
 
-ENGINES = {"duckdb": DuckdbEngine}
+ENGINES = {"duckdb": ("propend.engines.duckdb", "DuckdbEngine"), "spark": ("propend.engines.spark", "SparkEngine")}
+"""Where each engine is; what it needs is loaded only when it is asked for."""
+EXTRAS = {"pyspark": "spark"}
+"""What must be installed with propend for a library that an engine needs."""
 
 
 class Engine(Protocol):
@@ -55,18 +58,36 @@ class Engine(Protocol):
         ...
 
 
-def connect(engine: str = "duckdb", *, memory: str | None = None, temp_folder: str | Path | None = None) -> Engine:
+def connect(engine: Any = "duckdb", *, memory: str | None = None, temp_folder: str | Path | None = None) -> Engine:
     """A session of an engine, to be used as a context manager.
 
     Args:
-        engine: its name.
+        engine: its name, or a SparkSession.
         memory: the most it may use, such as ``2GB``; it goes to disk beyond.
         temp_folder: where it may keep files while it works; the system's where None.
 
     Raises:
-        ConfigurationError: there is no such engine, or the memory cannot be read.
+        ConfigurationError: there is no such engine, it is not installed, or the memory cannot be read.
     """
-    if engine not in ENGINES:
-        problem = f"there is no engine {engine!r}; there are: {', '.join(ENGINES)}"
-        raise ConfigurationError([Mistake("engine", problem, nearest(engine, ENGINES))])
-    return ENGINES[engine](memory, temp_folder)
+    name = engine_name(engine)
+    if name not in ENGINES:
+        problem = f"there is no engine {name!r}; there are: {', '.join(ENGINES)}"
+        raise ConfigurationError([Mistake("engine", problem, nearest(name, ENGINES))])
+    module, kind = ENGINES[name]
+    try:
+        made = getattr(importlib.import_module(module), kind)
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        problem = f"the engine {name!r} needs {error.name}: pip install 'propend[{EXTRAS[error.name]}]'"
+        raise ConfigurationError([Mistake("engine", problem)]) from None
+    found: Engine = made(memory, temp_folder) if engine == name else made(memory, temp_folder, engine)
+    return found
+
+
+def engine_name(engine: Any) -> str:
+    """The name of an engine that is given by name or as a session of it."""
+    kind = type(engine)
+    if kind.__name__ == "SparkSession" and kind.__module__.startswith("pyspark."):
+        return "spark"
+    return str(engine)

@@ -35,8 +35,8 @@ class Database(Protocol):
         """Whether a query can be run."""
         ...
 
-    def register(self, name: str, table: pa.Table) -> None:
-        """Make an Arrow table readable by a name."""
+    def register(self, name: str, table: pa.Table | pa.RecordBatchReader) -> None:
+        """Make an Arrow table readable by a name; what is passed as it comes can be read once."""
         ...
 
     def new_name(self, stem: str) -> str:

@@ -105,8 +105,11 @@ class DuckdbEngine:
 class DuckdbDatabase:
     """A connection to a database of its own (``Database``)."""
 
-    def __init__(self, memory: str | None, temp_folder: str | Path | None) -> None:
+    def __init__(self, memory: str | None, temp_folder: str | Path | None, threads: int | None = None) -> None:
         """Make the folder and the database in it.
+
+        Args:
+            threads: as many as the machine has cores where None.
 
         Raises:
             NotEnoughMemoryError: the temporary folder cannot be written.
@@ -123,6 +126,8 @@ class DuckdbDatabase:
         for setting in (*_SETTINGS, f"SET temp_directory = {quote_text(str(self.scratch / 'spill'))}"):
             self._connection.execute(setting)
         self.accepts("SET TimeZone = 'UTC'")  # not without ICU, and then it is UTC anyway
+        if threads is not None:
+            self._connection.execute(f"SET threads = {threads}")
         if memory is not None:
             self._limit(memory)
 
@@ -179,7 +184,7 @@ class DuckdbDatabase:
             return False
         return True
 
-    def register(self, name: str, table: pa.Table) -> None:
+    def register(self, name: str, table: pa.Table | pa.RecordBatchReader) -> None:
         self._connection.register(name, table)
 
     def new_name(self, stem: str) -> str:

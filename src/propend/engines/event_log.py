@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,16 +17,16 @@ from propend.engines import event_rows
 from propend.engines.attributes import NO_ATTRIBUTES, AttributeTable, load_attributes
 from propend.engines.database import Database
 from propend.engines.event_rows import Layout
-from propend.engines.gathering import Gathering, Ordered
+from propend.engines.gathering import Cluster, Gathering, Ordered, Tally
 from propend.engines.sources import EventSource
 from propend.engines.spool import Spool
-from propend.engines.staging import REASONS, count_copies, stage
-from propend.engines.times import DAY_US
+from propend.engines.staging import count_copies, stage
 from propend.errors import NoEventDataError, NoInputDataError, NotEnoughMemoryError
-from propend.events import EventFacts, EventRequest, OpenedEvents, Partition
+from propend.events import EventFacts, EventRequest, OpenedEvents, Partition, least_key
 from propend.instance import Data
 from propend.predicates import quote_name
 
+T = TypeVar("T")
 BATCH_ROWS = 1 << 17
 EVENTS_PER_PARTITION = 4_000_000
 MAX_PARTITIONS = 1024
@@ -77,14 +77,22 @@ class DuckdbEventLog:
     _kept: list[_Kept]
     _attributes: AttributeTable
 
-    def partitions(self) -> Iterator[Partition]:
-        """Each partition once, in ascending order of keys."""
+    def visit(self, visitor: Callable[[Partition], T], share: float = 1.0) -> Iterator[T]:
+        """See ``EventLog.visit``."""
+        for part in self.partitions(share):
+            yield visitor(part.of_share(share))
+
+    def partitions(self, share: float = 1.0) -> Iterator[Partition]:
+        """Each partition that has profiles of a share, and the first in any case, in ascending order of keys."""
         for kept in self._kept:
             first, end = kept.profiles
+            if first and share < 1.0 and self._keys[first] >= least_key(share):
+                return
             yield Partition(
                 profile_ids=np.asarray(self._profile_ids[first:end].to_numpy(zero_copy_only=False), dtype=object),
                 keys=self._keys[first:end],
                 attributes=self._attributes.rows_of(self._db, first, end),
+                first_profile=first,
                 **kept.read(),
             )
 
@@ -110,7 +118,7 @@ def load_log(
 ) -> DuckdbEventLog:
     """The canonical events of open sources; see ``Engine.load``."""
     layout = Layout(len(request.number_fields), len(request.text_fields))
-    bits = _partition_bits(sum(s.relation.rows for s in sources), layout, memory_bytes)
+    bits = partition_bits(sum(s.relation.rows for s in sources), layout, memory_bytes)
     scratch = db.scratch / db.new_name("events")
     scratch.mkdir()
     spool = Spool(scratch, 1 << bits, layout.words, memory_bytes // _SPOOL_SHARE)
@@ -118,8 +126,9 @@ def load_log(
         with ThreadPoolExecutor(4) as pool:
             gathering = Gathering(layout, bits, spool, pool)
             _gather(db, sources, request, gathering, pool)
-        if gathering.reasons[0] == 0:
-            raise _nothing_left(gathering, data)
+        tally = gathering.tally()
+        if tally.used == 0:
+            raise nothing_left(tally, data)
         ordered = gathering.ordered()
         with ThreadPoolExecutor(2) as pool:
             keep = partial(_keep, ordered, layout, scratch if spool.spilled else None)
@@ -132,12 +141,22 @@ def load_log(
     attributes = NO_ATTRIBUTES
     if data.attributes:
         names = tuple(dict.fromkeys(s.roles["profile"] for s in sources))
-        profiles = _profile_table(db, ordered.profile_ids)
+        profiles = profile_table(db, ordered.profile_ids)
         attributes = load_attributes(db, data, folder, tables, profiles, names, request)
     alike = ordered.profile_ids.filter(pa.array(np.concatenate([k.alike for k in kept])))
     copies = count_copies(db, sources, request, alike)
     return DuckdbEventLog(
-        facts=_facts(sources, opened, gathering, ordered, kept, attributes, copies),
+        facts=event_facts(
+            sources,
+            opened,
+            tally,
+            len(ordered.profile_ids),
+            ordered.kinds,
+            np.sum([k.kind_events for k in kept], axis=0),
+            np.sum([k.kind_profiles for k in kept], axis=0),
+            attributes,
+            copies,
+        ),
         request=request,
         kinds=ordered.kinds,
         vocabularies=ordered.vocabularies,
@@ -168,13 +187,13 @@ def _gather(
         db.run(f"DROP TABLE {staged.table}")
 
 
-def _partition_bits(rows: int, layout: Layout, memory_bytes: int) -> int:
+def partition_bits(rows: int, layout: Layout, memory_bytes: int) -> int:
     """How many bits of the keys name a partition, so that one is no larger than what a pass may take."""
     most = max(1, min(EVENTS_PER_PARTITION, memory_bytes // (_COPIES * 8 * layout.words)))
     return min(max(rows - 1, 0) // most, MAX_PARTITIONS - 1).bit_length()
 
 
-def _profile_table(db: Database, profile_ids: pa.Array) -> str:
+def profile_table(db: Database, profile_ids: pa.Array) -> str:
     """Profiles with their codes, as the database needs them to find attributes."""
     name = db.new_name("profiles")
     db.register(name, pa.table({"profile": profile_ids, "code": np.arange(len(profile_ids), dtype=np.int32)}))
@@ -184,20 +203,9 @@ def _profile_table(db: Database, profile_ids: pa.Array) -> str:
 def _keep(ordered: Ordered, layout: Layout, folder: Path | None, part: tuple[int, int, int]) -> _Kept:
     """One partition, in memory or in a file of the folder."""
     cluster = ordered.cluster(*part)
-    rows, kind = cluster.rows, event_rows.kinds_of(cluster.rows)
+    columns = columns_of(cluster, layout)
     events, profiles = (np.zeros(len(ordered.kinds), dtype=np.int64) for _ in range(2))
-    event_rows.count_kinds(cluster.starts, kind, events, profiles)
-    numbers = [event_rows.floats_of(rows, event_rows.FIELDS + i) for i in range(layout.numbers)]
-    texts = [event_rows.text_codes(rows, layout, i) for i in range(layout.texts)]
-    columns: dict[str, NDArray[Any]] = {
-        "offsets": cluster.starts,
-        "at": np.ascontiguousarray(rows[:, event_rows.AT]).view(np.int64),
-        "kind": kind,
-        "bits": np.ascontiguousarray(rows[:, event_rows.BITS]),
-        "value": event_rows.floats_of(rows, event_rows.VALUE),
-        "numbers": np.stack(numbers) if numbers else np.empty((0, len(rows))),
-        "texts": np.stack(texts) if texts else np.empty((0, len(rows)), dtype=np.int32),
-    }
+    event_rows.count_kinds(cluster.starts, columns["kind"], events, profiles)
     file = folder / f"{part[0]}.npz" if folder is not None else None
     if file is not None:
         with file.open("wb") as target:
@@ -205,8 +213,25 @@ def _keep(ordered: Ordered, layout: Layout, folder: Path | None, part: tuple[int
     return _Kept(cluster.profiles, file or columns, events, profiles, cluster.copies > 0)
 
 
-def _nothing_left(gathering: Gathering, data: Data) -> NoInputDataError | NoEventDataError:
-    aside, read = _set_aside(gathering), int(gathering.reasons.sum())
+def columns_of(cluster: Cluster, layout: Layout) -> dict[str, NDArray[Any]]:
+    """Arrays of a partition by their names in ``Partition``."""
+    rows = cluster.rows
+    numbers = [event_rows.floats_of(rows, event_rows.FIELDS + i) for i in range(layout.numbers)]
+    texts = [event_rows.text_codes(rows, layout, i) for i in range(layout.texts)]
+    return {
+        "offsets": cluster.starts,
+        "at": np.ascontiguousarray(rows[:, event_rows.AT]).view(np.int64),
+        "kind": event_rows.kinds_of(rows),
+        "bits": np.ascontiguousarray(rows[:, event_rows.BITS]),
+        "value": event_rows.floats_of(rows, event_rows.VALUE),
+        "numbers": np.stack(numbers) if numbers else np.empty((0, len(rows))),
+        "texts": np.stack(texts) if texts else np.empty((0, len(rows)), dtype=np.int32),
+    }
+
+
+def nothing_left(tally: Tally, data: Data) -> NoInputDataError | NoEventDataError:
+    """Why no event is usable."""
+    aside, read = tally.set_aside, tally.read
     reasons = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in aside.items() if n)
     left = f"No events are left of {read:,} rows read" + (f": {reasons}." if reasons else ".")
     most = max(aside, key=lambda reason: aside[reason])
@@ -229,38 +254,35 @@ _REMEDIES = {
 # --- facts --------------------------------------------------------------------------------------------------
 
 
-def _facts(
+def event_facts(
     sources: Sequence[EventSource],
     opened: OpenedEvents,
-    gathering: Gathering,
-    ordered: Ordered,
-    kept: Sequence[_Kept],
+    tally: Tally,
+    profiles: int,
+    kinds: tuple[str, ...],
+    kind_events: NDArray[np.int64],
+    kind_profiles: NDArray[np.int64],
     attributes: AttributeTable,
     copies: int,
 ) -> EventFacts:
-    days, events, last = gathering.days()
-    counts = (np.sum([getattr(k, name) for k in kept], axis=0) for name in ("kind_events", "kind_profiles"))
-    of_kind = zip(ordered.kinds, *(c.tolist() for c in counts), strict=True)
+    """The data profile, from what was counted on the way."""
+    of_kind = zip(kinds, kind_events.tolist(), kind_profiles.tolist(), strict=True)
     return EventFacts(
         sources=opened.sources,
-        read=int(gathering.reasons.sum()),
-        used=int(gathering.reasons[0]),
-        set_aside=_set_aside(gathering),
-        profiles=gathering.profiles,
-        first_at=gathering.first_at,
-        last_at=int(days[-1]) * DAY_US + int(last[-1]),
+        read=tally.read,
+        used=tally.used,
+        set_aside=tally.set_aside,
+        profiles=profiles,
+        first_at=tally.first_at,
+        last_at=tally.last_at,
         kinds=tuple(sorted(of_kind, key=lambda k: (-k[1], k[0]))),
-        days=days,
-        events_per_day=events,
-        last_time_of_day=last,
+        days=tally.days,
+        events_per_day=tally.events,
+        last_time_of_day=tally.last,
         fields=opened.field_facts,
         attribute_fields=attributes.fields,
         exact_duplicates=copies,
-        unparsable_values=gathering.bad_values,
+        unparsable_values=tally.bad_values,
         attributes_without_time=attributes.without_time,
         short_rows=sum(s.relation.short_rows for s in sources),
     )
-
-
-def _set_aside(gathering: Gathering) -> dict[str, int]:
-    return {name: int(gathering.reasons[i]) for i, name in enumerate(REASONS, 1)}

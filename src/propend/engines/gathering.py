@@ -45,6 +45,46 @@ class Cluster:
     copies: NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Tally:
+    """What is counted while rows are taken in.
+
+    Attributes:
+        reasons: int64[reasons + 1]: rows by the place of their reason, first those used.
+        bad_values: used rows whose value is a text that is not a number.
+        first_at: local microseconds of the first used event.
+        days: local day numbers since 1970 that have events, ascending.
+        events, last: how many on each, and microseconds after midnight of the latest.
+    """
+
+    reasons: NDArray[np.int64]
+    bad_values: int
+    first_at: int
+    days: NDArray[np.int64]
+    events: NDArray[np.int64]
+    last: NDArray[np.int64]
+
+    @property
+    def read(self) -> int:
+        """All rows."""
+        return int(self.reasons.sum())
+
+    @property
+    def used(self) -> int:
+        """Rows that became events."""
+        return int(self.reasons[0])
+
+    @property
+    def set_aside(self) -> dict[str, int]:
+        """Rows left out, by reason."""
+        return {name: int(self.reasons[i]) for i, name in enumerate(REASONS, 1)}
+
+    @property
+    def last_at(self) -> int:
+        """Local microseconds of the last used event."""
+        return int(self.days[-1]) * DAY_US + int(self.last[-1])
+
+
 class Gathering:
     """Events on their way from a query to partitions, and what is counted on the way."""
 
@@ -63,9 +103,8 @@ class Gathering:
         self._keys = np.zeros(1, dtype=np.uint64)
         self._known = 0
         self._putting: Future[None] | None = None
-        self.reasons = np.zeros(len(REASONS) + 1, dtype=np.int64)
-        self.bad_values = 0
-        self.first_at = int(np.iinfo(np.int64).max)
+        self._reasons = np.zeros(len(REASONS) + 1, dtype=np.int64)
+        self._bad_values, self._first_at = 0, int(np.iinfo(np.int64).max)
         days = now_local_us("UTC") // DAY_US + _FUTURE_DAYS
         self._events, self._last = np.zeros(days, dtype=np.int64), np.zeros(days, dtype=np.int64)
 
@@ -76,7 +115,7 @@ class Gathering:
             OSError: the spool's folder is full.
         """
         reason = _numbers(batch, "reason")
-        self.reasons += np.bincount(reason, minlength=len(self.reasons))
+        self._reasons += np.bincount(reason, minlength=len(self._reasons))
         used = reason == 0
         columns = {"kind": self._kinds} | {f"t{i}": codes for i, codes in enumerate(self._texts)}
         coding = [self._pool.submit(codes.codes, batch.column(name), used) for name, codes in columns.items()]
@@ -110,9 +149,9 @@ class Gathering:
         partition: NDArray[np.int32],
     ) -> None:
         at, bad = _numbers(batch, "moment"), _numbers(batch, "bad_value")
-        self.bad_values += int((bad[used] != 0).sum())
+        self._bad_values += int((bad[used] != 0).sum())
         if used.any():
-            self.first_at = min(self.first_at, int(at[used].min()))
+            self._first_at = min(self._first_at, int(at[used].min()))
         event_rows.count_days(at, used, DAY_US, self._events, self._last)
         kind, *texts = (column.result() for column in coding)
         numbers = [_numbers(batch, f"n{i}") for i in range(self.layout.numbers)]
@@ -130,31 +169,26 @@ class Gathering:
             # of its own, so that a partition that is taken leaves the memory
             self._spool.add(int(p), out[starts[p] : starts[p + 1]].copy())
 
-    @property
-    def profiles(self) -> int:
-        return len(self._profiles)
-
-    def days(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Days since 1970 with events, how many, and the latest time of each in microseconds."""
+    def tally(self) -> Tally:
+        """What has been counted of the rows in the spool."""
         days = np.flatnonzero(self._events)
-        return days.astype(np.int64), self._events[days], self._last[days]
+        return Tally(
+            self._reasons, self._bad_values, self._first_at,
+            days.astype(np.int64), self._events[days], self._last[days],
+        )  # fmt: skip
 
     def ordered(self) -> Ordered:
         """What the codes of the rows stand for, now that all rows are there."""
         kinds, kind_places = self._kinds.ascending()
         texts = [codes.ascending() for codes in self._texts]
-        order = np.argsort(self._keys[: self._known], kind="stable")
         ids = self._profiles.texts()
-        keys = self._keys[order]
-        for first, end in _ties(keys):
-            # two ids with equal keys: their order must not depend on which came first
-            order[first:end] = sorted(order[first:end].tolist(), key=lambda code: ids[code].as_py().encode())
+        order = order_of(self._keys[: self._known], ids)
         place = np.empty(len(order), dtype=np.int32)
         place[order] = np.arange(len(order), dtype=np.int32)
         of_texts = [places for _, places in texts]
         text_starts = np.cumsum([0, *map(len, of_texts)])
         return Ordered(
-            kinds, tuple(words for words, _ in texts), ids.take(pa.array(order)), keys, place,
+            kinds, tuple(words for words, _ in texts), ids.take(pa.array(order)), self._keys[order], place,
             kind_places, np.concatenate([np.empty(0, np.int32), *of_texts]), text_starts,
             self._spool, self.layout, self._bits,
         )  # fmt: skip
@@ -194,6 +228,13 @@ class Ordered:
         Raises:
             OSError: the spool's folder cannot be read.
         """
+        starts, rows = self.grouped(partition, first, end)
+        copies = np.zeros(end - first, dtype=np.int64)
+        event_rows.sort_within(rows, starts, copies)
+        return Cluster((first, end), starts, rows, copies)
+
+    def grouped(self, partition: int, first: int, end: int) -> tuple[NDArray[np.int64], Rows]:
+        """Starts and rows of one of ``parts``, as of a ``Cluster``, but each profile's in the order they came."""
         pieces = self._spool.take(partition)
         places = [self._place[event_rows.profiles_of(rows)] - np.int32(first) for rows in pieces]
         starts = np.zeros(end - first + 1, dtype=np.int64)
@@ -204,15 +245,21 @@ class Ordered:
         for place in places:
             event_rows.put_by_group(pieces.pop(0), place, free, rows)  # given back as soon as it is copied
         event_rows.recode(rows, self._kind_places, self._text_places, self._text_starts, self._layout.first_text)
-        copies = np.zeros(end - first, dtype=np.int64)
-        event_rows.sort_within(rows, starts, copies)
-        return Cluster((first, end), starts, rows, copies)
+        return starts, rows
 
 
 def _first_keys(bits: int) -> NDArray[np.uint64]:
     """The least key of each partition."""
     partitions = np.arange(1 << bits, dtype=np.uint64)
     return partitions << np.uint64(64 - bits) if bits else partitions
+
+
+def order_of(keys: NDArray[np.uint64], ids: pa.Array) -> NDArray[np.int64]:
+    """int64[P]: positions of different ids in canonical order: that of (key, id)."""
+    order = np.argsort(keys, kind="stable")
+    for first, end in _ties(keys[order]):
+        order[first:end] = sorted(order[first:end].tolist(), key=lambda code: ids[code].as_py().encode())
+    return order
 
 
 def _ties(keys: NDArray[np.uint64]) -> Iterator[tuple[int, int]]:

@@ -48,19 +48,23 @@ def stage(db: Database, sources: Sequence[EventSource], request: EventRequest) -
         ConfigurationError: the request names a field that no source has, or a pattern the engine refuses.
         SourceUnreadableError: a file breaks off.
     """
-    fields = _wanted_fields(sources, request)
-    _check_patterns(db, request)
+    fields = wanted_fields(sources, request)
+    check_patterns(db, request)
+    if not any("id" in s.roles for s in sources):
+        return Staged(f"SELECT {delivered(request)} FROM ({judging_sql(sources, request, fields)})")
+    table = quote_name(db.new_name("staged"))
+    with db.reading(", ".join(s.relation.name for s in sources)):
+        db.run(f"CREATE TABLE {table} AS {judging_sql(sources, request, fields, 'id')}")
+    mark_duplicates(db, table, request)
+    return Staged(f"SELECT {delivered(request)} FROM {table}", table)
+
+
+def delivered(request: EventRequest) -> str:
+    """What is read of judged events, nothing of it null but texts."""
     numbers = [f"n{i}" for i in range(len(request.number_fields))]
     wanted = ["profile", "coalesce(moment, -1) AS moment", "reason", "kind", f"{number('value')} AS value"]
     wanted += ["CAST(bad_value AS TINYINT) AS bad_value", "bits", *(f"{number(n)} AS {n}" for n in numbers)]
-    wanted += [f"t{i}" for i in range(len(request.text_fields))]
-    if not any("id" in s.roles for s in sources):
-        return Staged(f"SELECT {', '.join(wanted)} FROM ({_staging_sql(sources, request, fields)})")
-    table = quote_name(db.new_name("staged"))
-    with db.reading(", ".join(s.relation.name for s in sources)):
-        db.run(f"CREATE TABLE {table} AS {_staging_sql(sources, request, fields, 'id')}")
-    _mark_duplicates(db, table, request)
-    return Staged(f"SELECT {', '.join(wanted)} FROM {table}", table)
+    return ", ".join([*wanted, *(f"t{i}" for i in range(len(request.text_fields)))])
 
 
 def count_copies(db: Database, sources: Sequence[EventSource], request: EventRequest, suspects: pa.Array) -> int:
@@ -74,7 +78,7 @@ def count_copies(db: Database, sources: Sequence[EventSource], request: EventReq
         return 0
     name = db.new_name("suspects")
     db.register(name, pa.table({"suspect": suspects}))
-    staging = _staging_sql(without, request, _wanted_fields(sources, request), "row_hash")
+    staging = judging_sql(without, request, wanted_fields(sources, request), "row_hash")
     counted = "count(row_hash) - count(DISTINCT row_hash)"
     rows = f"FROM ({staging}) JOIN {quote_name(name)} ON profile = suspect WHERE reason = 0"
     with db.reading(", ".join(s.relation.name for s in without)):
@@ -84,8 +88,12 @@ def count_copies(db: Database, sources: Sequence[EventSource], request: EventReq
 # --- which fields -------------------------------------------------------------------------------------------
 
 
-def _wanted_fields(sources: Sequence[EventSource], request: EventRequest) -> dict[str, Field]:
-    """Every field that conditions, numbers and texts of the request name."""
+def wanted_fields(sources: Sequence[EventSource], request: EventRequest) -> dict[str, Field]:
+    """Every field that conditions, numbers and texts of the request name.
+
+    Raises:
+        ConfigurationError: no source has one of them.
+    """
     fields = unified_fields(sources)
     named = [(f"events.{s.name}.where", c.field) for s in request.selectors for c in s.event.where]
     named += [("exclude", c.field) for event in request.exclude for c in event.where]
@@ -102,8 +110,12 @@ def _wanted_fields(sources: Sequence[EventSource], request: EventRequest) -> dic
     return {name: fields[name] for _, name in named}
 
 
-def _check_patterns(db: Database, request: EventRequest) -> None:
-    """Patterns must be ones that the engine reads too."""
+def check_patterns(db: Database, request: EventRequest) -> None:
+    """Refuse patterns that the engine does not read.
+
+    Raises:
+        ConfigurationError: as said.
+    """
     events = [(f"events.{s.name}.where", s.event) for s in request.selectors]
     events += [("exclude", e) for e in request.exclude]
     patterns = [(place, str(c.value)) for place, e in events for c in e.where if c.operator == "matches"]
@@ -115,10 +127,10 @@ def _check_patterns(db: Database, request: EventRequest) -> None:
 # --- the statement ------------------------------------------------------------------------------------------
 
 
-def _staging_sql(
+def judging_sql(
     sources: Sequence[EventSource], request: EventRequest, fields: Mapping[str, Field], *further: str
 ) -> str:
-    """Sources as one, then times, then bits and reasons: in layers, so that each expression is evaluated once.
+    """The statement: sources as one, then times, then bits and reasons: in layers, so that each is evaluated once.
 
     Args:
         further: ``id`` or ``row_hash``, where they are needed: they take long.
@@ -203,7 +215,7 @@ def _any_of(events: Sequence[NamedEvent], columns: Mapping[str, Column]) -> str:
 # --- duplicates ---------------------------------------------------------------------------------------------
 
 
-def _mark_duplicates(db: Database, table: str, request: EventRequest) -> None:
+def mark_duplicates(db: Database, table: str, request: EventRequest) -> None:
     """Of the rows of one id the first by time stays, by everything else where times are equal."""
     usable = f"id IS NOT NULL AND (reason = 0 OR reason > {DUPLICATE})"
     order = ", ".join(["moment", "profile", *tie_order(request)])

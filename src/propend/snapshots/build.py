@@ -10,12 +10,13 @@ import bisect
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from propend.events import DAY_US, AttributeRows, EventLog, Partition
+from propend.events import DAY_US, AttributeRows, EventLog, Partition, least_key
 from propend.language import say
 from propend.snapshots.kernel import compute_features, count_past, evaluate_lines
 from propend.snapshots.plan import (
@@ -24,6 +25,7 @@ from propend.snapshots.plan import (
     NUMBER_OPS,
     TEXT_OPS,
     Channel,
+    Feature,
     Op,
     Plan,
     PlanInput,
@@ -124,7 +126,7 @@ class Rows:
 def survey(log: EventLog, program: Program, cutoffs: Iterable[int]) -> Survey:
     """Evaluate every line at every cutoff (day numbers) in one pass over the partitions."""
     days = tuple(sorted(set(cutoffs)))
-    parts = [survey_part(part, program, days) for part in log.partitions()]
+    parts = list(log.visit(partial(survey_part, program=program, days=days)))
     ids, keys, masks = zip(*((p.profile_ids, p.keys, p.masks) for p in parts), strict=True)
     return Survey(program, days, np.concatenate(ids), np.concatenate(keys), np.concatenate(masks))
 
@@ -150,7 +152,7 @@ def rows_at(given: Survey, cutoffs: Sequence[int], *, labelled: bool, share: flo
     columns = [given.cutoffs.index(c) for c in cutoffs]
     inside = (given.labelled if labelled else given.population)[:, columns]
     if share < 1.0:
-        inside = inside & (given.keys < np.uint64(int(share * 2.0**64)))[:, None]
+        inside = inside & (given.keys < least_key(share))[:, None]
     profile, column = np.nonzero(inside)
     met = given.met[:, columns][profile, column] if labelled else np.zeros(len(profile), dtype=bool)
     days = np.array([given.cutoffs[c] for c in columns], dtype=np.int64)
@@ -164,39 +166,59 @@ def feature_matrix(log: EventLog, plan: Plan, rows: Rows) -> NDArray[np.float32]
     at early cutoffs as at late ones: 3 in the 90 days there were are 6 in 180. What happened at a time before the data
     is not known.
     """
-    out = np.empty((len(rows), len(plan.features)), dtype=np.float32)
-    base = 0
-    for part in log.partitions():
-        first, end = np.searchsorted(rows.profile, (base, base + part.profiles))
-        if end > first:
-            _fill(
-                part,
-                log,
-                plan,
-                rows.profile[first:end] - base,
-                rows.cutoff[first:end] * DAY_US,
-                out[first:end],
-            )
-        base += part.profiles
-    _stretch(plan, rows.cutoff, out)
-    _name_codes(plan, log, out)
+    out, done = np.empty((len(rows), len(plan.features)), dtype=np.float32), 0
+    for described in log.visit(partial(describe, describer(log, plan), rows)):
+        out[done : done + len(described)] = described
+        done += len(described)
     return out
 
 
-def _name_codes(plan: Plan, log: EventLog, out: NDArray[np.float32]) -> None:
-    """From the log's codes, which differ from log to log, to the plan's."""
-    for j, feature in enumerate(plan.features):
-        if feature.op in CODE_OPS:
-            names, vocabularies = (
-                (log.request.text_fields, log.vocabularies)
-                if feature.op is Op.TEXT_LAST
-                else (log.attribute_texts, log.attribute_vocabularies)
-            )
-            place = {value: i for i, value in enumerate(feature.values)}
-            words = vocabularies[names.index(feature.field)]
-            named = np.array([place.get(word, len(place)) for word in words], dtype=np.float32)
+def describe(by: Describer, rows: Rows, part: Partition) -> NDArray[np.float32]:
+    """float32[n, F]: features of those snapshots that are of a partition's profiles (``feature_matrix``)."""
+    own = part.among(rows.profile)
+    profile, cutoff = rows.profile[own] - part.first_profile, rows.cutoff[own]
+    out = np.empty((len(profile), len(by.plan.features)), dtype=np.float32)
+    if len(profile):
+        _fill(part, by, profile, cutoff * DAY_US, out)
+        _stretch(by.plan, cutoff, out)
+        for j, named in by.named.items():
             known = ~np.isnan(out[:, j])
             out[known, j] = named[out[known, j].astype(np.int64)]
+    return out
+
+
+@dataclass(frozen=True)
+class Describer:
+    """A plan in the codes of a log, all that is needed to describe profiles of its partitions wherever they are.
+
+    Attributes:
+        table: int64[F, 4] for the kernel.
+        routes: which channel an event belongs to.
+        named: of features that are codes, what each of the log's becomes in the plan's.
+    """
+
+    plan: Plan
+    table: NDArray[np.int64]
+    routes: Routes
+    named: dict[int, NDArray[np.float32]]
+
+
+def describer(log: EventLog, plan: Plan) -> Describer:
+    """A plan in the codes of a log."""
+    named = {j: _named_codes(f, log) for j, f in enumerate(plan.features) if f.op in CODE_OPS}
+    return Describer(plan, _table(plan, log), _routes(plan, log), named)
+
+
+def _named_codes(feature: Feature, log: EventLog) -> NDArray[np.float32]:
+    """From the log's codes, which differ from log to log, to the plan's."""
+    names, vocabularies = (
+        (log.request.text_fields, log.vocabularies)
+        if feature.op is Op.TEXT_LAST
+        else (log.attribute_texts, log.attribute_vocabularies)
+    )
+    place = {value: i for i, value in enumerate(feature.values)}
+    words = vocabularies[names.index(feature.field)]
+    return np.array([place.get(word, len(place)) for word in words], dtype=np.float32)
 
 
 def _stretch(plan: Plan, cutoff: NDArray[np.int64], out: NDArray[np.float32]) -> None:
@@ -214,20 +236,19 @@ def _stretch(plan: Plan, cutoff: NDArray[np.int64], out: NDArray[np.float32]) ->
 
 def _fill(
     part: Partition,
-    log: EventLog,
-    plan: Plan,
+    by: Describer,
     profile: NDArray[np.int64],
     cutoff: NDArray[np.int64],
     out: NDArray[np.float32],
 ) -> None:
-    routes = _routes(plan, log)
+    routes, plan = by.routes, by.plan
     attributes = part.attributes or _no_attributes()
     n_blocks = max(1, min(len(profile) // 64, 8 * numba.get_num_threads()))
     blocks = np.linspace(0, len(profile), n_blocks + 1).astype(np.int64)
     compute_features(
         part.offsets, part.at, part.kind, part.bits, part.value, part.numbers, part.texts,
         attributes.offsets, attributes.at, attributes.numbers, attributes.texts,
-        profile, cutoff, np.array(plan.windows, dtype=np.int64), _table(plan, log),
+        profile, cutoff, np.array(plan.windows, dtype=np.int64), by.table,
         routes.of_kind, routes.of_bit, routes.value_offsets, routes.of_value,
         len(plan.channels), np.diff(routes.value_offsets), blocks, out,
     )  # fmt: skip
@@ -238,7 +259,7 @@ def _no_attributes() -> AttributeRows:
 
 
 @dataclass(frozen=True)
-class _Routes:
+class Routes:
     """Which channel an event of this kind, with this bit, with this value belongs to; -1 for none."""
 
     of_kind: NDArray[np.int64]
@@ -247,7 +268,7 @@ class _Routes:
     of_value: NDArray[np.int64]
 
 
-def _routes(plan: Plan, log: EventLog) -> _Routes:
+def _routes(plan: Plan, log: EventLog) -> Routes:
     offsets = _value_offsets(log)
     kinds = {k: i for i, k in enumerate(log.kinds)}
     bits = {s.name: b for b, s in enumerate(log.request.selectors)}
@@ -264,7 +285,7 @@ def _routes(plan: Plan, log: EventLog) -> _Routes:
             code = _code(log.vocabularies[fields[channel.name]], channel.value)
             if code >= 0:
                 of_value[offsets[fields[channel.name]] + code] = i
-    return _Routes(of_kind, of_bit, offsets, of_value)
+    return Routes(of_kind, of_bit, offsets, of_value)
 
 
 def _code(vocabulary: Sequence[str], value: str) -> int:
@@ -330,19 +351,12 @@ def count_support(log: EventLog, before_day: int, since_day: int = 0) -> Support
     Args:
         since_day: the first day that any feature looks at; what is older supports nothing.
     """
-    start, limit = since_day * DAY_US, before_day * DAY_US
-    value_offsets = _value_offsets(log)
-    kinds, valued_kinds = (np.zeros(len(log.kinds), np.int64) for _ in range(2))
-    bits, bit_events, valued_bits = (np.zeros(64, np.int64) for _ in range(3))
-    values, whole = np.zeros(value_offsets[-1], np.int64), np.zeros(3, np.int64)
-    attribute_values = [np.zeros(len(v), np.int64) for v in log.attribute_vocabularies]
-    for part in log.partitions():
-        count_past(
-            part.offsets, part.at, part.kind, part.bits, part.value, part.texts, start, limit, value_offsets,
-            kinds, bits, values, bit_events, valued_kinds, valued_bits, whole,
-        )  # fmt: skip
-        if part.attributes is not None:
-            _count_attributes(part.attributes, limit, attribute_values)
+    period, value_offsets = (since_day * DAY_US, before_day * DAY_US), _value_offsets(log)
+    words = tuple(len(v) for v in log.attribute_vocabularies)
+    counted = list(log.visit(partial(_count_part, period, len(log.kinds), value_offsets, words)))
+    kinds, bits, values, bit_events, valued_kinds, valued_bits, whole, *attribute_values = (
+        np.sum(counts, axis=0) for counts in zip(*counted, strict=True)
+    )
     return Support(
         profiles=int(whole[0]),
         kinds=kinds,
@@ -355,6 +369,22 @@ def count_support(log: EventLog, before_day: int, since_day: int = 0) -> Support
         events=int(whole[1]),
         bit_events=bit_events,
     )
+
+
+def _count_part(
+    period: tuple[int, int], kinds: int, value_offsets: NDArray[np.int64], words: tuple[int, ...], part: Partition
+) -> list[NDArray[np.int64]]:
+    """What ``count_past`` counts, then profiles per value of each attribute text."""
+    sizes = (kinds, 64, int(value_offsets[-1]), 64, kinds, 64, 3)
+    of_kind, of_bit, of_value, bit_events, valued_kinds, valued_bits, whole = (np.zeros(n, np.int64) for n in sizes)
+    count_past(
+        part.offsets, part.at, part.kind, part.bits, part.value, part.texts, *period, value_offsets,
+        of_kind, of_bit, of_value, bit_events, valued_kinds, valued_bits, whole,
+    )  # fmt: skip
+    of_attributes = [np.zeros(n, np.int64) for n in words]
+    if part.attributes is not None:
+        _count_attributes(part.attributes, period[1], of_attributes)
+    return [of_kind, of_bit, of_value, bit_events, valued_kinds, valued_bits, whole, *of_attributes]
 
 
 def _value_offsets(log: EventLog) -> NDArray[np.int64]:

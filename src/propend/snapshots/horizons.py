@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,21 +26,19 @@ def outcomes_at(log: EventLog, programs: Sequence[Program], rows: Rows) -> NDArr
         programs: one per horizon.
         rows: ordered by profile.
     """
-    found = np.full((len(programs), len(rows)), UNKNOWN, dtype=np.uint8)
-    base = 0
-    for part in log.partitions():
-        first, end = np.searchsorted(rows.profile, (base, base + part.profiles))
-        if end > first:
-            wanted, owner = np.unique(rows.profile[first:end] - base, return_inverse=True)
-            found[:, first:end] = _outcomes(_only(part, wanted), programs, owner, rows.cutoff[first:end])
-        base += part.profiles
-    return found
+    return np.concatenate(list(log.visit(partial(_of_part, programs, rows))), axis=1)
+
+
+def _of_part(programs: Sequence[Program], rows: Rows, part: Partition) -> NDArray[np.uint8]:
+    own = part.among(rows.profile)
+    wanted, owner = np.unique(rows.profile[own] - part.first_profile, return_inverse=True)
+    return _outcomes(_only(part, wanted), programs, owner, rows.cutoff[own])
 
 
 def _outcomes(
     part: Partition, programs: Sequence[Program], owner: NDArray[np.int64], cutoff: NDArray[np.int64]
 ) -> NDArray[np.uint8]:
-    out = np.empty((len(programs), len(cutoff)), dtype=np.uint8)
+    out = np.full((len(programs), len(cutoff)), UNKNOWN, dtype=np.uint8)
     days = np.unique(cutoff)
     for block in np.split(days, range(CUTOFFS_AT_ONCE, len(days), CUTOFFS_AT_ONCE)):
         here = np.flatnonzero(np.isin(cutoff, block))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from propend.events import EventLog
+from propend.events import EventLog, Partition
 from propend.snapshots.build import Rows, survey_part
 from propend.snapshots.program import Program
 
@@ -43,30 +44,30 @@ def sample_levels(
         share: of the profiles to sample, by their keys.
         counted: of the profiles whose outcomes are counted, likewise; no less than ``share``.
     """
+    visitor = partial(_of_part, programs, tuple(cutoffs), share)
+    met, labelled, owner, place = zip(*log.visit(visitor, max(share, counted)), strict=True)
+    profile, column = np.concatenate(owner).astype(np.int64), np.concatenate(place)
+    order = np.lexsort((column, profile))
+    days = np.array(cutoffs, dtype=np.int64)[column[order]]
+    rows = Rows(profile[order], days, np.zeros(len(days), np.uint8))
+    return LevelSample(tuple(cutoffs), np.sum(met, axis=0), np.sum(labelled, axis=0), rows)
+
+
+def _of_part(
+    programs: Sequence[Program], cutoffs: tuple[int, ...], share: float, part: Partition
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Outcomes counted, then profile and position of the cutoff of each snapshot of the sample."""
     met, labelled = (np.zeros((len(programs), len(cutoffs)), dtype=np.int64) for _ in range(2))
-    profile, column, base = [], [], 0
-    for whole in log.partitions():
-        part = whole.first(_below(whole.keys, max(share, counted)))
-        if part.profiles == 0:  # profiles come in the order of their keys
-            break
-        for first in range(0, len(cutoffs), CUTOFFS_AT_ONCE):
-            block = slice(first, min(first + CUTOFFS_AT_ONCE, len(cutoffs)))
-            seen = [survey_part(part, program, tuple(cutoffs[block])) for program in programs]
-            for s, found in enumerate(seen):
-                labelled[s, block] += found.labelled.sum(axis=0)
-                met[s, block] += (found.labelled & found.met).sum(axis=0)
-            chosen = seen[0].population
-            chosen[_below(part.keys, share) :] = False
-            at = np.nonzero(chosen)
-            profile.append(at[0] + base)
-            column.append(at[1] + first)
-        base += whole.profiles
-    owner, place = np.concatenate(profile).astype(np.int64), np.concatenate(column)
-    order = np.lexsort((place, owner))
-    days = np.array(cutoffs, dtype=np.int64)[place[order]]
-    return LevelSample(tuple(cutoffs), met, labelled, Rows(owner[order], days, np.zeros(len(days), np.uint8)))
-
-
-def _below(keys: NDArray[np.uint64], share: float) -> int:
-    """How many of ascending keys belong to a share of all profiles."""
-    return len(keys) if share >= 1.0 else int(np.searchsorted(keys, np.uint64(int(share * 2.0**64))))
+    profile, column = [], []
+    for first in range(0, len(cutoffs), CUTOFFS_AT_ONCE):
+        block = slice(first, min(first + CUTOFFS_AT_ONCE, len(cutoffs)))
+        seen = [survey_part(part, program, cutoffs[block]) for program in programs]
+        for s, found in enumerate(seen):
+            labelled[s, block] += found.labelled.sum(axis=0)
+            met[s, block] += (found.labelled & found.met).sum(axis=0)
+        chosen = seen[0].population
+        chosen[part.of_share(share).profiles :] = False
+        at = np.nonzero(chosen)
+        profile.append(at[0] + part.first_profile)
+        column.append(at[1] + first)
+    return met, labelled, np.concatenate(profile), np.concatenate(column)

@@ -1,0 +1,63 @@
+"""A source in portions: what each of many readers selects, wherever it runs.
+
+Parquet files are read where they are, by ranges of their rows; anything else is made a Parquet file first, by who
+opened it. Every reader sees the types of the whole source, also where its own file lacks a column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from propend.engines.database import Database
+from propend.engines.relations import Relation
+from propend.predicates import quote_name, quote_text
+
+ROWS_PER_SCAN = 2_000_000
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One portion of a source.
+
+    Attributes:
+        source: position of the source among all.
+        table: quoted name under which statements expect it.
+        sql: what selects its rows.
+    """
+
+    source: int
+    table: str
+    sql: str
+
+
+def scans_of(db: Database, source: int, relation: Relation, folder: Path) -> Iterator[Scan]:
+    """All portions of a relation.
+
+    Args:
+        folder: for what must be made a file first; all readers must see it.
+    """
+    columns = [(str(r[0]), str(r[1])) for r in db.rows(f"DESCRIBE {relation.table}")]
+    as_a_whole = ", ".join(f"CAST({quote_name(c)} AS {kind}) AS {quote_name(c)}" for c, kind in columns)
+    nothing = ", ".join(f"CAST(NULL AS {kind}) AS {quote_name(c)}" for c, kind in columns)
+    files = ", ".join(quote_text(str(p)) for p in _parquet_files(db, relation, folder))
+    for path, rows in db.rows(f"SELECT file_name, num_rows FROM parquet_file_metadata([{files}])"):
+        for first in range(0, int(rows), ROWS_PER_SCAN):
+            place = f"file_row_number >= {first} AND file_row_number < {first + ROWS_PER_SCAN}"
+            read = f"read_parquet({quote_text(str(path))}, file_row_number = true)"
+            portion = f"SELECT * EXCLUDE (file_row_number) FROM {read} WHERE {place}"
+            yield Scan(
+                source,
+                relation.table,
+                f"SELECT {as_a_whole} FROM (SELECT {nothing} WHERE FALSE UNION ALL BY NAME {portion})",
+            )
+
+
+def _parquet_files(db: Database, relation: Relation, folder: Path) -> list[Path]:
+    if relation.groups and all(g.format == "parquet" for g in relation.groups):
+        return [path for group in relation.groups for path in group.paths]
+    file = folder / f"{db.new_name('source')}.parquet"
+    with db.reading(relation.name):
+        db.run(f"COPY {relation.table} TO {quote_text(str(file))} (FORMAT parquet)")
+    return [file]
