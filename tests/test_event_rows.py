@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import struct
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -174,6 +176,29 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     with connect(temp_folder=tmp_path) as session, pytest.raises(NotEnoughMemoryError, match="No space left"):
         session.load(data, Path(), EventRequest(()), {"events": shop(50, 100)})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_texts_of_a_column_are_numbered_batch_after_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside: set[int] = set()
+    together: list[int] = []
+    slowly = TextCodes.codes
+
+    def codes(self: TextCodes, texts: pa.Array, used: np.ndarray[Any, Any]) -> Any:
+        together.append(id(self)) if id(self) in inside else inside.add(id(self))
+        time.sleep(0.005)
+        found = slowly(self, texts, used)
+        inside.discard(id(self))
+        return found
+
+    monkeypatch.setattr("propend.engines.event_log.BATCH_ROWS", 2_048)
+    monkeypatch.setattr(TextCodes, "codes", codes)
+    data = Data(columns={"profile": "profile_id", "at": "at", "event": "event"})
+    events = pa.concat_tables([shop(300, 200)] * 4)
+    with connect() as session:
+        log = session.load(data, Path(), EventRequest((), text_fields=("category",)), {"events": events})
+        counted = {kind: n for kind, n, _ in log.facts.kinds}
+    assert together == []
+    assert counted == {v["values"]: v["counts"] for v in events["event"].value_counts().to_pylist()}
 
 
 def test_profiles_whose_keys_are_alike_come_in_the_order_of_their_ids(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,10 @@ class ConfigurationError(PropendError):
             "correct these places; `propend check` shows the effect before anything is trained.",
             mistakes=[{"place": m.place, "problem": m.problem, "nearest": m.nearest} for m in mistakes],
         )
-        self.mistakes = tuple(mistakes)
+        self.mistakes, self.document = tuple(mistakes), document
+
+    def __reduce__(self) -> tuple[type[ConfigurationError], tuple[tuple[Mistake, ...], str]]:
+        return type(self), (self.mistakes, self.document)
 
 
 class SentenceError(PropendError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +103,7 @@ class Gathering:
         self._keys = np.zeros(1, dtype=np.uint64)
         self._known = 0
         self._putting: Future[None] | None = None
+        self._coding: list[Future[NDArray[np.int32]]] = []
         self._reasons = np.zeros(len(REASONS) + 1, dtype=np.int64)
         self._bad_values, self._first_at = 0, int(np.iinfo(np.int64).max)
         days = now_local_us("UTC") // DAY_US + _FUTURE_DAYS
@@ -117,12 +118,13 @@ class Gathering:
         reason = _numbers(batch, "reason")
         self._reasons += np.bincount(reason, minlength=len(self._reasons))
         used = reason == 0
+        wait(self._coding)  # a column's texts are numbered batch after batch
         columns = {"kind": self._kinds} | {f"t{i}": codes for i, codes in enumerate(self._texts)}
-        coding = [self._pool.submit(codes.codes, batch.column(name), used) for name, codes in columns.items()]
+        self._coding = [self._pool.submit(codes.codes, batch.column(name), used) for name, codes in columns.items()]
         profile = self._profiles.codes(batch.column("profile"), used)
         partition = self._partitions_of(profile)
         self.finish()
-        self._putting = self._pool.submit(self._put, batch, used, profile, coding, partition)
+        self._putting = self._pool.submit(self._put, batch, used, profile, self._coding, partition)
 
     def finish(self) -> None:
         """Wait until what has been taken in is in the spool."""

@@ -23,11 +23,13 @@ class Scan:
 
     Attributes:
         source: position of the source among all.
+        name: what it is called in messages.
         table: quoted name under which statements expect it.
         sql: what selects its rows.
     """
 
     source: int
+    name: str
     table: str
     sql: str
 
@@ -49,6 +51,7 @@ def scans_of(db: Database, source: int, relation: Relation, folder: Path) -> Ite
             portion = f"SELECT * EXCLUDE (file_row_number) FROM {read} WHERE {place}"
             yield Scan(
                 source,
+                relation.name,
                 relation.table,
                 f"SELECT {as_a_whole} FROM (SELECT {nothing} WHERE FALSE UNION ALL BY NAME {portion})",
             )

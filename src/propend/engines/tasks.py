@@ -192,7 +192,7 @@ def over_scans(scans: tuple[Scan, ...], memory: str, work: Work, batches: Batche
         for batch in batches:
             for number in batch.column(0).to_pylist():
                 scan = scans[number]
-                with _database(memory) as db:
+                with _database(memory) as db, db.reading(scan.name):
                     db.run(f"CREATE TEMP VIEW {scan.table} AS {scan.sql}")
                     yield from work(db, scan.source, number)
 

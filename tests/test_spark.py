@@ -1,0 +1,274 @@
+"""The Spark engine gives what the DuckDB engine gives, to the last bit; in a real Spark on this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import pytest
+
+from propend.engines import connect
+from propend.errors import (
+    ConfigurationError,
+    NoInputDataError,
+    PropendError,
+    SourceNotFoundError,
+    SourceUnreadableError,
+)
+from propend.events import EventLog, EventRequest, Partition, Selector
+from propend.goal import NamedEvent
+from propend.instance import Data
+from shops import shop
+
+COLUMNS = {"profile": "profile_id", "at": "at", "event": "event", "value": "amount"}
+REQUEST = EventRequest(
+    (Selector("buy", NamedEvent(kinds=("purchase",))),), number_fields=("amount",), text_fields=("category",)
+)
+
+
+def java_is_there() -> bool:
+    java = shutil.which("java") or (f"{os.environ['JAVA_HOME']}/bin/java" if "JAVA_HOME" in os.environ else None)
+    return java is not None and subprocess.run([java, "-version"], capture_output=True, check=False).returncode == 0
+
+
+pytestmark = pytest.mark.skipif(not java_is_there(), reason="no Java: Spark needs Java 17 or newer")
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[Any]:
+    """A Spark on this machine."""
+    module = pytest.importorskip("propend.engines.spark", reason="no pyspark: pip install 'propend[spark]'")
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # its workers must find this very module
+    session = module._session_here()
+    os.environ.pop("PYTHONPATH")
+    if before is not None:
+        os.environ["PYTHONPATH"] = before
+    session.sparkContext.setLogLevel("OFF")  # tests make tasks fail on purpose
+    yield session
+    session.stop()
+
+
+@pytest.fixture(autouse=True)
+def _small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("propend.engines.spark.EVENTS_PER_TASK", 400)
+    monkeypatch.setattr("propend.engines.scans.ROWS_PER_SCAN", 1_500)
+
+
+# --- logs ---------------------------------------------------------------------------------------------------
+
+
+def contents(log: EventLog) -> dict[str, Any]:
+    """All that a log holds, as bytes and plain values."""
+    parts = list(log.visit(_itself))
+    found: dict[str, Any] = {"kinds": log.kinds, "vocabularies": log.vocabularies}
+    for name in ("profile_ids", "keys", "at", "kind", "bits", "value", "numbers", "texts"):
+        joined = np.concatenate([getattr(p, name) for p in parts], axis=-1)
+        found[name] = joined.tolist() if joined.dtype == object else joined.tobytes()
+    found["sizes"] = np.concatenate([np.diff(p.offsets) for p in parts]).tolist()
+    if log.attribute_numbers or log.attribute_texts:
+        found["attributes"] = log.attribute_numbers, log.attribute_texts, log.attribute_vocabularies
+        for name in ("at", "numbers", "texts"):
+            found[f"attribute {name}"] = np.concatenate([getattr(p.attributes, name) for p in parts], axis=-1).tobytes()
+    facts = dataclasses.asdict(log.facts)
+    return found | {n: v.tolist() if isinstance(v, np.ndarray) else v for n, v in facts.items()}
+
+
+def _itself(part: Partition) -> Partition:
+    return part
+
+
+def loaded(engine: Any, data: dict[str, Any], folder: Path, tables: Any = None, request: EventRequest = REQUEST) -> Any:
+    with connect(engine) as session:
+        return contents(session.load(Data(**data), folder, request, tables))
+
+
+def write_parts(folder: Path, table: pa.Table, parts: int) -> None:
+    folder.mkdir()
+    for i in range(parts):
+        own = table.filter(pa.array(np.arange(table.num_rows) % parts == i))
+        pq.write_table(own, folder / f"part-{i}.parquet", row_group_size=1_000)
+
+
+def test_files_are_read_to_the_same_log(spark: Any, tmp_path: Path) -> None:
+    table = shop(200, 200)
+    write_parts(tmp_path / "events", table, 3)
+    data = {"events": {"path": "events/*.parquet"}, "columns": COLUMNS}
+    assert loaded(spark, data, tmp_path) == loaded("duckdb", data, tmp_path)
+
+
+def test_files_that_differ_in_columns_and_types_are_read_alike(spark: Any, tmp_path: Path) -> None:
+    table = shop(120, 200)
+    (tmp_path / "events").mkdir()
+    half = table.num_rows // 2
+    first = table.slice(0, half).drop_columns("category")
+    first = first.set_column(3, "amount", first.column("amount").cast(pa.int64(), safe=False))
+    pq.write_table(first, tmp_path / "events" / "a.parquet")
+    pq.write_table(table.slice(half), tmp_path / "events" / "b.parquet")
+    data = {"events": {"path": "events/*.parquet"}, "columns": COLUMNS}
+    assert loaded(spark, data, tmp_path) == loaded("duckdb", data, tmp_path)
+
+
+def test_ids_given_twice_attributes_and_sources_of_other_forms(spark: Any, tmp_path: Path) -> None:
+    table = shop(150, 200)
+    ids = [f"e{i // 2 if i % 5 == 0 else i}" for i in range(table.num_rows)]
+    pq.write_table(table.append_column("ref", pa.array(ids)), tmp_path / "a.parquet")
+    pacsv.write_csv(pa.concat_tables([table.slice(0, 500), table.slice(0, 40)]), tmp_path / "b.csv")
+    profiles = sorted(set(table["profile_id"].to_pylist()))
+    people = pa.table(
+        {
+            "profile_id": [*profiles[:100], *profiles[:50], "nobody"],
+            "since": ["2022-01-01"] * 100 + ["2022-05-01"] * 50 + ["2022-01-01"],
+            "town": ["Rio", "Bonn", None, "Oslo", "Lima"] * 30 + ["Atlantis"],
+            "age": [float(i % 60) for i in range(151)],
+        }
+    )
+    pq.write_table(people, tmp_path / "people.parquet")
+    data = {
+        "events": [{"path": "a.parquet", "columns": COLUMNS | {"id": "ref"}}, {"path": "b.csv", "columns": COLUMNS}],
+        "attributes": {"path": "people.parquet", "profile": "profile_id", "effective": "since"},
+    }
+    request = dataclasses.replace(REQUEST, as_of=date(2022, 6, 1), exclude=(NamedEvent(kinds=("call",)),))
+    found = loaded(spark, data, tmp_path, request=request)
+    assert found == loaded("duckdb", data, tmp_path, request=request)
+    assert found["set_aside"]["duplicate"] > 50
+    assert 10 < found["exact_duplicates"] < 40, "those excluded or too late are no copies"
+    assert found["attributes"][1] == ("town",)
+
+
+def test_tables_of_spark_are_read_where_they_are(spark: Any, tmp_path: Path) -> None:
+    table = shop(150, 200)
+    pq.write_table(table, tmp_path / "events.parquet")
+    expected = loaded("duckdb", {"columns": COLUMNS}, tmp_path, {"events": table})
+    frame = spark.read.parquet(str(tmp_path / "events.parquet"))
+    frame.createOrReplaceTempView("shop_events")
+    in_memory = loaded(spark, {"columns": COLUMNS}, tmp_path, {"events": table})
+    passed = loaded(spark, {"columns": COLUMNS}, tmp_path, {"events": frame})
+    named = loaded(spark, {"columns": COLUMNS, "events": {"path": "table:shop_events"}}, tmp_path)
+    address = {"path": f"file://{tmp_path}/events.parquet"}
+    at_address = loaded(spark, {"columns": COLUMNS, "events": address}, tmp_path)
+    for found in (in_memory, passed, named, at_address):
+        found["sources"] = expected["sources"]  # they are called otherwise
+        assert found == expected
+
+
+def test_of_a_large_table_the_driver_sees_some_rows_and_counts_all(
+    spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("propend.engines.spark.LOOK_ROWS", 500)
+    table = shop(300, 200)
+    pq.write_table(table, tmp_path / "events.parquet")
+    frame = spark.read.parquet(str(tmp_path / "events.parquet"))
+    expected = loaded("duckdb", {"columns": COLUMNS}, tmp_path, {"events": table})
+    with connect(spark) as session:
+        opened = session.open(Data(columns=COLUMNS), tmp_path, {"events": frame})
+        found = contents(session.load(Data(columns=COLUMNS), tmp_path, REQUEST, {"events": frame}))
+    assert opened.kinds == {kind: events for kind, events, _ in expected["kinds"]}
+    assert opened.sources[0].rows == table.num_rows
+    looked_at = {"sources", "fields"}
+    assert {n: v for n, v in found.items() if n not in looked_at} == {
+        n: v for n, v in expected.items() if n not in looked_at
+    }
+
+
+def test_a_profile_with_very_many_events_is_one_of_many(spark: Any, tmp_path: Path) -> None:
+    table = shop(50, 200)
+    rng, n = np.random.default_rng(3), 300_000
+    start = int(table["at"].combine_chunks().cast(pa.int64())[0].as_py())
+    bot = pa.table(
+        {
+            "profile_id": pa.array(["bot"] * n),
+            "at": pa.array(start + rng.integers(0, 10**13, n), pa.int64()).cast(pa.timestamp("us", tz="UTC")),
+            "event": pa.array(["visit"] * n),
+            "amount": pa.array([None] * n, pa.float64()),
+            "category": pa.array(rng.choice(["a", "b", "c"], n)),
+        }
+    )
+    pq.write_table(pa.concat_tables([table, bot]), tmp_path / "events.parquet", row_group_size=50_000)
+    data = {"events": {"path": "events.parquet"}, "columns": COLUMNS}
+    assert loaded(spark, data, tmp_path) == loaded("duckdb", data, tmp_path)
+
+
+def test_a_share_of_the_profiles_is_visited_where_it_is(spark: Any) -> None:
+    tables = {"events": shop(200, 200)}
+    found = {}
+    for engine in ("duckdb", spark):
+        with connect(engine) as session:
+            log = session.load(Data(columns=COLUMNS), Path(), REQUEST, tables)
+            seen = {share: list(log.visit(_ids, share)) for share in (0.001, 0.3, 0.8, 1.0)}
+            found[str(engine)] = {share: [i for ids in parts for i in ids] for share, parts in seen.items()}
+    one, other = found.values()
+    assert one == other
+    assert [len(ids) > 0 for ids in one.values()] == [False, True, True, True]
+
+
+def _ids(part: Partition) -> list[str]:
+    return list(part.profile_ids.tolist())
+
+
+# --- what cannot be done ------------------------------------------------------------------------------------
+
+
+def test_what_is_not_there_is_told(spark: Any, tmp_path: Path) -> None:
+    cases = [
+        ({"events": {"path": "table:no.such_table"}}, SourceNotFoundError, "table:no.such_table"),
+        ({"events": {"path": "nothing.parquet"}}, SourceNotFoundError, "nothing.parquet"),
+    ]
+    for data, kind, text in cases:
+        with connect(spark) as session, pytest.raises(kind, match=text):
+            session.open(Data(**data), tmp_path)
+
+
+def test_a_file_that_vanishes_under_way_is_told_by_its_machine(spark: Any, tmp_path: Path) -> None:
+    write_parts(tmp_path / "events", shop(100, 100), 3)
+    data = Data(events={"path": "events/*.parquet"}, columns=COLUMNS)
+    with connect(spark) as session:
+        session.open(data, tmp_path)
+        scans = session._scans(session._opened)
+        (tmp_path / "events" / "part-1.parquet").write_bytes(b"no longer Parquet")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(session), "_scans", lambda *_: scans)
+            with pytest.raises(SourceUnreadableError, match="part-1"):
+                session.load(data, tmp_path, REQUEST)
+
+
+def test_nothing_left_is_told_as_by_the_other_engine(spark: Any) -> None:
+    told = []
+    for engine in ("duckdb", spark):
+        with connect(engine) as session, pytest.raises(NoInputDataError) as raised:
+            session.load(
+                Data(columns=COLUMNS), Path(), dataclasses.replace(REQUEST, as_of=date(2000, 1, 1)),
+                {"events": shop(20, 50)},
+            )  # fmt: skip
+        told.append(str(raised.value))
+    assert told[0] == told[1]
+
+
+def test_a_refusal_of_a_visitor_comes_back(spark: Any) -> None:
+    with connect(spark) as session:
+        log = session.load(Data(columns=COLUMNS), Path(), REQUEST, {"events": shop(50, 50)})
+        with pytest.raises(ConfigurationError, match="never"):
+            list(log.visit(_refuse))
+
+
+def _refuse(part: Partition) -> PropendError:
+    raise ConfigurationError([], "never")
+
+
+def test_an_engine_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> Any:
+        raise ModuleNotFoundError(f"No module named {name!r}", name="pyspark")
+
+    monkeypatch.setattr("propend.engines.importlib.import_module", missing)
+    with pytest.raises(ConfigurationError, match=r"pip install 'propend\[spark\]'"):
+        connect("spark")
