@@ -58,7 +58,10 @@ ROOMS = {
         *("record", "outlook", "horizons", "suspects", "fairness", "training", "definition", "proposal", "pipeline"),
         *("aftermath", "challenge", "movement", "demo"),
     ),
-    "pyarrow": ("connectors", "engines", "scoring", "store", "pipeline", "demo", "aftermath", "challenge", "movement"),
+    "pyarrow": (
+        *("connectors", "engines", "scoring", "store", "pipeline", "demo", "aftermath", "challenge", "movement"),
+        "explain.wording",
+    ),
     "pydantic": ("conditions", "goal", "document", "instance", "sentence", "binding"),
     "rich": ("cli",),
     "scipy": ("model",),
