@@ -65,7 +65,10 @@ ROOMS = {
         *("record", "outlook", "horizons", "suspects", "fairness", "training", "definition", "proposal", "pipeline"),
         *("aftermath", "challenge", "movement", "demo"),
     ),
-    "pyarrow": ("connectors", "engines", "scoring", "store", "pipeline", "demo", "aftermath", "challenge", "movement"),
+    "pyarrow": (
+        *("connectors", "engines", "scoring", "store", "pipeline", "demo", "aftermath", "challenge", "movement"),
+        "explain.wording",
+    ),
     "pydantic": ("conditions", "goal", "document", "instance", "sentence", "binding"),
     "pyspark": ("engines.spark",),
     "rich": ("cli",),

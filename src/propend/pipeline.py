@@ -531,13 +531,15 @@ def _write(
     evaluation: dict[str, Any],
     stages: Stages,
 ) -> None:
+    tables = {"scores": scored.table, "contributions": scored.contributions}
     with ThreadPoolExecutor(2) as pool:
-        tables = {"scores": scored.table, "contributions": scored.contributions}
-        list(pool.map(lambda name: store.write_table(folder / f"{name}.parquet", tables[name]), tables))
-    store.write_json(folder / "evaluation.json", evaluation)
-    store.write_json(folder / "insights.json", found)
-    closed = store.plain(_closed(document, run_id, started, stages, "succeeded"))
-    Report(evaluation=evaluation, insights=store.plain(found), run=closed).save(folder / "report.html")
+        writing = [pool.submit(store.write_table, folder / f"{name}.parquet", tables[name]) for name in tables]
+        store.write_json(folder / "evaluation.json", evaluation)
+        store.write_json(folder / "insights.json", found)
+        closed = store.plain(_closed(document, run_id, started, stages, "succeeded"))
+        Report(evaluation=evaluation, insights=store.plain(found), run=closed).save(folder / "report.html")
+        for table in writing:
+            table.result()
     # written last: a folder with a run.json is a finished run
     store.write_json(folder / "run.json", closed)
 

@@ -17,6 +17,7 @@ from propend.engines import connect
 from propend.errors import ConfigurationError, Mistake, NoRecentDataError, NoScoringDataError, PropendError
 from propend.events import EventLog, EventRequest, Field, OpenedEvents
 from propend.instance import Data, Instance, Source, parse_instance
+from propend.model.members import plain_sums
 from propend.snapshots.build import Survey, survey
 from propend.snapshots.program import (
     Program,
@@ -213,7 +214,7 @@ def read_log(inputs: Inputs, stages: Stages, fields: FieldNames | None) -> Itera
         fields: columns of numbers and of texts to read; a choice of those that describe profiles where None.
     """
     instance = inputs.instance
-    with connect(inputs.engine, memory=inputs.memory) as session:
+    with connect(inputs.engine, memory=inputs.memory) as session, plain_sums():
         with stages("read"):
             opened = session.open(instance.data, inputs.folder, inputs.tables, time_zone=instance.options.time_zone)
             check_rows(instance, opened)

@@ -6,6 +6,7 @@ average, 75 is three times its odds, 25 a third. It is not a probability (spec O
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from propend.explain.factors import (
@@ -26,12 +28,14 @@ from propend.explain.factors import (
     global_factors,
     name_factors,
 )
-from propend.explain.wording import distinct_texts, factor_texts, typical_text
+from propend.explain.wording import Showing, distinct_texts, typical_text
 from propend.model.calibrate import logit, sigmoid
 from propend.model.certainty import Certainty, total_interval
 from propend.model.horizons import NEVER, Horizons
 
 Float = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Matrix = NDArray[np.float32]
 
 BUCKETS = ("low", "medium", "high")
 FACTOR_TYPE = pa.struct(
@@ -176,22 +180,25 @@ def score_rows(
     some = contributions[pictured]
     explained = Explained(some.impact, explainer.shown(X[pictured]), name_factors(some, context.factors))
     mean = float(probability.mean()) if len(probability) else 1.0
-    n = len(profile_ids)
+    n, ids = len(profile_ids), pa.array(profile_ids, pa.string())
+    order = pc.sort_indices(ids).to_numpy().astype(np.int64)
+    ids = ids.take(pa.array(order))
+    named = name_factors(contributions, context.factors, order)
     table = pa.table(
         [
-            pa.array(profile_ids, pa.string()),
-            pa.array(score),
-            pa.array(probability),
-            pa.array(low),
-            pa.array(high),
-            pa.array(thin),
-            pa.array(percentiles_of(probability)),
-            pa.DictionaryArray.from_arrays(pa.array(bucket), pa.array(BUCKETS)).cast(pa.string()),
-            pa.array((probability / mean).astype(np.float32)),
+            ids,
+            pa.array(score[order]),
+            pa.array(probability[order]),
+            pa.array(low[order]),
+            pa.array(high[order]),
+            pa.array(thin[order]),
+            pa.array(percentiles_of(probability)[order]),
+            pa.array(BUCKETS, pa.string()).take(pa.array(bucket[order])),
+            pa.array((probability / mean).astype(np.float32)[order]),
             pa.repeat(pa.scalar(context.propensity_type, pa.string()), n),
             pa.repeat(pa.scalar(context.scored_at, pa.timestamp("us", tz="UTC")), n),
             pa.repeat(pa.scalar(context.expires_at, pa.timestamp("us", tz="UTC")), n),
-            _factor_lists(explainer, name_factors(contributions, context.factors), X, X[pictured]),
+            _factor_lists(explainer, named, X, order, X[pictured]),
             pa.repeat(pa.scalar(context.run_id, pa.string()), n),
             pa.repeat(pa.scalar(context.instance, pa.string()), n),
         ],
@@ -199,11 +206,11 @@ def score_rows(
     )
     curve = horizons.curve(X, probability) if horizons else np.zeros((n, 0))
     if horizons:
-        table = _with_horizons(table, horizons, curve, context.lead_days)
+        table = _with_horizons(table, horizons, curve[order], context.lead_days)
     days = horizons.days if horizons else ()
     return Scored(
-        table=table.sort_by("profile_id"),
-        contributions=_contribution_table(profile_ids, X, explainer, contributions),
+        table=table,
+        contributions=_contribution_table(ids, X, order, explainer, contributions),
         probability=probability,
         score=score,
         bucket=bucket,
@@ -221,40 +228,52 @@ IMPACT, VALUE, SAYS = "impact__", "value__", "says__"
 
 
 def _contribution_table(
-    profile_ids: NDArray[np.object_], X: NDArray[np.float32], explainer: Explainer, found: Contributions
+    profile_ids: pa.Array, X: Matrix, order: Ints, explainer: Explainer, found: Contributions
 ) -> pa.Table:
     """By profile, per factor its impact, the value shown for it of many profiles, a number or, of a text field, its
-    text, and the words of the feature that speaks for it of this one."""
-    order = np.argsort(profile_ids)
+    text, and the words of the feature that speaks for it of this one.
+
+    Args:
+        profile_ids: ascending.
+        order: int64[N], the row of each in X and in what was found.
+    """
 
     def of_factor(g: int) -> dict[str, pa.Array]:
         showing, code = explainer.showing[g], explainer.factors[g].code
-        values = showing.values(X, order)
+        # columns lie apart in a matrix: taken out first, they are put in order within a nearer memory
+        values = showing.values(X).copy()[order]
         return {
-            IMPACT + code: pa.array(found.impact[order, g]),
-            VALUE + code: pa.array(factor_texts(showing, values), pa.string()).dictionary_encode()
-            if showing.choices
-            else pa.array(values, mask=np.isnan(values)),
-            SAYS + code: _said(explainer, X, found.speaker[:, g], order),
+            IMPACT + code: pa.array(found.impact[:, g].copy()[order]),
+            VALUE + code: _texts(showing, values) if showing.choices else pa.array(values, mask=np.isnan(values)),
+            SAYS + code: _said(explainer, X, found.speaker[:, g].copy(), order),
         }
 
     speak = copy_context()  # threads speak the language of the context, too
     with ThreadPoolExecutor(2) as pool:
         each = pool.map(lambda g: speak.copy().run(of_factor, g), range(len(explainer.factors)))
         columns = {name: column for found_columns in each for name, column in found_columns.items()}
-    return pa.table({"profile_id": pa.array(profile_ids[order], pa.string()), **columns})
+    return pa.table({"profile_id": profile_ids, **columns})
 
 
-def _said(
-    explainer: Explainer, X: NDArray[np.float32], speaker: NDArray[np.int16], order: NDArray[np.int64]
-) -> pa.DictionaryArray:
+def _texts(showing: Showing, values: Matrix) -> pa.DictionaryArray:
+    texts, place = distinct_texts(showing, values)
+    return pa.DictionaryArray.from_arrays(pa.array(place), pa.array(texts, pa.string()))
+
+
+def _said(explainer: Explainer, X: Matrix, speaker: NDArray[np.int16], order: Ints) -> pa.DictionaryArray:
     """The value of each row's feature as it reads beside the label of its factor, in another order of rows."""
     place, words = np.zeros(len(X), dtype=np.int32), dict[str, int]()
-    for feature in np.unique(speaker):
-        showing, rows = explainer.speaking[feature], np.flatnonzero(speaker == feature)
-        texts, which = distinct_texts(showing, showing.values(X, rows))
-        place[rows] = np.array([words.setdefault(t, len(words)) for t in texts], dtype=np.int32)[which]
+    for feature in np.flatnonzero(np.bincount(speaker)):
+        rows = np.flatnonzero(speaker == feature)
+        place[rows] = _places_of(explainer.speaking[feature], X, rows, words)
     return pa.DictionaryArray.from_arrays(pa.array(place[order]), pa.array(list(words), pa.string()))
+
+
+def _places_of(showing: Showing, X: Matrix, rows: Ints, words: dict[str, int]) -> NDArray[np.int32]:
+    """What some rows show, as places among the words, which take in what is new."""
+    texts, which = distinct_texts(showing, showing.values(X, rows))
+    places: NDArray[np.int32] = np.array([words.setdefault(t, len(words)) for t in texts], dtype=np.int32)[which]
+    return places
 
 
 def _with_horizons(table: pa.Table, horizons: Horizons, curve: Float, lead_days: int) -> pa.Table:
@@ -273,29 +292,32 @@ def _with_horizons(table: pa.Table, horizons: Horizons, curve: Float, lead_days:
     return table
 
 
-def _factor_lists(
-    explainer: Explainer, named: NamedFactors, X: NDArray[np.float32], usual: NDArray[np.float32]
-) -> pa.ListArray:
-    """The named factors with the value of the feature that speaks for each, and what is typical of it in usual rows."""
-    rows = np.repeat(np.arange(len(named.offsets) - 1), np.diff(named.offsets))
-    value, typical = (np.empty(len(named.factor), dtype=object) for _ in range(2))
-    for place in np.unique(named.speaker):
-        showing, here = explainer.speaking[place], named.speaker == place
-        value[here] = factor_texts(showing, showing.values(X, rows[here]))
-        typical[here] = typical_text(showing, showing.values(usual))
-    which = pa.array(named.factor.astype(np.int32))
+def _factor_lists(explainer: Explainer, named: NamedFactors, X: Matrix, order: Ints, usual: Matrix) -> pa.ListArray:
+    """The named factors with the value of the feature that speaks for each, and what is typical of it in usual rows.
 
-    def words(texts: list[str] | tuple[str, ...]) -> pa.Array:
-        return pa.array(texts, pa.string()).take(which)
+    Args:
+        named: of the rows in the order wanted.
+        order: int64[N], the row of each in X.
+    """
+    rows = np.repeat(order, np.diff(named.offsets))
+    value, words = np.zeros(len(named.factor), dtype=np.int32), dict[str, int]()
+    typical = [""] * len(explainer.speaking)
+    for place in np.flatnonzero(np.bincount(named.speaker)):
+        showing, here = explainer.speaking[place], np.flatnonzero(named.speaker == place)
+        value[here] = _places_of(showing, X, rows[here], words)
+        typical[place] = typical_text(showing, showing.values(usual))
+
+    def said(texts: Sequence[str], which: NDArray[np.integer[Any]]) -> pa.Array:
+        return pa.array(texts, pa.string()).take(pa.array(which))
 
     struct = pa.StructArray.from_arrays(
         [
-            words([f.code for f in explainer.factors]),
-            words([f.label for f in explainer.factors]),
-            pa.array(value, pa.string()),
-            pa.array(typical, pa.string()),
+            said([f.code for f in explainer.factors], named.factor),
+            said([f.label for f in explainer.factors], named.factor),
+            said(list(words), value),
+            said(typical, named.speaker),
             pa.array(named.impact),
-            pa.array(IMPORTANCES, pa.string()).take(pa.array(named.importance)),
+            said(IMPORTANCES, named.importance),
         ],
         fields=list(FACTOR_TYPE),
     )
@@ -371,10 +393,10 @@ def _histogram(score: NDArray[np.float32], edges: tuple[float, float]) -> list[d
 def _examples(scored: Scored) -> list[dict[str, Any]]:
     """Profiles in the middle of each bucket, as rows of the output."""
     table, out = scored.table, []
-    names = np.array(table.column("bucket").to_pylist(), dtype=object)
+    names = pc.index_in(table.column("bucket"), pa.array(BUCKETS, pa.string())).to_numpy()
     order = np.argsort(table.column("probability").to_numpy(), kind="stable")
-    for name in reversed(BUCKETS):
-        members = order[names[order] == name]
+    for code in reversed(range(len(BUCKETS))):
+        members = order[names[order] == code]
         for k in range(min(EXAMPLES_PER_BUCKET, len(members))):
             row = members[(2 * k + 1) * len(members) // (2 * EXAMPLES_PER_BUCKET)]
             plain = table.slice(int(row), 1).to_pylist()[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propend.errors import NoInfluentialFactorsError
-from propend.explain.shap import Trees, factor_contributions, linear_factor_contributions
+from propend.explain.shap import Trees, factor_contributions, linear_factor_contributions, sum_up
 from propend.explain.wording import Ranges, Showing, ranges_of, typical_text
 from propend.model.certainty import Margins, leading_share
 from propend.model.members import Logistic
@@ -171,12 +172,7 @@ class Explainer:
         for first in range(0, len(X), CHUNK_ROWS):
             rows = slice(first, first + CHUNK_ROWS)
             each, leading[rows] = self.parts.contributions(self.model.inputs(X[rows]), every, len(every))
-            for g in range(len(self.factors)):
-                members = np.flatnonzero(self.group == g)
-                of_factor = each[:, members]
-                impact[rows, g] = of_factor.sum(axis=1, dtype=np.float64)
-                upwards = np.where(impact[rows, g] < 0, np.float32(-1), np.float32(1))
-                speaker[rows, g] = members[np.argmax(of_factor * upwards[:, None], axis=1)]
+            sum_up(each, self.group, impact[rows], speaker[rows])
         whole = self.base + impact.sum(axis=1, dtype=np.float64)
         margins = Margins.of(whole, self.bases[0] + leading, leading_share(self.model), self.parts.offset)
         return Contributions(impact, speaker), margins
@@ -341,35 +337,35 @@ class NamedFactors:
 IMPORTANCES = ("low", "medium", "high")
 
 
-def name_factors(contributions: Contributions, most: int) -> NamedFactors:
+def name_factors(contributions: Contributions, most: int, order: Ints | None = None) -> NamedFactors:
     """The strongest factors of each row, at most ``most`` in each direction.
 
     Importance is the share of the row's total absolute impact: high from 20 %, medium from 8 %.
+
+    Args:
+        order: int64[N], rows in the order wanted; as they come where None.
     """
-    offsets = [np.zeros(1, np.int64)]
-    factors, speakers, impacts, levels = ([np.zeros(0, t)] for t in (np.int64, np.int64, np.float32, np.int8))
-    for first in range(0, len(contributions.impact), CHUNK_ROWS):
-        chunk = contributions.impact[first : first + CHUNK_ROWS]
-        k = min(most, chunk.shape[1])
+    n, k = len(contributions.impact), min(most, contributions.impact.shape[1])
+    placed = np.arange(n) if order is None else order
+
+    def of_chunk(first: int) -> tuple[NDArray[Any], ...]:
+        rows = placed[first : first + CHUNK_ROWS]
+        chunk = contributions.impact[rows]
         total = np.abs(chunk).sum(axis=1, keepdims=True)
-        order = np.argsort(-chunk, axis=1, kind="stable")
-        picked = np.hstack([order[:, :k], order[:, ::-1][:, :k]])
+        strongest = np.argsort(-chunk, axis=1, kind="stable")
+        picked = np.hstack([strongest[:, :k], strongest[:, ::-1][:, :k]])
         impact = np.take_along_axis(chunk, picked, axis=1)
         share = np.abs(impact) / np.where(total > 0, total, 1.0)
         wanted = np.hstack([impact[:, :k] > 0, impact[:, k:] < 0]) & (share >= NAMED_SHARE)
-        offsets.append(offsets[-1][-1] + np.cumsum(wanted.sum(axis=1)))
-        factors.append(picked[wanted])
-        speaker = contributions.speaker[first : first + CHUNK_ROWS]
-        speakers.append(np.take_along_axis(speaker, picked, axis=1)[wanted].astype(np.int64))
-        impacts.append(impact[wanted])
-        levels.append(importance_of(share[wanted]))
-    return NamedFactors(
-        np.concatenate(offsets).astype(np.int64),
-        np.concatenate(factors),
-        np.concatenate(speakers),
-        np.concatenate(impacts),
-        np.concatenate(levels),
-    )
+        speaker = np.take_along_axis(contributions.speaker[rows], picked, axis=1)
+        named = wanted.sum(axis=1), picked[wanted], speaker[wanted].astype(np.int64), impact[wanted]
+        return *named, importance_of(share[wanted])
+
+    nobody = tuple(np.zeros(0, kind) for kind in (np.int64, np.int64, np.int64, np.float32, np.int8))
+    with ThreadPoolExecutor(2) as pool:
+        found = [nobody, *pool.map(of_chunk, range(0, n, CHUNK_ROWS))]
+    counts, *columns = (np.concatenate(column) for column in zip(*found, strict=True))
+    return NamedFactors(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), *columns)
 
 
 def importance_of(share: NDArray[np.floating[Any]]) -> NDArray[np.int8]:

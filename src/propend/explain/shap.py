@@ -440,6 +440,24 @@ def _weigh(coefficients, center, Z, column_group, out):  # type: ignore[no-untyp
                 out[r, g] = sums[g]
 
 
+@numba.njit(cache=True, parallel=True)
+def _sum_up(each, group, impact, speaker):  # type: ignore[no-untyped-def]
+    for block in numba.prange((len(each) + BLOCK_ROWS - 1) // BLOCK_ROWS):
+        sums = np.empty(impact.shape[1])
+        for r in range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, len(each))):
+            sums[:] = 0.0
+            for c in range(len(group)):
+                sums[group[c]] += each[r, c]
+            for g in range(len(sums)):
+                impact[r, g] = sums[g]
+            sums[:] = -np.inf
+            for c in range(len(group)):
+                g = group[c]
+                most = -each[r, c] if impact[r, g] < 0 else each[r, c]
+                if most > sums[g]:
+                    sums[g], speaker[r, g] = most, c
+
+
 @numba.njit(cache=True)
 def _reached(nodes):  # type: ignore[no-untyped-def]
     """The mean sum of leaves that rows of the background reach."""
@@ -530,3 +548,15 @@ def linear_factor_contributions(
     out = np.empty((len(Z), n_groups), dtype=np.float32)
     _weigh(np.asarray(coefficients, np.float64), np.asarray(center, np.float64), _plain(Z), groups, out)
     return out
+
+
+def sum_up(each: Matrix, group: Ints, impact: Matrix, speaker: NDArray[np.int16]) -> None:
+    """Sum contributions of features within groups, and find who speaks for each group.
+
+    Args:
+        each: float32[N, C], finite.
+        group: int64[C], the group of each; every group has one at the least.
+        impact: float32[N, G], filled with the sums.
+        speaker: int16[N, G], filled with the feature of each group that carries most of its sum; the first of equals.
+    """
+    _sum_up(each, group, impact, speaker)

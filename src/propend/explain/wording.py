@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from propend.language import noted, numeral, say, say_many
@@ -13,6 +15,7 @@ from propend.snapshots.plan import CODE_OPS, Feature, Op
 Matrix = NDArray[np.float32]
 Float = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Places = NDArray[np.int32]
 
 ANOTHER = noted("another")
 """A value of a text field that no feature stands for."""
@@ -113,7 +116,10 @@ def value_text(feature: Feature, value: float, *, mean: bool = False) -> str:
     if np.isnan(value):
         return missing_text(feature)
     small_mean = mean and feature.unit == "count" and abs(value) < SMALL_COUNT
-    rounded = round(value, 1) if small_mean else float(_rounded(feature, np.array([value]))[0])
+    return _rounded_text(feature, round(value, 1) if small_mean else float(_rounded(feature, np.array([value]))[0]))
+
+
+def _rounded_text(feature: Feature, rounded: float) -> str:
     number = _number(feature, rounded)
     return number + _unit(feature, number)
 
@@ -131,21 +137,22 @@ def missing_text(feature: Feature) -> str:
 def factor_text(feature: Feature, value: float, *, mean: bool = False) -> str:
     """A feature's value beside the label of its factor: ``4 in 30 days``, ``largest 80``, ``35 % at weekends``."""
     text = value_text(feature, value, mean=mean)
-    if np.isnan(value):
-        return text
+    return text if np.isnan(value) else _phrased(feature, [text])[0]
+
+
+def _phrased(feature: Feature, values: Sequence[str]) -> list[str]:
+    """Texts of known values, with what the label of their factor leaves open."""
     phrase = PHRASES.get(feature.op, "{value}")
     if feature.op in OF_ITSELF and not feature.factor.code.endswith(OF_ITSELF[feature.op]):
         phrase = OTHERWISE[feature.op]
-    if feature.op == Op.SESSIONS and text == "1":
-        phrase = ONE_SESSION
-    return say(
-        phrase,
-        value=text,
-        window=_days(feature.window_days),
-        most=feature.window_days,
-        whole=_days(feature.argument),
-        part=say(PARTS_OF_DAY[feature.argument]) if feature.op == Op.PART_OF_DAY else "",
-    )
+    beside = {
+        "window": _days(feature.window_days),
+        "most": feature.window_days,
+        "whole": _days(feature.argument),
+        "part": say(PARTS_OF_DAY[feature.argument]) if feature.op == Op.PART_OF_DAY else "",
+    }
+    phrases = {"1": ONE_SESSION} if feature.op == Op.SESSIONS else {}
+    return [say(phrases.get(value, phrase), value=value, **beside) for value in values]
 
 
 def _days(n: int) -> str:
@@ -180,7 +187,8 @@ def _number(feature: Feature, rounded: float) -> str:
         return numeral(f"{100 * rounded:.0f}")
     if feature.unit == "ratio":
         return numeral(f"{rounded:.1f}" if abs(rounded) < 10 else f"{rounded:,.0f}")
-    digits = 1 if feature.unit == "days" else int(_digits(np.array([rounded]))[0])
+    whole = feature.unit == "count" and rounded.is_integer()
+    digits = 1 if feature.unit == "days" else 0 if whole else int(_digits(np.array([rounded]))[0])
     text = f"{rounded:,.{digits}f}"
     return numeral(text.rstrip("0").rstrip(".") if "." in text else text)
 
@@ -200,12 +208,19 @@ def factor_texts(showing: Showing, values: Matrix) -> NDArray[np.object_]:
     return np.array(texts, dtype=object)[place]
 
 
-def distinct_texts(showing: Showing, values: Matrix) -> tuple[list[str], Ints]:
+def distinct_texts(showing: Showing, values: Matrix) -> tuple[list[str], Places]:
     """The texts there may be, and which of them each value reads as."""
+    feature = showing.feature
     if showing.choices:
-        return [*showing.choices, say(ANOTHER), missing_text(showing.feature)], _choice(showing, values)
-    distinct, place = np.unique(_rounded(showing.feature, values), return_inverse=True)
-    return [factor_text(showing.feature, float(v)) for v in distinct], place.reshape(-1)
+        words = [*showing.choices, say(ANOTHER), missing_text(feature)]
+        return words, _choice(showing, values).astype(np.int32)
+    # by hashing, which takes a tenth of the time that sorting does
+    coded = pa.array(_rounded(feature, values)).dictionary_encode()
+    distinct = coded.dictionary.to_numpy()
+    missing, texts = np.isnan(distinct), np.empty(len(distinct), dtype=object)
+    texts[~missing] = _phrased(feature, [_rounded_text(feature, v) for v in distinct[~missing].tolist()])
+    texts[missing] = missing_text(feature)
+    return texts.tolist(), coded.indices.to_numpy()
 
 
 def typical_text(showing: Showing, values: Matrix) -> str:

@@ -94,7 +94,7 @@ def _rfm_rule(old: list[Float], label: Float, new: list[Float]) -> Float:
     if np.ptp(label) == 0:
         return np.full(len(new[0]), float(label.mean()))
     pairs = [_rfm_columns(z, fresh) for z, fresh in zip(old, new, strict=True)]
-    fitted = LogisticRegression(max_iter=1000, tol=1e-6).fit(np.hstack([p[0] for p in pairs]), label)
+    fitted = LogisticRegression(solver="newton-cholesky", tol=1e-6).fit(np.hstack([p[0] for p in pairs]), label)
     return np.asarray(fitted.predict_proba(np.hstack([p[1] for p in pairs]))[:, 1], dtype=np.float64)
 
 

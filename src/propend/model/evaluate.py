@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from scipy.stats import norm
 
 from propend.language import listed, noted, numeral, say
 from propend.model.baselines import BaselineInputs, baseline_probabilities
+from propend.model.members import workers
 from propend.model.metrics import METRICS, Ranking, Tally, ratio, rows_at
 from propend.phrasing import capital
 
@@ -132,11 +134,13 @@ def _resample(
     rounds = min(replicates, max(MIN_REPLICATES, MAX_BOOTSTRAP_WORK // n))
     rng = np.random.default_rng(seed)
     rows: dict[str, list[Float]] = {name: [] for name in rankings}
-    for i in range(rounds + 1):
-        drawn = np.ones(count) if i == 0 else np.bincount(rng.integers(0, count, count), minlength=count)
-        weight = drawn.astype(np.float64)[group]
-        for name, ranking in rankings.items():
-            rows[name].append(_figures_of(ranking.tally(weight)))
+    with workers() as pool:
+        for i in range(rounds + 1):
+            drawn = np.ones(count) if i == 0 else np.bincount(rng.integers(0, count, count), minlength=count)
+            weight = drawn.astype(np.float64)[group]
+            found = pool.map(lambda ranking, w: _figures_of(ranking.tally(w)), rankings.values(), repeat(weight))
+            for name, figures in zip(rankings, found, strict=True):
+                rows[name].append(figures)
     m = len(METRICS)
     tables = {name: np.array(found) for name, found in rows.items()}
     return {name: _Figures(t[:, :m], t[:, m : m + 2], t[:, m + 2 :]) for name, t in tables.items()}

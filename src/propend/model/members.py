@@ -44,9 +44,16 @@ Z_LIMIT = 6.0
 
 
 @contextmanager
+def plain_sums() -> Iterator[None]:
+    """Sums over matrices within are made by one thread each: alike on every machine, and none waits for another."""
+    with threadpool_limits(THREADS_PER_FIT, "blas"):
+        yield
+
+
+@contextmanager
 def workers() -> Iterator[Executor]:
     """Two workers for fits of one thread each; whatever is fitted on them, and in which order, comes out the same."""
-    with threadpool_limits(THREADS_PER_FIT, "blas"), ThreadPoolExecutor(2) as pool:
+    with plain_sums(), ThreadPoolExecutor(2) as pool:
         yield pool
 
 
@@ -318,7 +325,7 @@ def fit_logistic(X: Matrix, label: Labels, form: LinearForm, strength: float) ->
     seen = X[rows][:, form.columns]
     scaling = Scaling.fit(seen, form.heavy, form.squares)
     Z = scaling(seen).astype(np.float64)
-    with threadpool_limits(THREADS_PER_FIT, "blas"):
+    with plain_sums():
         theta = _Regression(Z, label[rows])(strength)
     return Logistic(form.columns, scaling, theta[:-1], float(theta[-1]), Z.mean(axis=0))
 
