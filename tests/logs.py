@@ -101,6 +101,10 @@ class MemoryLog:
             last_at=int(at.max()), kinds=(), days=days, events_per_day=counts, last_time_of_day=last,
         )  # fmt: skip
 
+    @property
+    def elsewhere(self) -> bool:
+        return False
+
     def visit(self, visitor: Callable[[Partition], Any], share: float = 1.0) -> Iterator[Any]:
         for first, end in zip(self.bounds[:-1], self.bounds[1:], strict=True):
             yield visitor(self._partition(self.profiles[first:end], first).of_share(share))

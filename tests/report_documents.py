@@ -25,7 +25,18 @@ from propend.model.evaluate import evaluate, paired_differences, proof_document
 from propend.model.groups import Outcomes, group_figures, group_sentences, shown_groups
 from propend.model.metrics import METRICS
 from propend.model.train import Columns, TrainingSet, choose, useful_columns
-from propend.scoring import ScoringContext, insights, score_rows
+from propend.scoring import (
+    Scored,
+    Scorer,
+    ScoringContext,
+    Standing,
+    Tabulation,
+    buckets_of,
+    examples_of,
+    explained_of,
+    insights,
+    pictured_of,
+)
 from propend.snapshots.plan import Channel, Op, Plan, PlanInput, Vocabulary, make_plan
 from propend.store.runs import RunEntry, plain
 from propend.timeline import Observation, Windows
@@ -100,8 +111,8 @@ def _fitted(propensity_type: str) -> Documents:
     days = days_column(plan)
     certainty = fit_certainty(margins, sampling, model.calibration, X[:PROFILES], label[:PROFILES], days)
     evaluation["intervals"] = interval_rows(certainty, margins, label[:PROFILES], model.calibration)
-    scored = score_rows(ids, now, explainer, context, certainty)
-    found = insights(scored, explainer, context) | {"score_stability": 0.04}
+    scorer = Scorer(explainer, certainty)
+    found = insights(scored(scorer, context, now, ids), scorer, context) | {"score_stability": 0.04}
     found["faithfulness"] = faithfulness(explainer, X, 1)
     found["horizons"] = [
         {"days": days, "expected_rate": share, "buckets": {"high": 1.5 * share, "medium": share, "low": 0.5 * share}}
@@ -302,3 +313,15 @@ def _challenge() -> dict[str, Any]:
 def aftermath_document(propensity_type: str = "conversion") -> dict[str, Any]:
     """What came of three runs, one of which cannot be judged yet, with a challenge; free to change."""
     return deepcopy(_aftermath(propensity_type))
+
+
+def scored(scorer: Scorer, context: ScoringContext, X: np.ndarray, ids: np.ndarray) -> Scored:
+    """Everybody's scores, as the pipeline puts them together."""
+    judged, pictured = scorer.judge(X), pictured_of(len(X))
+    tabulation = Tabulation.of(scorer, Standing.of(judged.probability), context, X[pictured])
+    score = tabulation.standing.scores(judged.probability)
+    bucket = buckets_of(score)
+    shown = examples_of(judged.probability, bucket)
+    examples, _ = tabulation.tables(ids[shown], scorer.judge(X[shown]))
+    explained = explained_of(scorer.judge(X[pictured]), scorer, context)
+    return Scored(judged.probability, score, judged.thin, bucket, judged.curve, pictured, explained, examples)

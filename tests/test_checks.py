@@ -85,9 +85,10 @@ def test_drift_is_found_where_it_is() -> None:
     X = rng.normal(size=(4000, 2)).astype(np.float32)
     reference = Reference.of(X, rng.random(4000))
     features = [_feature(Op.COUNT), _feature(Op.SUM)]
-    assert drift_notices(reference, rng.normal(size=(4000, 2)).astype(np.float32), features) == []
+    again = rng.normal(size=(4000, 2)).astype(np.float32)
+    assert drift_notices(reference, reference.counts(again), features) == []
     X[:, 1] += 3
-    notices = drift_notices(reference, X, features)
+    notices = drift_notices(reference, reference.counts(X), features)
     assert [n.symbol for n in notices] == ["INPUT_DRIFT"]
     assert notices[0].message.startswith("1 of 2 inputs")
 

@@ -35,7 +35,7 @@ LAYERS = (
     ("explain",),
     ("scoring", "store"),
     ("preparation",),
-    ("record", "outlook", "horizons", "suspects", "fairness"),
+    ("record", "outlook", "horizons", "suspects", "fairness", "population"),
     ("training", "aftermath", "movement"),
     ("definition", "proposal", "challenge"),
     ("pipeline", "workspace"),
@@ -62,8 +62,8 @@ ROOMS = {
     ),
     "numpy": (
         *("events", "timeline", "connectors", "engines", "snapshots", "model", "explain", "scoring", "store"),
-        *("record", "outlook", "horizons", "suspects", "fairness", "training", "definition", "proposal", "pipeline"),
-        *("aftermath", "challenge", "movement", "demo"),
+        *("record", "outlook", "horizons", "suspects", "fairness", "population", "training", "definition", "proposal"),
+        *("pipeline", "aftermath", "challenge", "movement", "demo"),
     ),
     "pyarrow": (
         *("connectors", "engines", "scoring", "store", "pipeline", "demo", "aftermath", "challenge", "movement"),

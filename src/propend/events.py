@@ -248,6 +248,11 @@ class EventLog(Protocol):
     @property
     def attribute_vocabularies(self) -> tuple[tuple[str, ...], ...]: ...
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether partitions are on other machines, which visitors go to."""
+        ...
+
     def visit(self, visitor: Callable[[Partition], T], share: float = 1.0) -> Iterator[T]:
         """What a visitor makes of each partition, in ascending order of keys.
 

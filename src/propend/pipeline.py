@@ -27,15 +27,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from propend import aftermath, record
 from propend.aftermath import Seen, question_of
 from propend.aftermath_page import Aftermath
 from propend.challenge import MARGIN, Contender, compare, gate_question, same_events
 from propend.definition import Check, define
-from propend.errors import ConfigurationError, DifferentQuestionsError, Mistake, ProfileNotFoundError
 from propend.engines import engine_name
+from propend.errors import ConfigurationError, DifferentQuestionsError, Mistake, ProfileNotFoundError
 from propend.explain.factors import build_explainer
 from propend.explain.faithfulness import faithfulness
 from propend.fairness import scored_groups
@@ -43,6 +42,7 @@ from propend.instance import Instance
 from propend.language import speaking
 from propend.model import checks
 from propend.movement import Scene, difference, movement
+from propend.population import Population, population_of
 from propend.preparation import (
     Inputs,
     Prepared,
@@ -55,9 +55,20 @@ from propend.preparation import (
     together,
 )
 from propend.report import Report, language_of
-from propend.scoring import Scored, ScoringContext, insights, score_rows
+from propend.scoring import (
+    Scored,
+    Scorer,
+    ScoringContext,
+    Standing,
+    Tabulation,
+    buckets_of,
+    examples_of,
+    explained_of,
+    insights,
+    pictured_of,
+)
 from propend.sentence import write_sentence
-from propend.snapshots.build import feature_matrix, rows_at
+from propend.snapshots.build import rows_at
 from propend.snapshots.program import lines_of, measured_fields
 from propend.snapshots.volumes import weekly_volumes
 from propend.store import runs as store
@@ -250,15 +261,16 @@ def run(
     inputs = read_inputs(instance, data, as_of, engine, memory)
     run_id = new_run_id(started)
     destination = Path(out) if out is not None else _default_folder(inputs.instance, instance, run_id)
-    with store.new_run(destination) as folder, speaking(inputs.instance.options.language):
-        with prepare(inputs, stages) as prepared:
-            trained = train_stage(prepared, stages)
-            scored, found, notices = score_stage(prepared, trained.saved, run_id, stages)
-            document = _run_document(prepared, trained.saved, trained, len(scored.probability), stages)
-            document["warnings"] = [n.to_dict() for n in (*trained.notices, *record.data_notices(prepared), *notices)]
+    language = inputs.instance.options.language
+    with store.new_run(destination) as folder, speaking(language), prepare(inputs, stages) as prepared:
+        trained = train_stage(prepared, stages)
+        scored = score_stage(prepared, trained.saved, run_id, stages)
+        document = _run_document(prepared, trained.saved, trained, scored.n, stages)
+        notices = (*trained.notices, *record.data_notices(prepared), *scored.notices)
+        document["warnings"] = [n.to_dict() for n in notices]
         with stages("write"):
             store.save_model(folder / "model", trained.saved)
-            _write(folder, run_id, started, scored, found, document, trained.saved.evaluation, stages)
+            _write(folder, run_id, started, scored, document, trained.saved.evaluation, stages)
     return Run.load(destination)
 
 
@@ -318,14 +330,14 @@ def score(
     if data is None:  # paths are relative to where they were when the model was trained
         inputs = replace(inputs, folder=Path(saved.facts["data_folder"]))
     run_id = new_run_id(started)
-    with store.new_run(Path(out)) as folder, speaking(inputs.instance.options.language):
-        with prepare(inputs, stages, saved) as prepared:
-            scored, found, notices = score_stage(prepared, saved, run_id, stages)
-            document = _run_document(prepared, saved, None, len(scored.probability), stages)
-            document["warnings"] = [n.to_dict() for n in (*record.data_notices(prepared), *notices)]
+    language = inputs.instance.options.language
+    with store.new_run(Path(out)) as folder, speaking(language), prepare(inputs, stages, saved) as prepared:
+        scored = score_stage(prepared, saved, run_id, stages)
+        document = _run_document(prepared, saved, None, scored.n, stages)
+        document["warnings"] = [n.to_dict() for n in (*record.data_notices(prepared), *scored.notices)]
         with stages("write"):
             store.save_model(folder / "model", saved)
-            _write(folder, run_id, started, scored, found, document, saved.evaluation, stages)
+            _write(folder, run_id, started, scored, document, saved.evaluation, stages)
     return Run.load(out)
 
 
@@ -418,9 +430,24 @@ def _compare(
 # --- the stage of scoring ---------------------------------------------------------------------------------
 
 
-def score_stage(
-    prepared: Prepared, saved: store.SavedModel, run_id: str, stages: Stages
-) -> tuple[Scored, dict[str, Any], list[checks.Notice]]:
+@dataclass(frozen=True)
+class ScoredPopulation:
+    """What scoring leaves.
+
+    Attributes:
+        population: what writes scores and contributions.
+        n: how many are scored.
+        insights: ``insights.json``.
+        notices: warnings.
+    """
+
+    population: Population
+    n: int
+    insights: dict[str, Any]
+    notices: tuple[checks.Notice, ...]
+
+
+def score_stage(prepared: Prepared, saved: store.SavedModel, run_id: str, stages: Stages) -> ScoredPopulation:
     """Score and explain the population as of now.
 
     Raises:
@@ -429,43 +456,57 @@ def score_stage(
         IneligibleScoresError: the scores' distribution is far from the proof's (403).
         NoInfluentialFactorsError: no factor moves the scores (414).
     """
-    timeline, instance = prepared.timeline, prepared.instance
+    timeline, options = prepared.timeline, prepared.instance.options
     rows = rows_at(prepared.survey, [timeline.now], labelled=False)
     gate_scoring(prepared, len(rows))
     with stages("describe"):
-        X = feature_matrix(prepared.log, saved.plan, rows)
+        everyone = population_of(prepared.log, prepared.survey, rows, saved.plan, options.language)
     with stages("score"):
-        zone, options = instance.options.zone, instance.options
-        context = ScoringContext(
-            propensity_type=instance.type,
-            scored_at=midnight_utc(timeline.now, zone),
-            expires_at=midnight_utc(timeline.now + timeline.windows.reach_days, zone),
-            run_id=run_id,
-            instance=instance.name,
-            bucket_edges=options.buckets,
-            factors=options.factors,
-            lead_days=instance.goal.lead_days,
-        )
-        sample = _spread(X, EXPLAINER_SAMPLE)
+        context = _context(prepared, run_id)
+        pictured = pictured_of(len(rows))
+        usual = everyone.some(pictured)
+        sample = usual[:: max(1, len(usual) // EXPLAINER_SAMPLE)]
         standing = saved.facts["standing"]
         explainer = build_explainer(saved.model, saved.plan.features, sample, saved.background, standing)
-        ids = prepared.survey.profile_ids[rows.profile]
-        scored = score_rows(ids, X, explainer, context, saved.certainty, saved.horizons)
-        psi = checks.gate_scores(saved.reference, scored.probability)
-        found = insights(scored, explainer, context) | {"score_stability": psi}
+        scorer = Scorer(explainer, saved.certainty, saved.horizons)
+        verdicts = everyone.judge(scorer, saved.reference)
+        probability = verdicts.probability
+        psi = checks.gate_scores(saved.reference, probability)
+        tabulation = Tabulation.of(scorer, Standing.of(probability), context, usual)
+        everyone.tabulate(tabulation)
+        score = tabulation.standing.scores(probability)
+        bucket = buckets_of(score, options.buckets)
+        shown = np.sort(examples_of(probability[: len(rows)], bucket[: len(rows)]))
+        examples, _ = tabulation.tables(
+            prepared.survey.profile_ids[rows.profile[shown]], everyone.judged(scorer, shown)
+        )
+        explained = explained_of(everyone.judged(scorer, pictured), scorer, context)
+        scored = Scored(probability, score, verdicts.thin, bucket, verdicts.curve, pictured, explained, examples)
+        found = insights(scored, scorer, context) | {"score_stability": psi}
         found["faithfulness"] = faithfulness(explainer, sample, options.seed)
         if options.fairness:
-            found["fairness"] = scored_groups(prepared, rows, scored.bucket == 2, scored.probability)
+            found["fairness"] = scored_groups(prepared, rows, bucket == 2, probability)
         used = tuple(saved.plan.features[j] for j in saved.model.columns)
         notices = checks.score_drift_notices(psi)
         notices += checks.new_kind_notices(saved.facts["kinds"], prepared.log.facts.kinds)
         notices += checks.volume_notices(weekly_volumes(prepared.log, timeline.now))
-        notices += checks.drift_notices(saved.reference, saved.model.inputs(X), used, timeline.now)
-    return scored, found, notices
+        notices += checks.drift_notices(saved.reference, verdicts.inputs, used, timeline.now)
+    return ScoredPopulation(everyone, len(probability), found, tuple(notices))
 
 
-def _spread(X: NDArray[np.float32], most: int) -> NDArray[np.float32]:
-    return X[:: max(1, len(X) // most)]
+def _context(prepared: Prepared, run_id: str) -> ScoringContext:
+    timeline, instance = prepared.timeline, prepared.instance
+    zone, options = instance.options.zone, instance.options
+    return ScoringContext(
+        propensity_type=instance.type,
+        scored_at=midnight_utc(timeline.now, zone),
+        expires_at=midnight_utc(timeline.now + timeline.windows.reach_days, zone),
+        run_id=run_id,
+        instance=instance.name,
+        bucket_edges=options.buckets,
+        factors=options.factors,
+        lead_days=instance.goal.lead_days,
+    )
 
 
 # --- what is written -----------------------------------------------------------------------------------
@@ -525,21 +566,18 @@ def _write(
     folder: Path,
     run_id: str,
     started: datetime,
-    scored: Scored,
-    found: dict[str, Any],
+    scored: ScoredPopulation,
     document: dict[str, Any],
     evaluation: dict[str, Any],
     stages: Stages,
 ) -> None:
-    tables = {"scores": scored.table, "contributions": scored.contributions}
-    with ThreadPoolExecutor(2) as pool:
-        writing = [pool.submit(store.write_table, folder / f"{name}.parquet", tables[name]) for name in tables]
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(scored.population.write, folder)
         store.write_json(folder / "evaluation.json", evaluation)
-        store.write_json(folder / "insights.json", found)
+        store.write_json(folder / "insights.json", scored.insights)
         closed = store.plain(_closed(document, run_id, started, stages, "succeeded"))
-        Report(evaluation=evaluation, insights=store.plain(found), run=closed).save(folder / "report.html")
-        for table in writing:
-            table.result()
+        Report(evaluation=evaluation, insights=store.plain(scored.insights), run=closed).save(folder / "report.html")
+        writing.result()
     # written last: a folder with a run.json is a finished run
     store.write_json(folder / "run.json", closed)
 

@@ -79,23 +79,38 @@ EXAMPLE_COLUMNS = (
 PICTURE_ROWS = 50_000
 
 
-def scores_of(probability: Float) -> NDArray[np.float32]:
-    """float32[N] in 0..100: the odds relative to those of the mean probability, on a logistic scale."""
-    if len(probability) == 0:
-        return np.zeros(0, np.float32)
-    relative = logit(probability) - logit(float(probability.mean()))
-    return (100.0 * sigmoid(relative)).astype(np.float32)
+@dataclass(frozen=True)
+class Standing:
+    """What one profile is compared with: all that are scored.
 
+    Attributes:
+        mean: of their probabilities; 1 of nobody's.
+        steps: float64[99], ascending: the least probability of each percentile from the second on, infinite where
+            nobody is so high.
+    """
 
-def percentiles_of(probability: Float) -> NDArray[np.int16]:
-    """int16[N] in 1..100: rank among the scored; equal probabilities share their middle rank."""
-    if len(probability) == 0:
-        return np.zeros(0, np.int16)
-    ordered = np.sort(probability)
-    below = np.searchsorted(ordered, probability, side="left")
-    up_to = np.searchsorted(ordered, probability, side="right")
-    middle = (below + up_to) / 2.0 / len(ordered)
-    return np.clip(np.ceil(100.0 * middle), 1, 100).astype(np.int16)
+    mean: float
+    steps: Float
+
+    @classmethod
+    def of(cls, probability: Float) -> Standing:
+        """Of everybody's probabilities, float64[N] in canonical order of profiles."""
+        if len(probability) == 0:
+            return cls(1.0, np.full(99, np.inf))
+        ordered, counts = np.unique(probability, return_counts=True)
+        # equal probabilities share their middle rank
+        middle = (np.cumsum(counts) - counts / 2.0) / len(probability)
+        rank = np.clip(np.ceil(100.0 * middle), 1, 100)
+        first = np.searchsorted(rank, np.arange(2, 101))
+        return cls(float(probability.mean()), np.append(ordered, np.inf)[first])
+
+    def scores(self, probability: Float) -> NDArray[np.float32]:
+        """float32[N] in 0..100: the odds relative to those of the mean probability, on a logistic scale."""
+        return (100.0 * sigmoid(logit(probability) - logit(self.mean))).astype(np.float32)
+
+    def percentiles(self, probability: Float) -> NDArray[np.int16]:
+        """int16[N] in 1..100: rank among the scored."""
+        return (1 + np.searchsorted(self.steps, probability, side="right")).astype(np.int16)
 
 
 def buckets_of(score: NDArray[np.float32], edges: tuple[float, float] = (25.0, 75.0)) -> NDArray[np.int8]:
@@ -122,105 +137,117 @@ class ScoringContext:
 
 
 @dataclass(frozen=True)
-class Scored:
-    """Scores of a run, and what its pictures need.
+class Judged:
+    """Profiles, each by itself.
 
     Attributes:
-        table: the output, sorted by ``profile_id`` (``SCORES_SCHEMA``).
-        contributions: of every factor, sorted likewise (``IMPACT``, ``VALUE``, ``SAYS``).
-        probability, score: in the order of the rows given, not of the table.
-        bucket: int8[N], likewise.
-        explained: contributions and shown values of the rows that ``pictured`` says, likewise.
-        pictured: evenly taken rows, enough for pictures.
-        thin: bool[N], too little history to say, likewise.
-        level_error: root mean square error to expect of the level, in log-odds.
-        horizons: days of the horizons; empty where none were asked for.
-        curve: float64[N, H], probability at each, likewise.
+        X: float32[N, F], all features of the plan.
+        contributions: what factors do to each.
+        probability, low, high: float64[N], calibrated, with its interval.
+        thin: bool[N], too little history to say.
+        curve: float64[N, H], probability at each horizon.
     """
 
-    table: pa.Table
-    contributions: pa.Table
+    X: Matrix
+    contributions: Contributions
     probability: Float
-    score: NDArray[np.float32]
-    bucket: NDArray[np.int8]
-    explained: Explained
-    pictured: slice
+    low: Float
+    high: Float
     thin: NDArray[np.bool_]
-    level_error: float
-    horizons: tuple[int, ...]
     curve: Float
 
+    def at(self, places: Ints) -> Judged:
+        """Some of them."""
+        return Judged(
+            np.take(self.X, places, axis=0),
+            Contributions(self.contributions.impact[places], self.contributions.speaker[places]),
+            self.probability[places],
+            self.low[places],
+            self.high[places],
+            self.thin[places],
+            self.curve[places],
+        )
 
-def score_rows(
-    profile_ids: NDArray[np.object_],
-    X: NDArray[np.float32],
-    explainer: Explainer,
-    context: ScoringContext,
-    certainty: Certainty,
-    horizons: Horizons | None = None,
-) -> Scored:
-    """Score and explain every row.
 
-    Args:
-        profile_ids: str[N].
-        X: float32[N, F], all features of the plan.
+@dataclass(frozen=True)
+class Scorer:
+    """What tells of described profiles how likely each is to meet the goal, and why.
+
+    Attributes:
         explainer: of the fitted model.
-        context: what the rows share.
         certainty: what tells how sure each probability is.
         horizons: the curve over horizons, where one is asked for.
     """
-    # the contributions are the log-odds: the members need not be asked a second time
-    contributions, margins = explainer.explain(X)
-    probability, calibration = sigmoid(margins.whole), explainer.model.calibration
-    low, high = certainty.interval(margins, calibration)
-    thin = certainty.thin(X)
-    score = scores_of(probability)
-    bucket = buckets_of(score, context.bucket_edges)
-    pictured = slice(None, None, max(1, len(X) // PICTURE_ROWS))
-    some = contributions[pictured]
-    explained = Explained(some.impact, explainer.shown(X[pictured]), name_factors(some, context.factors))
-    mean = float(probability.mean()) if len(probability) else 1.0
-    n, ids = len(profile_ids), pa.array(profile_ids, pa.string())
-    order = pc.sort_indices(ids).to_numpy().astype(np.int64)
-    ids = ids.take(pa.array(order))
-    named = name_factors(contributions, context.factors, order)
-    table = pa.table(
-        [
-            ids,
-            pa.array(score[order]),
-            pa.array(probability[order]),
-            pa.array(low[order]),
-            pa.array(high[order]),
-            pa.array(thin[order]),
-            pa.array(percentiles_of(probability)[order]),
-            pa.array(BUCKETS, pa.string()).take(pa.array(bucket[order])),
-            pa.array((probability / mean).astype(np.float32)[order]),
-            pa.repeat(pa.scalar(context.propensity_type, pa.string()), n),
-            pa.repeat(pa.scalar(context.scored_at, pa.timestamp("us", tz="UTC")), n),
-            pa.repeat(pa.scalar(context.expires_at, pa.timestamp("us", tz="UTC")), n),
-            _factor_lists(explainer, named, X, order, X[pictured]),
-            pa.repeat(pa.scalar(context.run_id, pa.string()), n),
-            pa.repeat(pa.scalar(context.instance, pa.string()), n),
-        ],
-        schema=SCORES_SCHEMA,
-    )
-    curve = horizons.curve(X, probability) if horizons else np.zeros((n, 0))
-    if horizons:
-        table = _with_horizons(table, horizons, curve[order], context.lead_days)
-    days = horizons.days if horizons else ()
-    return Scored(
-        table=table,
-        contributions=_contribution_table(ids, X, order, explainer, contributions),
-        probability=probability,
-        score=score,
-        bucket=bucket,
-        explained=explained,
-        pictured=pictured,
-        thin=thin,
-        level_error=calibration.level_error,
-        horizons=days,
-        curve=curve,
-    )
+
+    explainer: Explainer
+    certainty: Certainty
+    horizons: Horizons | None = None
+
+    def judge(self, X: Matrix) -> Judged:
+        """Rows of float32[N, F], all features of the plan."""
+        # the contributions are the log-odds: the members need not be asked a second time
+        contributions, margins = self.explainer.explain(X)
+        probability = sigmoid(margins.whole)
+        low, high = self.certainty.interval(margins, self.explainer.model.calibration)
+        curve = self.horizons.curve(X, probability) if self.horizons else np.zeros((len(X), 0))
+        return Judged(X, contributions, probability, low, high, self.certainty.thin(X), curve)
+
+
+@dataclass(frozen=True)
+class Tabulation:
+    """How judged profiles become rows of scores and of contributions, in the language of a run.
+
+    Attributes:
+        typical: for each feature that may speak, what is typical of it.
+    """
+
+    scorer: Scorer
+    standing: Standing
+    context: ScoringContext
+    typical: tuple[str, ...]
+
+    @classmethod
+    def of(cls, scorer: Scorer, standing: Standing, context: ScoringContext, usual: Matrix) -> Tabulation:
+        """With what is typical of float32[N, F], rows evenly taken of all."""
+        typical = tuple(typical_text(showing, showing.values(usual)) for showing in scorer.explainer.speaking)
+        return cls(scorer, standing, context, typical)
+
+    def tables(self, profile_ids: NDArray[np.object_], judged: Judged) -> tuple[pa.Table, pa.Table]:
+        """Scores (``SCORES_SCHEMA``) and contributions (``IMPACT``, ``VALUE``, ``SAYS``), both sorted by profile.
+
+        Args:
+            profile_ids: str[N], in the order of what was judged.
+        """
+        context, standing, explainer = self.context, self.standing, self.scorer.explainer
+        n, ids, probability = len(profile_ids), pa.array(profile_ids, pa.string()), judged.probability
+        order = pc.sort_indices(ids).to_numpy().astype(np.int64)
+        ids = ids.take(pa.array(order))
+        score = standing.scores(probability)
+        bucket = buckets_of(score, context.bucket_edges)
+        named = name_factors(judged.contributions, context.factors, order)
+        table = pa.table(
+            [
+                ids,
+                pa.array(score[order]),
+                pa.array(probability[order]),
+                pa.array(judged.low[order]),
+                pa.array(judged.high[order]),
+                pa.array(judged.thin[order]),
+                pa.array(standing.percentiles(probability)[order]),
+                pa.array(BUCKETS, pa.string()).take(pa.array(bucket[order])),
+                pa.array((probability / standing.mean).astype(np.float32)[order]),
+                pa.repeat(pa.scalar(context.propensity_type, pa.string()), n),
+                pa.repeat(pa.scalar(context.scored_at, pa.timestamp("us", tz="UTC")), n),
+                pa.repeat(pa.scalar(context.expires_at, pa.timestamp("us", tz="UTC")), n),
+                _factor_lists(explainer, named, judged.X, order, self.typical),
+                pa.repeat(pa.scalar(context.run_id, pa.string()), n),
+                pa.repeat(pa.scalar(context.instance, pa.string()), n),
+            ],
+            schema=SCORES_SCHEMA,
+        )
+        if self.scorer.horizons:
+            table = _with_horizons(table, self.scorer.horizons, judged.curve[order], context.lead_days)
+        return table, _contribution_table(ids, judged.X, order, explainer, judged.contributions)
 
 
 IMPACT, VALUE, SAYS = "impact__", "value__", "says__"
@@ -292,8 +319,10 @@ def _with_horizons(table: pa.Table, horizons: Horizons, curve: Float, lead_days:
     return table
 
 
-def _factor_lists(explainer: Explainer, named: NamedFactors, X: Matrix, order: Ints, usual: Matrix) -> pa.ListArray:
-    """The named factors with the value of the feature that speaks for each, and what is typical of it in usual rows.
+def _factor_lists(
+    explainer: Explainer, named: NamedFactors, X: Matrix, order: Ints, typical: Sequence[str]
+) -> pa.ListArray:
+    """The named factors with the value of the feature that speaks for each, and what is typical of it.
 
     Args:
         named: of the rows in the order wanted.
@@ -301,11 +330,9 @@ def _factor_lists(explainer: Explainer, named: NamedFactors, X: Matrix, order: I
     """
     rows = np.repeat(order, np.diff(named.offsets))
     value, words = np.zeros(len(named.factor), dtype=np.int32), dict[str, int]()
-    typical = [""] * len(explainer.speaking)
     for place in np.flatnonzero(np.bincount(named.speaker)):
         showing, here = explainer.speaking[place], np.flatnonzero(named.speaker == place)
         value[here] = _places_of(showing, X, rows[here], words)
-        typical[place] = typical_text(showing, showing.values(usual))
 
     def said(texts: Sequence[str], which: NDArray[np.integer[Any]]) -> pa.Array:
         return pa.array(texts, pa.string()).take(pa.array(which))
@@ -327,8 +354,53 @@ def _factor_lists(explainer: Explainer, named: NamedFactors, X: Matrix, order: I
 # --- what a run's scores look like together ----------------------------------------------------------------
 
 
-def insights(scored: Scored, explainer: Explainer, context: ScoringContext) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Scored:
+    """Everybody's scores, and what is shown of them.
+
+    Attributes:
+        probability, score, thin: of each profile, in canonical order.
+        bucket: int8[N].
+        curve: float64[N, H], probability at each horizon.
+        pictured: int64[M], positions of rows evenly taken, enough for pictures.
+        explained: contributions and shown values of these.
+        examples: profiles in the middle of each bucket, as rows of the output.
+    """
+
+    probability: Float
+    score: NDArray[np.float32]
+    thin: NDArray[np.bool_]
+    bucket: NDArray[np.int8]
+    curve: Float
+    pictured: Ints
+    explained: Explained
+    examples: pa.Table
+
+
+def pictured_of(n: int) -> Ints:
+    """int64[M]: positions of rows evenly taken, enough for pictures."""
+    return np.arange(0, n, max(1, n // PICTURE_ROWS))
+
+
+def examples_of(probability: Float, bucket: NDArray[np.int8]) -> Ints:
+    """Positions of profiles in the middle of each bucket, the highest first."""
+    order, found = np.argsort(probability, kind="stable"), list[int]()
+    for code in reversed(range(len(BUCKETS))):
+        members = order[bucket[order] == code]
+        count = min(EXAMPLES_PER_BUCKET, len(members))
+        found += [int(members[(2 * k + 1) * len(members) // (2 * EXAMPLES_PER_BUCKET)]) for k in range(count)]
+    return np.array(found, dtype=np.int64)
+
+
+def explained_of(judged: Judged, scorer: Scorer, context: ScoringContext) -> Explained:
+    """Contributions and shown values of judged rows."""
+    named = name_factors(judged.contributions, context.factors)
+    return Explained(judged.contributions.impact, scorer.explainer.shown(judged.X), named)
+
+
+def insights(scored: Scored, scorer: Scorer, context: ScoringContext) -> dict[str, Any]:
     """The document behind the pictures: histogram, buckets with their factors, global factors, examples."""
+    explainer, level_error = scorer.explainer, scorer.explainer.model.calibration.level_error
     n, explained, bucket = len(scored.probability), scored.explained, scored.bucket[scored.pictured]
     low, high = context.bucket_edges
     spans = {"low": (0.0, low), "medium": (low, high), "high": (high, 100.0)}
@@ -351,17 +423,23 @@ def insights(scored: Scored, explainer: Explainer, context: ScoringContext) -> d
     return {
         "population": n,
         "mean_probability": float(scored.probability.mean()) if n else 0.0,
-        "expected_positives": total_interval(scored.probability, scored.level_error),
+        "expected_positives": total_interval(scored.probability, level_error),
         "too_little_history": {"n": int(scored.thin.sum()), "share": float(scored.thin.mean()) if n else 0.0},
         "score_histogram": _histogram(scored.score, context.bucket_edges),
         "buckets": buckets,
         "base": explainer.base,
         "factors": global_factors(explainer, explained),
-        "examples": _examples(scored),
-    } | ({"horizons": _expected_by(scored)} if scored.horizons else {})
+        "examples": _in_order(scored.examples),
+    } | ({"horizons": _expected_by(scored, scorer.horizons.days)} if scorer.horizons else {})
 
 
-def _expected_by(scored: Scored) -> list[dict[str, Any]]:
+def _in_order(examples: pa.Table) -> list[dict[str, Any]]:
+    """The highest bucket first, the lowest probability of each first."""
+    rows = [{key: row[key] for key in EXAMPLE_COLUMNS} for row in examples.to_pylist()]
+    return sorted(rows, key=lambda r: (-BUCKETS.index(r["bucket"]), r["probability"], r["profile_id"]))
+
+
+def _expected_by(scored: Scored, horizons: Sequence[int]) -> list[dict[str, Any]]:
     """Of all and of each bucket, the share that is expected to meet the goal within each horizon."""
     inside = {name: scored.bucket == code for code, name in reversed(list(enumerate(BUCKETS)))}
     return [
@@ -370,7 +448,7 @@ def _expected_by(scored: Scored) -> list[dict[str, Any]]:
             "expected_rate": float(curve.mean()) if len(curve) else 0.0,
             "buckets": {name: float(curve[rows].mean()) for name, rows in inside.items() if rows.any()},
         }
-        for days, curve in zip(scored.horizons, scored.curve.T, strict=True)
+        for days, curve in zip(horizons, scored.curve.T, strict=True)
     ]
 
 
@@ -388,17 +466,3 @@ def _histogram(score: NDArray[np.float32], edges: tuple[float, float]) -> list[d
         }
         for i in range(len(counts))
     ]
-
-
-def _examples(scored: Scored) -> list[dict[str, Any]]:
-    """Profiles in the middle of each bucket, as rows of the output."""
-    table, out = scored.table, []
-    names = pc.index_in(table.column("bucket"), pa.array(BUCKETS, pa.string())).to_numpy()
-    order = np.argsort(table.column("probability").to_numpy(), kind="stable")
-    for code in reversed(range(len(BUCKETS))):
-        members = order[names[order] == code]
-        for k in range(min(EXAMPLES_PER_BUCKET, len(members))):
-            row = members[(2 * k + 1) * len(members) // (2 * EXAMPLES_PER_BUCKET)]
-            plain = table.slice(int(row), 1).to_pylist()[0]
-            out.append({key: plain[key] for key in EXAMPLE_COLUMNS})
-    return out

@@ -27,7 +27,7 @@ from propend.model.screening import screened
 from propend.model.train import Columns, Dropped, Model, TrainingSet, choose, fit, folds_of, useful_columns
 from propend.outlook import Outlook, forecast, look_back
 from propend.preparation import Prepared, Stages, feature_fields
-from propend.scoring import buckets_of, scores_of
+from propend.scoring import Standing, buckets_of
 from propend.snapshots.build import Rows, count_support, feature_matrix, plan_input
 from propend.snapshots.plan import AROUND_DAYS, CODE_OPS, YEAR_DAYS, Feature, Op, Plan, make_plan
 from propend.snapshots.samples import Sample, draw, draw_alike, draw_evenly
@@ -402,7 +402,7 @@ def _certainty(plan: Plan, proof: TrainingSet, model: Model) -> tuple[Certainty,
 
 def _fairness(prepared: Prepared, plan: Plan, learning: Learning, model: Model) -> list[dict[str, Any]]:
     probability = model.probability(learning.proof.X)
-    high = buckets_of(scores_of(probability), prepared.instance.options.buckets) == 2
+    high = buckets_of(Standing.of(probability).scores(probability), prepared.instance.options.buckets) == 2
     # positions of values tell nothing by their order
     used = {int(j): f for j in model.columns if (f := plan.features[j]).op not in CODE_OPS}
     outcomes = Outcomes(learning.proof.label, probability, high)

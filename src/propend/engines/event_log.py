@@ -7,7 +7,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -76,6 +76,7 @@ class DuckdbEventLog:
     _keys: NDArray[np.uint64]
     _kept: list[_Kept]
     _attributes: AttributeTable
+    elsewhere: ClassVar[bool] = False
 
     def visit(self, visitor: Callable[[Partition], T], share: float = 1.0) -> Iterator[T]:
         """See ``EventLog.visit``."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -316,6 +316,7 @@ class SparkEventLog:
     _stored: DataFrame
     _whole: tasks.Whole
     _bits: int
+    elsewhere: ClassVar[bool] = True
 
     def visit(self, visitor: Callable[[Partition], T], share: float = 1.0) -> Iterator[T]:
         """See ``EventLog.visit``: it goes to all partitions at once, and comes back in their order."""

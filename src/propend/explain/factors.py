@@ -119,9 +119,6 @@ class Contributions:
     impact: Matrix
     speaker: NDArray[np.int16]
 
-    def __getitem__(self, rows: slice) -> Contributions:
-        return Contributions(self.impact[rows], self.speaker[rows])
-
 
 @dataclass(frozen=True)
 class Explainer:

@@ -268,6 +268,10 @@ class Reference:
         step = int(np.median(steps)) if len(steps) else 0
         return cls(edges, shares, score_edges, _shares(probability, score_edges), len(X), day, usual, step)
 
+    def counts(self, X: Matrix) -> NDArray[np.int64]:
+        """int64[C, B + 1]: how many of float32[N, C] are in each class of each feature, and how many are missing."""
+        return np.array([_counts(X[:, j], edges) for j, edges in enumerate(self.edges)]).reshape(len(self.edges), -1)
+
     def limits(self, n: int, day: int) -> NDArray[np.float64]:
         """float64[C]: the index from which a feature of ``n`` rows at a later day has moved more than it should.
 
@@ -291,10 +295,13 @@ def _moved(before: Matrix, after: Matrix, edges: NDArray[np.float64]) -> NDArray
 
 
 def _shares(values: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    return _counts(values, edges) / max(len(values), 1)
+
+
+def _counts(values: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[np.int64]:
     missing = np.isnan(values)
     place = np.searchsorted(edges, values[~missing], side="right")
-    counts = np.bincount(place, minlength=len(edges) + 1).astype(np.float64)
-    return np.append(counts, missing.sum()) / max(len(values), 1)
+    return np.append(np.bincount(place, minlength=len(edges) + 1), missing.sum()).astype(np.int64)
 
 
 def population_stability(expected: NDArray[np.float64], actual: NDArray[np.float64], rows: float = math.inf) -> float:
@@ -317,16 +324,20 @@ def _pooled(n: int, m: int) -> float:
     return 1 / (1 / max(n, 1) + 1 / max(m, 1))
 
 
-def drift_notices(reference: Reference, X: Matrix, features: Sequence[Feature], day: int = 0) -> list[Notice]:
+def drift_notices(
+    reference: Reference, counts: NDArray[np.int64], features: Sequence[Feature], day: int = 0
+) -> list[Notice]:
     """Features whose distribution at scoring differs from the proof's by more than it should, the most moved first.
 
     Args:
+        counts: of those scored (``Reference.counts``).
         day: of the scoring cutoff.
     """
-    rows = _pooled(int(reference.rows), len(X))
+    n = int(counts[0].sum()) if len(counts) else 0
+    rows = _pooled(int(reference.rows), n)
     moved = []
-    for j, (feature, limit) in enumerate(zip(features, reference.limits(len(X), day), strict=True)):
-        psi = population_stability(reference.shares[j], _shares(X[:, j], reference.edges[j]), rows)
+    for j, (feature, limit) in enumerate(zip(features, reference.limits(n, day), strict=True)):
+        psi = population_stability(reference.shares[j], counts[j] / max(n, 1), rows)
         if psi > limit:
             moved.append((psi, feature.sentence))
     if not moved:

@@ -218,18 +218,20 @@ def _read_table(
     folder: Path, what: str, wanted: list[tuple[str, str, Any]] | None, columns: Sequence[str] | None
 ) -> pa.Table:
     path = folder / f"{what}.parquet"
-    if not path.is_file():
+    if not path.exists():
         raise InstanceNotFoundError(
             f"There are no {what} in {folder.name!r}.", "`propend run INSTANCE --out DIR` makes some."
         )
     try:
-        return pq.read_table(path, filters=wanted, columns=columns)
+        found = pq.read_table(path, filters=wanted, columns=columns)
     except (OSError, pa.ArrowException) as error:
         raise InstanceNotFoundError(
             f"The {what} in {folder.name!r} cannot be read: {(str(error).splitlines() or [''])[0]:.200}.",
             "run the instance again, or restore the file.",
             path=str(path),
         ) from None
+    # a cluster leaves a folder of parts, each sorted
+    return found.sort_by("profile_id") if path.is_dir() and "profile_id" in found.column_names else found
 
 
 @dataclass(frozen=True)
