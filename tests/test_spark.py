@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import shutil
 import subprocess
@@ -16,7 +17,11 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
+import yaml
+from typer.testing import CliRunner
 
+import propend
+from propend.cli import app
 from propend.engines import connect
 from propend.errors import (
     ConfigurationError,
@@ -24,11 +29,12 @@ from propend.errors import (
     PropendError,
     SourceNotFoundError,
     SourceUnreadableError,
+    WriteFailedError,
 )
 from propend.events import EventLog, EventRequest, Partition, Selector
 from propend.goal import NamedEvent
 from propend.instance import Data
-from shops import shop
+from shops import instance, shop
 
 COLUMNS = {"profile": "profile_id", "at": "at", "event": "event", "value": "amount"}
 REQUEST = EventRequest(
@@ -214,6 +220,85 @@ def test_a_share_of_the_profiles_is_visited_where_it_is(spark: Any) -> None:
 
 def _ids(part: Partition) -> list[str]:
     return list(part.profile_ids.tolist())
+
+
+# --- runs -------------------------------------------------------------------------------------------------------
+
+
+def written(run: propend.Run) -> dict[str, Any]:
+    """All that a run left, but for what names the run and the machine."""
+    record = {k: v for k, v in run.record.items() if k not in OF_THE_RUN}
+    record["model"] = {k: v for k, v in run.record["model"].items() if k != "trained_at"}
+    scores = run.scores.drop_columns(["run_id"])
+    return {
+        "scores": scores.to_pydict(),
+        "types": scores.schema,
+        "contributions": {name: run.contributions.column(name).to_pylist() for name in run.contributions.column_names},
+        "evaluation": run.evaluation,
+        "insights": run.insights,
+        "record": record,
+    }
+
+
+OF_THE_RUN = ("run_id", "engine", "started_at", "finished_at", "seconds", "peak_memory_bytes", "stages")
+
+
+def test_a_run_gives_the_same_to_the_last_bit(spark: Any, tmp_path: Path) -> None:
+    table = shop(600, 300)
+    write_parts(tmp_path / "events", table, 2)
+    document = instance(options={"horizons": [7, 14, 30], "fairness": ["category"], "language": "pt"})
+    document["data"] = {**document["data"], "events": {"path": "events/*.parquet"}, "folder": str(tmp_path)}
+    one = propend.run(document, out=tmp_path / "one")
+    several = propend.run(document, out=tmp_path / "several", engine=spark)
+    assert written(several) == written(one)
+    assert (one.record["engine"], several.record["engine"]) == ("duckdb", "spark")
+    parts = sorted((tmp_path / "several" / "scores.parquet").iterdir())
+    assert len(parts) > 1
+    assert sum(pq.read_metadata(part).num_rows for part in parts) == one.scores.num_rows
+    who = one.scores["profile_id"][7].as_py()
+    assert {**several.explain(who), "run_id": ""} == {**one.explain(who), "run_id": ""}
+
+    later = {}
+    for engine in ("duckdb", spark):
+        out = tmp_path / f"later_{later.__len__()}"
+        later[str(engine)] = written(propend.score(tmp_path / "one", out=out, engine=engine, as_of=date(2022, 10, 1)))
+    first, second = later.values()
+    assert first == second
+    assert first["scores"]["probability"] != written(one)["scores"]["probability"]
+
+
+def test_a_check_says_the_same(spark: Any) -> None:
+    events = shop(300, 300)
+    checks = [propend.check(instance(), data=events, engine=engine).to_dict() for engine in ("duckdb", spark)]
+    assert checks[0] == checks[1]
+    assert len(checks[0]["examples"]) == 20
+
+
+def test_the_command_line_runs_on_the_session_there_is(spark: Any, tmp_path: Path) -> None:
+    pq.write_table(shop(300, 300), tmp_path / "events.parquet")
+    document = instance()
+    document["data"] = {**document["data"], "events": {"path": "events.parquet"}}
+    (tmp_path / "buyers.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    given = ["run", str(tmp_path / "buyers.yaml"), "--engine", "spark", "--out", str(tmp_path / "out"), "--json"]
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out" / "report.html").is_file()
+    assert (
+        propend.Run.load(tmp_path / "out").scores.num_rows == json.loads(result.stdout)["run"]["counts"]["population"]
+    )
+    assert spark.range(3).count() == 3, "a session that was there before stays"
+
+
+def test_machines_that_do_not_share_the_folder_are_told(
+    spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere(*_: object) -> str:
+        return "part-000000000000.parquet"
+
+    monkeypatch.setattr("propend.population._write", nowhere)
+    with pytest.raises(WriteFailedError, match="another folder of that name"):
+        propend.run(instance(), data=shop(300, 300), out=tmp_path / "out", engine=spark)
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- what cannot be done ------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from propend.model.members import (
+    Logistic,
     Scaling,
     cross_fit_logistic,
     cross_fit_trees,
@@ -169,6 +170,18 @@ def test_cross_fitting_does_not_see_the_row_itself() -> None:
         line = cross_fit_logistic(X, label, full_form(HEAVY), fold, pool)
     assert 0.4 < _auc(label, trees.margin) < 0.6
     assert 0.4 < _auc(label, line.margin) < 0.6
+
+
+def test_a_profile_is_judged_alike_in_any_company(model: Model) -> None:
+    X, parts = _planted(4000, 9).X, ((0, 1), (7, 10), (5, 1029), (2000, 4000))
+    wide = np.tile(X, 7)
+    scaling = Scaling.fit(wide, np.zeros(42, dtype=bool))
+    width = scaling(wide).shape[1]
+    line = Logistic(np.arange(42), scaling, np.sin(np.arange(float(width))), 0.3, np.zeros(width))
+    for margin, rows in ((model.margin, X), (line.margin, wide)):
+        whole = margin(rows)
+        for first, end in parts:
+            assert margin(rows[first:end]).tobytes() == whole[first:end].tobytes()
 
 
 def test_linear_margins_are_linear_in_their_columns() -> None:

@@ -476,11 +476,11 @@ def score_stage(prepared: Prepared, saved: store.SavedModel, run_id: str, stages
         everyone.tabulate(tabulation)
         score = tabulation.standing.scores(probability)
         bucket = buckets_of(score, options.buckets)
+        explained = explained_of(everyone.judged(scorer, pictured), scorer, context)
         shown = np.sort(examples_of(probability[: len(rows)], bucket[: len(rows)]))
         examples, _ = tabulation.tables(
             prepared.survey.profile_ids[rows.profile[shown]], everyone.judged(scorer, shown)
         )
-        explained = explained_of(everyone.judged(scorer, pictured), scorer, context)
         scored = Scored(probability, score, verdicts.thin, bucket, verdicts.curve, pictured, explained, examples)
         found = insights(scored, scorer, context) | {"score_stability": psi}
         found["faithfulness"] = faithfulness(explainer, sample, options.seed)

@@ -152,13 +152,16 @@ class Elsewhere:
             language: of the output.
         """
         self._log, self._plan, self._rows, self._language = log, plan, rows, language
+        self._some: tuple[Ints, Matrix] | None = None
         self._where = _Where(describer(log, plan), program, cutoff)
 
     def some(self, places: Ints) -> Matrix:
         """See ``Population.some``."""
-        rows = self._rows
-        some = Rows(rows.profile[places], rows.cutoff[places], rows.label[places])
-        return feature_matrix(self._log, self._plan, some)
+        if self._some is None or self._some[0] is not places:
+            rows = self._rows
+            some = Rows(rows.profile[places], rows.cutoff[places], rows.label[places])
+            self._some = places, feature_matrix(self._log, self._plan, some)
+        return self._some[1]
 
     def judge(self, scorer: Scorer, reference: Reference) -> Verdicts:
         """See ``Population.judge``."""

@@ -262,8 +262,9 @@ class Logistic:
 
     def margin(self, X: Matrix) -> Float:
         """float64[N], log-odds. ``X`` has the features the model uses."""
-        z = self.columns_of(X).astype(np.float64)
-        return np.asarray(z @ self.coefficients + self.intercept, dtype=np.float64)
+        z = self.columns_of(X).astype(np.float64, order="C")
+        # not ``@``: how that adds up a row depends on the rows around it, and profiles are judged in any company
+        return np.asarray(np.einsum("ij,j->i", z, self.coefficients) + self.intercept, dtype=np.float64)
 
     @property
     def feature_of_column(self) -> NDArray[np.int64]:
