@@ -267,6 +267,22 @@ def test_a_run_gives_the_same_to_the_last_bit(spark: Any, tmp_path: Path) -> Non
     assert first["scores"]["probability"] != written(one)["scores"]["probability"]
 
 
+def test_of_very_many_profiles_some_are_learnt_from_and_all_are_scored(
+    spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = shop(900, 300)
+    everybody = propend.run(instance(), data=table, out=tmp_path / "all").scores
+    monkeypatch.setattr("propend.preparation.MAX_SURVEYED", 450)
+    runs = [
+        propend.run(instance(), data=table, out=tmp_path / str(i), engine=e) for i, e in enumerate(("duckdb", spark))
+    ]
+    assert written(several) == written(one)
+    assert one.scores["profile_id"].to_pylist() == everybody["profile_id"].to_pylist()
+    assert [w["code"] for w in one.record["warnings"] if w["symbol"] == "MANY_PROFILES"] == ["PROPEND-316"]
+    proof, population = (one.evaluation["n"], one.record["counts"]["population"])
+    assert 0.4 < proof / population < 0.6
+
+
 def test_a_check_says_the_same(spark: Any) -> None:
     events = shop(300, 300)
     checks = [propend.check(instance(), data=events, engine=engine).to_dict() for engine in ("duckdb", spark)]

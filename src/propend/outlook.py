@@ -83,7 +83,8 @@ def look_back(prepared: Prepared, plan: Plan) -> Outlook:
     population = int(prepared.survey.population.sum(axis=0).max())
     most = min(MAX_ROWS_PER_CUTOFF, MAX_SAMPLE_ROWS // max(len(cutoffs), 1))
     counted = MAX_COUNTED_PROFILES / max(len(prepared.survey.keys), 1)
-    sample = sample_levels(prepared.log, programs, cutoffs, most / max(population, 1), counted)
+    share, counted = (min(1.0, s) * prepared.survey.share for s in (most / max(population, 1), counted))
+    sample = sample_levels(prepared.log, programs, cutoffs, share, counted)
     return Outlook(timeline, gaps, sample, feature_matrix(prepared.log, plan, sample.rows))
 
 

@@ -475,9 +475,9 @@ def score_stage(prepared: Prepared, saved: store.SavedModel, run_id: str, stages
         tabulation = Tabulation.of(scorer, Standing.of(probability), context, usual)
         everyone.tabulate(tabulation)
         score = tabulation.standing.scores(probability)
-        bucket = buckets_of(score, options.buckets)
+        bucket, known = buckets_of(score, options.buckets), slice(len(rows))
         explained = explained_of(everyone.judged(scorer, pictured), scorer, context)
-        shown = np.sort(examples_of(probability[: len(rows)], bucket[: len(rows)]))
+        shown = np.sort(examples_of(probability[known], bucket[known]))
         examples, _ = tabulation.tables(
             prepared.survey.profile_ids[rows.profile[shown]], everyone.judged(scorer, shown)
         )
@@ -485,7 +485,7 @@ def score_stage(prepared: Prepared, saved: store.SavedModel, run_id: str, stages
         found = insights(scored, scorer, context) | {"score_stability": psi}
         found["faithfulness"] = faithfulness(explainer, sample, options.seed)
         if options.fairness:
-            found["fairness"] = scored_groups(prepared, rows, bucket == 2, probability)
+            found["fairness"] = scored_groups(prepared, rows, bucket[known] == 2, probability[known])
         used = tuple(saved.plan.features[j] for j in saved.model.columns)
         notices = checks.score_drift_notices(psi)
         notices += checks.new_kind_notices(saved.facts["kinds"], prepared.log.facts.kinds)

@@ -81,14 +81,15 @@ class Population(Protocol):
 
 
 def population_of(log: EventLog, survey: Survey, rows: Rows, plan: Plan, language: str) -> Population:
-    """Everybody at the one cutoff of some rows, described where their events are.
+    """Everybody at the one cutoff of some rows, described where their events are, or partition by partition where
+    there are more than were surveyed.
 
     Args:
         survey: who was surveyed.
         rows: those of them in the population.
         language: of the output.
     """
-    if log.elsewhere:
+    if log.elsewhere or survey.share < 1.0:
         return Elsewhere(log, plan, rows, survey.program, survey.cutoffs[-1], language)
     return Here(feature_matrix(log, plan, rows), survey.profile_ids[rows.profile])
 

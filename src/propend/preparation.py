@@ -32,6 +32,8 @@ from propend.store.runs import SavedModel
 from propend.timeline import Observation, Timeline, Windows, day_date, observe, plan_timeline
 
 Progress = Callable[[str], None]
+MAX_SURVEYED = 20_000_000
+"""Profiles that are learnt from and counted; of more, those with the smallest keys, which are as good as any."""
 FieldNames = tuple[tuple[str, ...], tuple[str, ...]]
 """Columns of numbers, and of texts."""
 
@@ -248,7 +250,8 @@ def survey_log(inputs: Inputs, opened: OpenedEvents, log: EventLog, saved: Saved
         lookback = saved.plan.lookback_days
         timeline = Timeline(windows, observation, (), observation.now_day, "out-of-time", lookback)
         cutoffs = [timeline.now]
-    return Prepared(inputs, opened, log, program, timeline, survey(log, program, cutoffs))
+    share = min(1.0, MAX_SURVEYED / max(log.facts.profiles, 1))
+    return Prepared(inputs, opened, log, program, timeline, survey(log, program, cutoffs, share))
 
 
 def windows_of(instance: Instance) -> Windows:

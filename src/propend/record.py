@@ -225,7 +225,21 @@ def data_notices(prepared: Prepared) -> list[Notice]:
         message = say("{n} rows end before the last column; what they lack was read as empty.", n=n)
         hint = say("export the file again if it broke off there.")
         notices.append(Notice("PROPEND-312", "ROWS_TOO_SHORT", message, hint))
-    return notices + _last_day(facts, prepared.timeline)
+    return notices + _of_a_share(prepared) + _last_day(facts, prepared.timeline)
+
+
+def _of_a_share(prepared: Prepared) -> list[Notice]:
+    """Very many profiles are all scored, and not all learnt from."""
+    surveyed, profiles = len(prepared.survey.keys), prepared.log.facts.profiles
+    if prepared.survey.share == 1.0:
+        return []
+    message = say(
+        "{n} of {all} profiles, picked by chance, are learnt from; snapshots and the funnel are counted of them. "
+        "All are scored.",
+        n=numeral(f"{surveyed:,}"),
+        all=numeral(f"{profiles:,}"),
+    )
+    return [Notice("PROPEND-316", "MANY_PROFILES", message, "")]
 
 
 def _rows_aside(facts: EventFacts) -> list[Notice]:

@@ -55,6 +55,7 @@ class Survey:
         profile_ids: str[P] in canonical order.
         keys: uint64[P], stable hashes of the ids.
         masks: uint64[P, K]; bit ``j`` says whether line ``j`` holds.
+        share: of all profiles; these are those with the smallest keys.
     """
 
     program: Program
@@ -62,6 +63,7 @@ class Survey:
     profile_ids: NDArray[np.object_]
     keys: NDArray[np.uint64]
     masks: NDArray[np.uint64]
+    share: float = 1.0
 
     def holds(self, line: int) -> NDArray[np.bool_]:
         """bool[P, K]: whether one line holds."""
@@ -123,12 +125,16 @@ class Rows:
         return Rows(self.profile[chosen], self.cutoff[chosen], self.label[chosen])
 
 
-def survey(log: EventLog, program: Program, cutoffs: Iterable[int]) -> Survey:
-    """Evaluate every line at every cutoff (day numbers) in one pass over the partitions."""
+def survey(log: EventLog, program: Program, cutoffs: Iterable[int], share: float = 1.0) -> Survey:
+    """Evaluate every line at every cutoff (day numbers) in one pass over the partitions.
+
+    Args:
+        share: of the profiles, those with the smallest keys.
+    """
     days = tuple(sorted(set(cutoffs)))
-    parts = list(log.visit(partial(survey_part, program=program, days=days)))
+    parts = list(log.visit(partial(survey_part, program=program, days=days), share))
     ids, keys, masks = zip(*((p.profile_ids, p.keys, p.masks) for p in parts), strict=True)
-    return Survey(program, days, np.concatenate(ids), np.concatenate(keys), np.concatenate(masks))
+    return Survey(program, days, np.concatenate(ids), np.concatenate(keys), np.concatenate(masks), share)
 
 
 def survey_part(part: Partition, program: Program, days: tuple[int, ...]) -> Survey:
@@ -147,12 +153,12 @@ def rows_at(given: Survey, cutoffs: Sequence[int], *, labelled: bool, share: flo
     Args:
         cutoffs: day numbers.
         labelled: only snapshots whose label is known; else the whole population, labels 0.
-        share: keep about this share of the profiles, chosen by their keys.
+        share: keep about this share of the profiles surveyed, chosen by their keys.
     """
     columns = [given.cutoffs.index(c) for c in cutoffs]
     inside = (given.labelled if labelled else given.population)[:, columns]
     if share < 1.0:
-        inside = inside & (given.keys < least_key(share))[:, None]
+        inside = inside & (given.keys < least_key(share * given.share))[:, None]
     profile, column = np.nonzero(inside)
     met = given.met[:, columns][profile, column] if labelled else np.zeros(len(profile), dtype=bool)
     days = np.array([given.cutoffs[c] for c in columns], dtype=np.int64)
