@@ -151,7 +151,7 @@ class Described:
         return gap
 
 
-def measured_snapshots(size: Size, log: Path, group: float) -> tuple[Snapshots, list[Beside]]:
+def measured_snapshots(size: Size, log: Path, group: float) -> Iterator[Snapshots | Beside]:
     """Ours at one and at six cutoffs, and other engines' at as many where the log is small enough for them."""
     pattern = str(log / "*.parquet")
     with prepare(read_inputs(document(log), None, None), Stages()) as prepared:
@@ -162,18 +162,16 @@ def measured_snapshots(size: Size, log: Path, group: float) -> tuple[Snapshots, 
         rows = snapshots(prepared, plan, newest)
         ours = seconds(lambda: snapshots(prepared, plan, newest), 2)
         gap = described.compare(pattern) if size.events <= PEERS_UP_TO else None
-    found = Snapshots(size.events, size.name, group, len(plan.features), len(newest), rows, one, ours, gap)
+    n = len(plan.features)
+    yield Snapshots(size.events, size.name, group, n, len(newest), rows, one, ours, gap)
     if size.events > PEERS_UP_TO:
-        return found, []
-    engines = []
-    for name, features, compared in (("DuckDB", peers.duckdb_features, gap), ("Polars", peers.polars_features, None)):
+        return
+    for name, features, compared in (("Polars", peers.polars_features, None), ("DuckDB", peers.duckdb_features, gap)):
         taken = seconds(lambda features=features: features(pattern, plan, newest, KINDS))
-        n = len(plan.features)
-        engines.append(Beside(
+        yield Beside(
             size.events, size.name, name, "features", len(newest), version(name.lower()), rows, n, 0.0, taken, ours, n,
             taken / ours, compared,
-        ))  # fmt: skip
-    return found, engines
+        )  # fmt: skip
 
 
 def measured_tools(size: Size, log: Path) -> Iterator[Beside]:
@@ -203,37 +201,40 @@ def synthesis(size: Size, log: Path, described: Described) -> Beside:
 # --- all of it ------------------------------------------------------------------------------------------
 
 
-def measure(size: Size, results: Results) -> None:
+def measured(size: Size) -> Iterator[Job | Snapshots | Beside]:
     """The jobs of one size, its snapshots, and the engines beside them."""
     log = make_log(size, FOLDER.resolve())
     group = seconds(lambda: peers.duckdb_group(str(log / "*.parquet")), 3)
     budgets = ["-"] if size.events < SIZES[-1].events else []
     for memory in (*budgets, *([LOWER_MEMORY[size.events]] if size.events in LOWER_MEMORY else [])):
-        found = measured_job(size, log, memory, group)
-        results.add(found)
-        print(page.job_line(found), flush=True)
+        yield measured_job(size, log, memory, group)
     if size.events <= SNAPSHOTS_UP_TO:
-        ours, engines = measured_snapshots(size, log, group)
-        for line in (ours, *engines):
-            results.add(line)
-    results.save(RESULTS)
+        yield from measured_snapshots(size, log, group)
+
+
+def all_measured() -> Iterator[Job | Snapshots | Beside]:
+    """Size by size, the smallest first; the other tools at theirs."""
+    only = [name for name in os.environ.get("SIZES", "").split(",") if name]
+    sizes = {*(SIZES if FULL else SHORT), TOOLS_AT}
+    for size in sorted(sizes, key=lambda s: s.events):
+        if only and size.name not in only:
+            continue
+        if size == TOOLS_AT:
+            yield from measured_tools(size, make_log(size, FOLDER.resolve()))
+        if size in (SIZES if FULL else SHORT):
+            yield from measured(size)
 
 
 def main() -> None:
-    """Measure and print."""
-    only = [name for name in os.environ.get("SIZES", "").split(",") if name]
-    sizes = [s for s in (SIZES if FULL else SHORT) if not only or s.name in only]
+    """Measure, print, and keep what has been measured so far."""
     results = load(RESULTS) if FULL else Results()
     try:
-        for size in sizes:
-            measure(size, results)
-        if not only or TOOLS_AT.name in only:
-            for line in measured_tools(TOOLS_AT, make_log(TOOLS_AT, FOLDER.resolve())):
-                results.add(line)
-                print(page.beside_line(line), flush=True)
+        for found in all_measured():
+            results.add(found)
+            results.save(RESULTS)
+            print(page.line(found), flush=True)
     except DifferentError as error:
         raise SystemExit(str(error)) from None
-    results.save(RESULTS)
     print(f"\n{page.tables(results)}")
 
 

@@ -24,6 +24,13 @@ BESIDE_HEAD = (
 )  # fmt: skip
 
 
+def line(found: Job | Snapshots | Beside) -> str:
+    """Its row in its table."""
+    if isinstance(found, Job):
+        return job_line(found)
+    return snapshot_line(found) if isinstance(found, Snapshots) else beside_line(found)
+
+
 def job_line(job: Job) -> str:
     """One row of the first table."""
     shown = [job.read, job.describe, job.model, job.score, job.whole, job.whole / job.group, job.again]
@@ -87,11 +94,11 @@ def tables(results: Results) -> str:
     """All that there are."""
     parts = []
     if results.jobs:
-        parts.append(_table(JOB_HEAD, 2, [job_line(j) for j in _ordered(results.jobs.values())]))
+        parts.append(_table(JOB_HEAD, 2, [line(j) for j in _ordered(results.jobs.values())]))
     if results.snapshots:
-        parts.append(_table(SNAPSHOT_HEAD, 1, [snapshot_line(s) for s in _ordered(results.snapshots.values())]))
+        parts.append(_table(SNAPSHOT_HEAD, 1, [line(s) for s in _ordered(results.snapshots.values())]))
     if results.beside:
-        parts.append(_table(BESIDE_HEAD, 3, [beside_line(b) for b in _ordered(results.beside.values())]))
+        parts.append(_table(BESIDE_HEAD, 3, [line(b) for b in _ordered(results.beside.values())]))
     return "\n".join([*parts, growth_sentence(results)])
 
 
