@@ -7,6 +7,9 @@ SETUP_DEV := $(VENV)/.installed-dev
 LOWEST := .venv-lowest
 BENCH := .venv-bench
 SETUP_BENCH := $(BENCH)/.installed
+PEERS := .venv-bench-peers
+PEERS_ASKED := benchmarks/speed/others/requirements.txt
+SETUP_PEERS := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-faithfulness bench-horizons bench-speed bench-leaks bench-intervals evidence translations browser clean
@@ -65,7 +68,14 @@ bench-explain: $(SETUP_BENCH)  ## speed and exactness of explanations; FULL=1 a 
 bench-faithfulness: $(SETUP_BENCH)  ## factors true to the model, to the next fit, to the simulator; FULL=1 real goals
 	$(BENCH)/bin/python benchmarks/faithfulness.py
 
-bench-speed: $(SETUP_BENCH)  ## seconds by stage beside DuckDB and Polars; FULL=1 up to 200 million events
+# What cannot be installed is reported by the benchmark as not run.
+$(SETUP_PEERS): $(PEERS_ASKED) constraints-bench-peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-bench-peers.txt \
+	  -r $(PEERS_ASKED) || echo "not all of $(PEERS_ASKED) could be installed"
+	@touch $@
+
+bench-speed: $(SETUP_BENCH) $(SETUP_PEERS)  ## seconds by stage, and beside other tools; FULL=1 up to 200 million events
 	$(BENCH)/bin/python -m benchmarks.speed
 
 bench-horizons: $(SETUP_BENCH)  ## one training for five horizons beside one for each; FULL=1 more goals
@@ -77,8 +87,9 @@ bench-leaks: $(SETUP_BENCH)  ## planted leaks and drifts found, clean data accus
 bench-intervals: $(SETUP_BENCH)  ## true probabilities inside their intervals; FULL=1 more seeds, sizes and real data
 	$(BENCH)/bin/python benchmarks/intervals.py
 
-evidence: $(SETUP_BENCH)  ## the tables of docs/evidence.md from the results of FULL=1 make bench-accuracy
+evidence: $(SETUP_BENCH)  ## tables and pictures of docs/evidence.md from the results of FULL=1 make bench-accuracy, bench-speed
 	$(BENCH)/bin/python -m benchmarks.accuracy.evidence
+	$(BENCH)/bin/python -m benchmarks.speed.evidence
 
 translations: $(SETUP_DEV)  ## new texts into the catalogs of every language, those no longer said out of them
 	mkdir -p .bench
@@ -92,4 +103,4 @@ browser:  ## Debian's Chromium, for the tests that open the report in a real bro
 	apt-get update -qq && apt-get install -y -qq chromium
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) $(LOWEST) $(BENCH) .bench propend-demo build dist .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(BENCH) $(PEERS) .bench propend-demo build dist .mypy_cache .ruff_cache .hypothesis

@@ -6,6 +6,7 @@ single aggregate gives (gaps between active days, sessions, latest values) the o
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -174,9 +175,11 @@ def featuretools_features(pattern: str, lookback_days: int, cutoffs: Sequence[in
     people = es["people"]["customer"].to_numpy()
     days = np.repeat(np.array(cutoffs, dtype="datetime64[D]").astype("datetime64[ns]"), len(people))
     times = pd.DataFrame({"customer": np.tile(people, len(cutoffs)), "time": days})
-    matrix, _ = ft.dfs(
-        entityset=es, target_dataframe_name="people", cutoff_time=times, agg_primitives=AGGREGATIONS,
-        where_primitives=["count", "sum"], trans_primitives=[], training_window=ft.Timedelta(lookback_days, "d"),
-        include_cutoff_time=False, n_jobs=1,
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # hundreds, of how it calls pandas
+        matrix, _ = ft.dfs(
+            entityset=es, target_dataframe_name="people", cutoff_time=times, agg_primitives=AGGREGATIONS,
+            where_primitives=["count", "sum"], trans_primitives=[], training_window=ft.Timedelta(lookback_days, "d"),
+            include_cutoff_time=False, n_jobs=1,
+        )  # fmt: skip
     return matrix.shape
