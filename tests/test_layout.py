@@ -57,6 +57,7 @@ ROOMS = {
         "engines.event_rows",
         "engines.tasks",
         "snapshots.kernel",
+        "snapshots.lines",
         "snapshots.build",
         "explain.shap",
     ),
@@ -82,9 +83,8 @@ DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
 HEAVY = ("altair", "duckdb", "jinja2", "numba", "pandas", "polars", "pyarrow", "scipy", "sklearn", "xgboost")
 BANNED_NAMES = re.compile(r"util|helper|manager|common|misc|processor|handler", re.IGNORECASE)
 KERNELS = {
-    "snapshots.kernel.compute_features": 240,
-    "snapshots.kernel.evaluate_lines": 80,
-    "snapshots.kernel.count_past": 80,
+    "snapshots.lines.evaluate_lines": 80,
+    "snapshots.lines.count_past": 80,
 }
 """Compiled passes may be long: calls cost, and branches mirror the op-codes."""
 LONGEST_FUNCTION, MOST_LINES = 80, 700
