@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "propend"
 
 LAYERS = (
-    ("errors", "version", "wall_clock", "language", "demo"),
+    ("errors", "version", "wall_clock", "language", "demo", "kernel_cache", "compiling"),
     ("conditions", "timeline", "phrasing"),
     ("charts",),
     ("goal",),
@@ -58,6 +58,7 @@ ROOMS = {
         "engines.tasks",
         "snapshots.kernel",
         "snapshots.lines",
+        "compiling",
         "snapshots.build",
         "explain.shap",
     ),
