@@ -24,7 +24,9 @@ from propend import cli
 from propend.version import __version__
 from shops import SHOP, before, last_day, no_signal, shop
 
-COMMANDS = ["demo", "init", "check", "run", "train", "score", "evaluate", "report", "explain", "moved", "list"]
+COMMANDS = [
+    *("demo", "init", "check", "run", "train", "score", "evaluate", "report", "explain", "moved", "compile", "list"),
+]
 RUN_FILES = [
     *("contributions.parquet", "evaluation.json", "insights.json", "model"),
     *("report.html", "run.json", "scores.parquet"),
@@ -442,3 +444,15 @@ def test_demo_quick(tmp_path: Path) -> None:
     assert "Ranks better than recency alone" in shown.out
     assert f"propend explain {profiles[0][0]} --run {tmp_path / 'demo' / 'purchase'}" in shown.out
     assert propend("explain", profiles[0][0], "--run", tmp_path / "demo").status == 0
+
+
+# --- compile ----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_compiled_already_is_said_to_be_kept(ran: Called) -> None:
+    """A run has compiled all: nothing is left to do."""
+    assert ran.status == 0
+    propend("compile")
+    again = propend("compile")
+    assert (again.status, again.err) == (0, "")
+    assert re.fullmatch(r"Everything was compiled before, and is kept in \S+\.\n", again.out)

@@ -26,6 +26,7 @@ from logs import (
     log_of,
     moment,
 )
+from propend.snapshots import kernel
 from propend.snapshots.build import Rows, feature_matrix
 from propend.snapshots.plan import CODE_OPS, NUMBER_OPS, TEXT_OPS, WHOLE_OPS, Channel, Factor, Feature, Op, Plan
 
@@ -115,6 +116,13 @@ def test_every_aggregate_is_what_its_definition_says(
     assert differences(any_log(events, facts), every_feature(windows), cutoffs) == []
 
 
+def test_aggregates_have_the_same_numbers_in_the_kernel_as_in_plans() -> None:
+    assert {op.name: getattr(kernel, op.name) for op in Op} | {"OPS": kernel.OPS} == {
+        **{op.name: op.value for op in Op},
+        "OPS": len(Op),
+    }
+
+
 # --- what single aggregates say, by hand ------------------------------------------------------------------
 
 
@@ -163,3 +171,20 @@ def test_threads_partitions_and_repetition_change_no_bit(
     numba.set_num_threads(threads)
     apart = feature_matrix(any_log(reversed(events), partitions=partitions), plan, rows).tobytes()
     assert (alone, apart, feature_matrix(log, plan, rows).tobytes()) == (once, once, once)
+
+
+@settings(max_examples=15, deadline=None)
+@given(any_events, st.lists(any_fact, max_size=6), any_windows, st.integers(0, 1000))
+def test_no_cutoff_changes_what_another_is_told(
+    events: list[Event], facts: list[oracle.Fact], windows: tuple[int, ...], seed: int
+) -> None:
+    """Nor does the order in which they are asked for; there are more than one visit of a profile describes."""
+    log, plan, chance = any_log(events, facts), every_feature(windows), np.random.default_rng(seed)
+    rows, _ = snapshots(log, range(FIRST_DAY, FIRST_DAY + 2 * kernel.AT_ONCE))
+    together = feature_matrix(log, plan, rows)
+    for i in chance.choice(len(rows), 10):
+        alone = feature_matrix(log, plan, rows.where(np.arange(len(rows)) == i))
+        assert alone.tobytes() == together[i].tobytes()
+    mixed = np.lexsort((chance.random(len(rows)), rows.profile))
+    shuffled = Rows(rows.profile[mixed], rows.cutoff[mixed], rows.label[mixed])
+    assert feature_matrix(log, plan, shuffled).tobytes() == together[mixed].tobytes()

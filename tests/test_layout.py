@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "propend"
 
 LAYERS = (
-    ("errors", "version", "wall_clock", "language", "demo"),
+    ("errors", "version", "wall_clock", "language", "demo", "kernel_cache", "compiling"),
     ("conditions", "timeline", "phrasing"),
     ("charts",),
     ("goal",),
@@ -57,6 +57,8 @@ ROOMS = {
         "engines.event_rows",
         "engines.tasks",
         "snapshots.kernel",
+        "snapshots.lines",
+        "compiling",
         "snapshots.build",
         "explain.shap",
     ),
@@ -85,9 +87,8 @@ DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
 HEAVY = ("altair", "duckdb", "jinja2", "numba", "pandas", "polars", "pyarrow", "scipy", "sklearn", "xgboost")
 BANNED_NAMES = re.compile(r"util|helper|manager|common|misc|processor|handler", re.IGNORECASE)
 KERNELS = {
-    "snapshots.kernel.compute_features": 240,
-    "snapshots.kernel.evaluate_lines": 80,
-    "snapshots.kernel.count_past": 80,
+    "snapshots.lines.evaluate_lines": 80,
+    "snapshots.lines.count_past": 80,
 }
 """Compiled passes may be long: calls cost, and branches mirror the op-codes."""
 LONGEST_FUNCTION, MOST_LINES = 80, 700

@@ -10,6 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from propend import kernel_cache
 from propend.version import __version__
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ _ROOMS = {
     "score": "pipeline",
     "train": "pipeline",
 }
+
+kernel_cache.settle()
 
 __all__ = [
     "Check",

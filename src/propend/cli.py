@@ -6,6 +6,8 @@ import io
 import json
 import os
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,8 +46,19 @@ def _progress(quiet: bool) -> Iterator[Callable[[str], None] | None]:
     if quiet or not sys.stderr.isatty():
         yield None
         return
+    stages = ["starting"]
     with err.status("starting") as status:
-        yield lambda stage: status.update(f"{stage} …")
+        from propend.compiling import told_of_compiling  # noqa: PLC0415
+
+        def show(doing: str = "") -> None:
+            status.update(f"{stages[-1]} …{doing}")
+
+        def begun(stage: str) -> None:
+            stages.append(stage)
+            show()
+
+        with told_of_compiling(lambda part: show(f" compiling, at first use (part {part})"), show):
+            yield begun
 
 
 def _fail(error: PropendError, as_json: bool) -> NoReturn:
@@ -352,6 +365,24 @@ def moved(
         out.print_json(json.dumps(found, default=str))
     else:
         _say(movement_text(found, zone_of(finished.record)))
+
+
+@app.command(name="compile")
+def compile_() -> None:
+    """Compile now what the first run would compile, by a run on shipped data that is thrown away."""
+    from propend import pipeline  # noqa: PLC0415
+    from propend.compiling import told_of_compiling  # noqa: PLC0415
+    from propend.demo import instance_texts, orders_path  # noqa: PLC0415
+    from propend.screen import compiled_text  # noqa: PLC0415
+
+    started, parts = time.perf_counter(), [0]
+    document = orders_path().with_name(f"{next(iter(instance_texts()))}.yaml")
+    try:
+        with tempfile.TemporaryDirectory() as folder, _progress(False) as progress, told_of_compiling(parts.append):
+            pipeline.run(document, out=Path(folder) / "run", progress=progress)
+    except PropendError as error:
+        _fail(error, False)
+    _say(compiled_text(parts[-1], time.perf_counter() - started))
 
 
 @app.command(name="list")

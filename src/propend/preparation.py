@@ -17,6 +17,7 @@ from propend.engines import connect
 from propend.errors import ConfigurationError, Mistake, NoRecentDataError, NoScoringDataError, PropendError
 from propend.events import EventLog, EventRequest, Field, OpenedEvents
 from propend.instance import Data, Instance, Source, parse_instance
+from propend.kernel_cache import warn_if_lost
 from propend.model.members import plain_sums
 from propend.snapshots.build import Survey, survey
 from propend.snapshots.program import (
@@ -111,6 +112,7 @@ def read_inputs(
     Raises:
         ConfigurationError: every mistake in the document, with its place.
     """
+    warn_if_lost()
     given: Any = instance  # callers without a type checker pass anything
     home = Path(given).parent if isinstance(given, str | Path) else Path.cwd()
     moment = _read_date(as_of)

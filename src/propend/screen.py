@@ -15,6 +15,7 @@ from propend.phrasing import Words, words_of
 from propend.pipeline import Run
 from propend.proposal import Proposal
 from propend.sentence import write_sentence
+from propend.snapshots.kernel import compute_features
 from propend.store.runs import list_runs
 
 METRIC_WORDS = (
@@ -520,3 +521,11 @@ Now with your own data:
   propend init my-shop --data my-events.csv          columns, a goal and windows are proposed
   propend check my-shop/instances/first.yaml         what it means on your data, in seconds
   propend run my-shop/instances/first.yaml           scores, reasons and a report for every profile"""
+
+
+def compiled_text(parts: int, seconds: float) -> str:
+    """What ``propend compile`` did."""
+    folder = compute_features.stats.cache_path
+    if parts == 0:
+        return f"Everything was compiled before, and is kept in {folder}."
+    return f"Compiled {parts} parts in {seconds:.0f} s; they are kept in {folder} and the like."

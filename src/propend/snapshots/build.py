@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from propend.events import DAY_US, AttributeRows, EventLog, Partition, least_key
 from propend.language import say
-from propend.snapshots.kernel import compute_features, count_past, evaluate_lines
+from propend.snapshots.kernel import Asked, Events, Facts, Routes, asked_for, compute_features
+from propend.snapshots.lines import count_past, evaluate_lines
 from propend.snapshots.plan import (
     AMOUNT_OPS,
     CODE_OPS,
@@ -185,7 +186,7 @@ def describe(by: Describer, rows: Rows, part: Partition) -> NDArray[np.float32]:
     profile, cutoff = rows.profile[own] - part.first_profile, rows.cutoff[own]
     out = np.empty((len(profile), len(by.plan.features)), dtype=np.float32)
     if len(profile):
-        _fill(part, by, profile, cutoff * DAY_US, out)
+        _fill(part, by, profile, cutoff, out)
         _stretch(by.plan, cutoff, out)
         for j, named in by.named.items():
             known = ~np.isnan(out[:, j])
@@ -198,13 +199,13 @@ class Describer:
     """A plan in the codes of a log, all that is needed to describe profiles of its partitions wherever they are.
 
     Attributes:
-        table: int64[F, 4] for the kernel.
+        asked: the features as the kernel is asked for them.
         routes: which channel an event belongs to.
         named: of features that are codes, what each of the log's becomes in the plan's.
     """
 
     plan: Plan
-    table: NDArray[np.int64]
+    asked: Asked
     routes: Routes
     named: dict[int, NDArray[np.float32]]
 
@@ -212,7 +213,8 @@ class Describer:
 def describer(log: EventLog, plan: Plan) -> Describer:
     """A plan in the codes of a log."""
     named = {j: _named_codes(f, log) for j, f in enumerate(plan.features) if f.op in CODE_OPS}
-    return Describer(plan, _table(plan, log), _routes(plan, log), named)
+    asked = asked_for(np.array(plan.windows, dtype=np.int64), _table(plan, log))
+    return Describer(plan, asked, _routes(plan, log), named)
 
 
 def _named_codes(feature: Feature, log: EventLog) -> NDArray[np.float32]:
@@ -247,16 +249,12 @@ def _fill(
     cutoff: NDArray[np.int64],
     out: NDArray[np.float32],
 ) -> None:
-    routes, plan = by.routes, by.plan
     attributes = part.attributes or _no_attributes()
     n_blocks = max(1, min(len(profile) // 64, 8 * numba.get_num_threads()))
-    blocks = np.linspace(0, len(profile), n_blocks + 1).astype(np.int64)
     compute_features(
-        part.offsets, part.at, part.kind, part.bits, part.value, part.numbers, part.texts,
-        attributes.offsets, attributes.at, attributes.numbers, attributes.texts,
-        profile, cutoff, np.array(plan.windows, dtype=np.int64), by.table,
-        routes.of_kind, routes.of_bit, routes.value_offsets, routes.of_value,
-        len(plan.channels), np.diff(routes.value_offsets), blocks, out,
+        Events(part.offsets, part.at, part.kind, part.bits, part.value, part.numbers, part.texts),
+        Facts(attributes.offsets, attributes.at, attributes.numbers, attributes.texts),
+        by.routes, by.asked, profile, cutoff, np.linspace(0, len(profile), n_blocks + 1).astype(np.int64), out,
     )  # fmt: skip
 
 
@@ -264,17 +262,8 @@ def _no_attributes() -> AttributeRows:
     return AttributeRows(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros((0, 0)), np.zeros((0, 0), np.int32))
 
 
-@dataclass(frozen=True)
-class Routes:
-    """Which channel an event of this kind, with this bit, with this value belongs to; -1 for none."""
-
-    of_kind: NDArray[np.int64]
-    of_bit: NDArray[np.int64]
-    value_offsets: NDArray[np.int64]
-    of_value: NDArray[np.int64]
-
-
 def _routes(plan: Plan, log: EventLog) -> Routes:
+    """Channels of kinds, bits and values of a log; none for those that no feature is made of."""
     offsets = _value_offsets(log)
     kinds = {k: i for i, k in enumerate(log.kinds)}
     bits = {s.name: b for b, s in enumerate(log.request.selectors)}
@@ -282,7 +271,8 @@ def _routes(plan: Plan, log: EventLog) -> Routes:
     of_kind = np.full(max(len(log.kinds), 1), -1, dtype=np.int64)
     of_bit = np.full(64, -1, dtype=np.int64)
     of_value = np.full(offsets[-1], -1, dtype=np.int64)
-    for i, channel in enumerate(plan.channels):
+    for i in sorted({f.channel for f in plan.features}):
+        channel = plan.channels[i]
         if channel.source == "kind" and channel.name in kinds:
             of_kind[kinds[channel.name]] = i
         elif channel.source == "bit":
@@ -291,7 +281,9 @@ def _routes(plan: Plan, log: EventLog) -> Routes:
             code = _code(log.vocabularies[fields[channel.name]], channel.value)
             if code >= 0:
                 of_value[offsets[fields[channel.name]] + code] = i
-    return Routes(of_kind, of_bit, offsets, of_value)
+    active_bits = np.uint64(sum(1 << int(b) for b in np.flatnonzero(of_bit >= 0)))
+    texts = [t for t, (a, b) in enumerate(itertools.pairwise(offsets)) if np.any(of_value[a:b] >= 0)]
+    return Routes(of_kind, of_bit, offsets, of_value, active_bits, np.array(texts, dtype=np.int64), len(plan.channels))
 
 
 def _code(vocabulary: Sequence[str], value: str) -> int:
@@ -301,7 +293,7 @@ def _code(vocabulary: Sequence[str], value: str) -> int:
 
 
 def _table(plan: Plan, log: EventLog) -> NDArray[np.int64]:
-    """int64[F, 4] for the kernel: op, channel or field position, window position, argument."""
+    """int64[F, 4]: op, channel or field position, window position, argument."""
     window = {w: i for i, w in enumerate(plan.windows)}
     rows = []
     for f in plan.features:
