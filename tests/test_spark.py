@@ -68,7 +68,7 @@ def spark() -> Iterator[Any]:
 @pytest.fixture(autouse=True)
 def _small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("propend.engines.spark.EVENTS_PER_TASK", 400)
-    monkeypatch.setattr("propend.engines.scans.ROWS_PER_SCAN", 1_500)
+    monkeypatch.setattr("propend.engines.scans.ROWS_PER_SCAN", 700)
 
 
 # --- logs ---------------------------------------------------------------------------------------------------
@@ -187,7 +187,10 @@ def test_of_a_large_table_the_driver_sees_some_rows_and_counts_all(
     }
 
 
-def test_a_profile_with_very_many_events_is_one_of_many(spark: Any, tmp_path: Path) -> None:
+def test_a_profile_with_very_many_events_is_one_of_many(
+    spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("propend.engines.scans.ROWS_PER_SCAN", 100_000)
     table = shop(50, 200)
     rng, n = np.random.default_rng(3), 300_000
     start = int(table["at"].combine_chunks().cast(pa.int64())[0].as_py())

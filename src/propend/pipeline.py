@@ -213,7 +213,7 @@ def check(
     *,
     data: Any = None,
     as_of: date | str | None = None,
-    engine: str = "duckdb",
+    engine: Any = "duckdb",
     progress: Progress | None = None,
 ) -> Check:
     """What a definition means, before anything is trained: funnel, outcomes, examples, warnings.
@@ -239,7 +239,7 @@ def run(
     data: Any = None,
     as_of: date | str | None = None,
     out: str | Path | None = None,
-    engine: str = "duckdb",
+    engine: Any = "duckdb",
     memory: str | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -250,7 +250,7 @@ def run(
         data: folder, file or table (pandas, polars, Arrow) in place of the instance's sources.
         as_of: a date that "now" is moved to; nothing at or after it is read.
         out: folder for the run; beside the document under ``.propend`` by default.
-        engine: ``duckdb``.
+        engine: ``duckdb``, ``spark``, or a SparkSession.
         memory: the engine's budget, such as ``4GB``.
         progress: told the name of each stage as it begins.
 
@@ -280,7 +280,7 @@ def train(
     data: Any = None,
     as_of: date | str | None = None,
     out: str | Path,
-    engine: str = "duckdb",
+    engine: Any = "duckdb",
     memory: str | None = None,
     progress: Progress | None = None,
 ) -> Path:
@@ -309,7 +309,7 @@ def score(
     data: Any = None,
     as_of: date | str | None = None,
     out: str | Path,
-    engine: str = "duckdb",
+    engine: Any = "duckdb",
     memory: str | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -349,7 +349,7 @@ def evaluate(
     challenger: str | Path | None = None,
     margin: float = MARGIN,
     out: str | Path | None = None,
-    engine: str = "duckdb",
+    engine: Any = "duckdb",
     memory: str | None = None,
     progress: Progress | None = None,
 ) -> Aftermath:
@@ -394,7 +394,7 @@ def evaluate(
 
 
 def _past_inputs(
-    instance: Instance, folder: Path, data: Any, as_of: date | str | None, engine: str, memory: str | None
+    instance: Instance, folder: Path, data: Any, as_of: date | str | None, engine: Any, memory: str | None
 ) -> Inputs:
     inputs = read_inputs(instance, data, as_of, engine, memory)
     if data is None:  # paths are relative to where they were when the model was trained

@@ -73,7 +73,7 @@ class Inputs:
     document: dict[str, Any]
     folder: Path
     as_of: date | None = None
-    engine: str = "duckdb"
+    engine: Any = "duckdb"
     memory: str | None = None
     tables: Mapping[str, Any] | None = None
     lines: Lines = field(default_factory=dict)
@@ -99,7 +99,7 @@ def read_inputs(
     instance: Instance | str | Path | dict[str, Any],
     data: Any = None,
     as_of: date | str | None = None,
-    engine: str = "duckdb",
+    engine: Any = "duckdb",
     memory: str | None = None,
 ) -> Inputs:
     """Resolve what a verb was given; mistakes of form and of names are raised together.
@@ -175,7 +175,7 @@ def _with_data(inputs: Inputs, data: Any) -> Inputs:
     )
 
 
-def _data_mistakes(document: Any, home: Path, data: Any, engine: str) -> list[Mistake]:
+def _data_mistakes(document: Any, home: Path, data: Any, engine: Any) -> list[Mistake]:
     """What the data say of a document whose form is not valid, as far as its data section can be read."""
     try:
         stub = Instance(name="x", data=document["data"], goal={"any_of": ["anything"], "within": 1})

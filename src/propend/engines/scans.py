@@ -6,7 +6,7 @@ opened it. Every reader sees the types of the whole source, also where its own f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,11 @@ from propend.engines.database import Database
 from propend.engines.relations import Relation
 from propend.predicates import quote_name, quote_text
 
-ROWS_PER_SCAN = 2_000_000
+ROWS_PER_SCAN = 4_000_000
+"""No portion has more: a reader holds what it has read."""
+
+Rows = tuple[str, int, int]
+"""A file, and the first and end of some of its rows."""
 
 
 @dataclass(frozen=True)
@@ -34,27 +38,46 @@ class Scan:
     sql: str
 
 
-def scans_of(db: Database, source: int, relation: Relation, folder: Path) -> Iterator[Scan]:
+def scans_of(db: Database, source: int, relation: Relation, folder: Path, readers: int) -> Iterator[Scan]:
     """All portions of a relation.
 
     Args:
         folder: for what must be made a file first; all readers must see it.
+        readers: about so many portions, or more where they would be too large. Few are good: what a profile needs in a
+            portion is needed once, however many events it has there.
     """
     columns = [(str(r[0]), str(r[1])) for r in db.rows(f"DESCRIBE {relation.table}")]
     as_a_whole = ", ".join(f"CAST({quote_name(c)} AS {kind}) AS {quote_name(c)}" for c, kind in columns)
     nothing = ", ".join(f"CAST(NULL AS {kind}) AS {quote_name(c)}" for c, kind in columns)
     files = ", ".join(quote_text(str(p)) for p in _parquet_files(db, relation, folder))
-    for path, rows in db.rows(f"SELECT file_name, num_rows FROM parquet_file_metadata([{files}])"):
-        for first in range(0, int(rows), ROWS_PER_SCAN):
-            place = f"file_row_number >= {first} AND file_row_number < {first + ROWS_PER_SCAN}"
-            read = f"read_parquet({quote_text(str(path))}, file_row_number = true)"
-            portion = f"SELECT * EXCLUDE (file_row_number) FROM {read} WHERE {place}"
-            yield Scan(
-                source,
-                relation.name,
-                relation.table,
-                f"SELECT {as_a_whole} FROM (SELECT {nothing} WHERE FALSE UNION ALL BY NAME {portion})",
-            )
+    counted = db.rows(f"SELECT file_name, num_rows FROM parquet_file_metadata([{files}])")
+    most = max(1, min(ROWS_PER_SCAN, -(-relation.rows // readers)))
+    for portion in _portions([(str(path), int(rows)) for path, rows in counted], most):
+        rows = " UNION ALL BY NAME ".join(f"SELECT * EXCLUDE (file_row_number) FROM {_read(*part)}" for part in portion)
+        sql = f"SELECT {as_a_whole} FROM (SELECT {nothing} WHERE FALSE UNION ALL BY NAME {rows})"
+        yield Scan(source, relation.name, relation.table, sql)
+
+
+def _portions(files: Sequence[tuple[str, int]], most: int) -> Iterator[list[Rows]]:
+    """Files one after the other, cut where a portion is full."""
+    portion, room = list[Rows](), most
+    for path, rows in files:
+        first = 0
+        while first < rows:
+            end = min(rows, first + room)
+            portion.append((path, first, end))
+            room -= end - first
+            first = end
+            if room == 0:
+                yield portion
+                portion, room = [], most
+    if portion:
+        yield portion
+
+
+def _read(path: str, first: int, end: int) -> str:
+    place = f"file_row_number >= {first} AND file_row_number < {end}"
+    return f"read_parquet({quote_text(path)}, file_row_number = true) WHERE {place}"
 
 
 def _parquet_files(db: Database, relation: Relation, folder: Path) -> list[Path]:

@@ -44,6 +44,7 @@ LOOK_ROWS = 5_000_000
 """Rows of a Spark table that the driver looks at, to tell columns and their types."""
 ATTRIBUTE_ROWS = 20_000_000
 """Facts about profiles go through the driver."""
+TASKS_PER_CORE = 4
 EVENTS_PER_TASK = 50_000
 """Fewer are not worth a task of their own."""
 TABLE = "table:"
@@ -211,12 +212,16 @@ class SparkEngine:
         ordered = dict(sorted(kinds.items(), key=lambda pair: (-pair[1], pair[0])))
         return replace(opened, summary=replace(opened.summary, kinds=ordered, sources=tuple(s.facts for s in sources)))
 
+    @property
+    def _readers(self) -> int:
+        return TASKS_PER_CORE * self.spark.sparkContext.defaultParallelism
+
     # --- reading ------------------------------------------------------------------------------------------
 
     def _bits(self, rows: int, layout: Layout) -> int:
         """Partitions no larger than a pass may take, several for each core where there are events enough."""
         least = partition_bits(rows, layout, self._db.memory_bytes())
-        wanted = min(4 * self.spark.sparkContext.defaultParallelism, -(-rows // EVENTS_PER_TASK))
+        wanted = min(self._readers, -(-rows // EVENTS_PER_TASK))
         return max(least, max(wanted - 1, 0).bit_length())
 
     def _scans(self, opened: _Opened) -> tuple[Scan, ...]:
@@ -224,7 +229,7 @@ class SparkEngine:
             scan
             for place, source in enumerate(opened.sources)
             if source.relation.name not in opened.frames
-            for scan in scans_of(self._db, place, source.relation, self._db.scratch)
+            for scan in scans_of(self._db, place, source.relation, self._db.scratch, self._readers)
         )
 
     def _over_all(

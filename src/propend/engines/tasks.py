@@ -122,8 +122,9 @@ class Whole:
 def messages(what: str, partition: int, sender: int, value: Any) -> Messages:
     """A value in its pieces, one a batch."""
     for place, piece in enumerate(pieces_of(value)):
-        row = {"what": what, "partition": partition, "sender": sender, "piece": place, "body": piece}
-        yield pa.RecordBatch.from_pylist([row], MESSAGE)
+        row = (what, partition, sender, place, piece)
+        columns = [pa.array([x], field.type) for x, field in zip(row, MESSAGE, strict=True)]
+        yield pa.RecordBatch.from_arrays(columns, schema=MESSAGE)
 
 
 def _values(batches: Batches, *wanted: str) -> Iterator[tuple[str, int, Any]]:
