@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -113,30 +114,33 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         columns, left = screened(learning.train, columns, seed)
         dropped += left
         choices, proof_model = choose(learning.train, columns, seed)
-    with stages("level"):
-        outlook = look_back(prepared, plan)
-        level = _level(outlook, proof_model, timeline.training, timeline.proof)
-        proof_model = proof_model.with_level(level.shift, level.error)
-    with stages("prove"):
-        evaluation = _prove(prepared, plan, learning, proof_model)
-        checks.gate_quality(evaluation, instance.options.quality_bar)
-        certainty, evaluation["intervals"] = _certainty(plan, learning.proof, proof_model)
-    if instance.options.fairness:
-        with stages("fairness"):
-            evaluation["fairness"] = _fairness(prepared, plan, learning, proof_model)
-    with stages("refit"):
-        everything = _together(prepared, learning, columns.used)
-        narrow = fit(everything, replace(columns, used=np.arange(len(columns.used))), choices, seed)
-        seen = _background(everything) if instance.options.contributions == "interventional" else None
-        joined, standing = join_opposed(narrow, [plan.features[j] for j in columns.used], everything.X, seen)
-        plan = replace(plan, features=_placed(plan.features, columns.used, joined))
-        background = None
-        if seen is not None:
-            background = np.full((len(seen), len(plan.features)), np.nan, dtype=np.float32)
-            background[:, columns.used] = seen
-        model = replace(narrow, columns=columns.used)
-        level = _level(outlook, model, timeline.matured, timeline.now)
-        model = model.with_level(level.shift, level.error)
+    everything = _together(prepared, learning, columns.used)
+    with ThreadPoolExecutor(1) as beside:
+        # trees leave room beside them: they grow while what they replace is put to the proof
+        refitting = beside.submit(fit, everything, replace(columns, used=np.arange(len(columns.used))), choices, seed)
+        with stages("level"):
+            outlook = look_back(prepared, plan)
+            level = _level(outlook, proof_model, timeline.training, timeline.proof)
+            proof_model = proof_model.with_level(level.shift, level.error)
+        with stages("prove"):
+            evaluation = _prove(prepared, plan, learning, proof_model)
+            checks.gate_quality(evaluation, instance.options.quality_bar)
+            certainty, evaluation["intervals"] = _certainty(plan, learning.proof, proof_model)
+        if instance.options.fairness:
+            with stages("fairness"):
+                evaluation["fairness"] = _fairness(prepared, plan, learning, proof_model)
+        with stages("refit"):
+            narrow = refitting.result()
+            seen = _background(everything) if instance.options.contributions == "interventional" else None
+            joined, standing = join_opposed(narrow, [plan.features[j] for j in columns.used], everything.X, seen)
+            plan = replace(plan, features=_placed(plan.features, columns.used, joined))
+            background = None
+            if seen is not None:
+                background = np.full((len(seen), len(plan.features)), np.nan, dtype=np.float32)
+                background[:, columns.used] = seen
+            model = replace(narrow, columns=columns.used)
+            level = _level(outlook, model, timeline.matured, timeline.now)
+            model = model.with_level(level.shift, level.error)
     curves = None
     if instance.horizons:
         with stages("horizons"):
