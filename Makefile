@@ -12,7 +12,7 @@ PEERS_ASKED := benchmarks/speed/others/requirements.txt
 SETUP_PEERS := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-faithfulness bench-horizons bench-speed bench-leaks bench-intervals evidence translations browser clean
+.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-faithfulness bench-horizons bench-speed bench-spark bench-leaks bench-intervals evidence translations browser clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -77,6 +77,9 @@ $(SETUP_PEERS): $(PEERS_ASKED) constraints-bench-peers.txt
 
 bench-speed: $(SETUP_BENCH) $(SETUP_PEERS)  ## seconds by stage, and beside other tools; FULL=1 up to 200 million events
 	$(BENCH)/bin/python -m benchmarks.speed
+
+bench-spark: $(SETUP_DEV)  ## Spark beside DuckDB on one log: equal scores, the overhead; FULL=1 5 million events, and a bot
+	$(BIN)/python -m benchmarks.speed.spark
 
 bench-horizons: $(SETUP_BENCH)  ## one training for five horizons beside one for each; FULL=1 more goals
 	$(BENCH)/bin/python benchmarks/horizons.py

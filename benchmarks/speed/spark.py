@@ -1,7 +1,6 @@
 """The same job by the Spark engine and by DuckDB, on one log and the same cores: equal scores, and the overhead.
 
-Each runs twice in a process of its own, and the second run counts. A log may be given a profile of millions of events, as
-a bot has.
+Each runs twice in a process of its own, and the second run counts. A log may be given a profile of ten million events.
 
     python -m benchmarks.speed.spark                 # 300,000 events
     FULL=1 python -m benchmarks.speed.spark          # 5 million, then the same with a bot of 10 million; some minutes

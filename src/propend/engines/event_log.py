@@ -188,10 +188,14 @@ def _gather(
         db.run(f"DROP TABLE {staged.table}")
 
 
-def partition_bits(rows: int, layout: Layout, memory_bytes: int) -> int:
-    """How many bits of the keys name a partition, so that one is no larger than what a pass may take."""
+def partition_bits(rows: int, layout: Layout, memory_bytes: int, partitions: int = MAX_PARTITIONS) -> int:
+    """How many bits of the keys name a partition, so that one is no larger than what a pass may take.
+
+    Args:
+        partitions: no more than so many.
+    """
     most = max(1, min(EVENTS_PER_PARTITION, memory_bytes // (_COPIES * 8 * layout.words)))
-    return min(max(rows - 1, 0) // most, MAX_PARTITIONS - 1).bit_length()
+    return min(max(rows - 1, 0) // most, partitions - 1).bit_length()
 
 
 def profile_table(db: Database, profile_ids: pa.Array) -> str:

@@ -14,8 +14,8 @@ from propend.engines.database import Database
 from propend.engines.relations import Relation
 from propend.predicates import quote_name, quote_text
 
-ROWS_PER_SCAN = 4_000_000
-"""No portion has more: a reader holds what it has read."""
+ROWS_PER_SCAN, MOST_SCANS = 4_000_000, 10_000
+"""No portion has more rows, unless there were too many: a reader holds what it has read, or puts it on disk."""
 
 Rows = tuple[str, int, int]
 """A file, and the first and end of some of its rows."""
@@ -51,7 +51,7 @@ def scans_of(db: Database, source: int, relation: Relation, folder: Path, reader
     nothing = ", ".join(f"CAST(NULL AS {kind}) AS {quote_name(c)}" for c, kind in columns)
     files = ", ".join(quote_text(str(p)) for p in _parquet_files(db, relation, folder))
     counted = db.rows(f"SELECT file_name, num_rows FROM parquet_file_metadata([{files}])")
-    most = max(1, min(ROWS_PER_SCAN, -(-relation.rows // readers)))
+    most = max(1, min(max(ROWS_PER_SCAN, relation.rows // MOST_SCANS), -(-relation.rows // readers)))
     for portion in _portions([(str(path), int(rows)) for path, rows in counted], most):
         rows = " UNION ALL BY NAME ".join(f"SELECT * EXCLUDE (file_row_number) FROM {_read(*part)}" for part in portion)
         sql = f"SELECT {as_a_whole} FROM (SELECT {nothing} WHERE FALSE UNION ALL BY NAME {rows})"

@@ -45,6 +45,8 @@ LOOK_ROWS = 5_000_000
 ATTRIBUTE_ROWS = 20_000_000
 """Facts about profiles go through the driver."""
 TASKS_PER_CORE = 4
+MOST_PARTITIONS = 1 << 15
+"""Every reader sends to every partition: more would be many small parcels."""
 EVENTS_PER_TASK = 50_000
 """Fewer are not worth a task of their own."""
 TABLE = "table:"
@@ -220,7 +222,7 @@ class SparkEngine:
 
     def _bits(self, rows: int, layout: Layout) -> int:
         """Partitions no larger than a pass may take, several for each core where there are events enough."""
-        least = partition_bits(rows, layout, self._db.memory_bytes())
+        least = partition_bits(rows, layout, self._db.memory_bytes(), MOST_PARTITIONS)
         wanted = min(self._readers, -(-rows // EVENTS_PER_TASK))
         return max(least, max(wanted - 1, 0).bit_length())
 
