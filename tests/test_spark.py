@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import os
 import shutil
@@ -166,6 +167,22 @@ def test_tables_of_spark_are_read_where_they_are(spark: Any, tmp_path: Path) -> 
     for found in (in_memory, passed, named, at_address):
         found["sources"] = expected["sources"]  # they are called otherwise
         assert found == expected
+
+
+def test_spark_reads_the_columns_that_are_needed(spark: Any, tmp_path: Path) -> None:
+    table = shop(100, 100)
+    page = pa.StructArray.from_arrays([table["category"].combine_chunks()], ["page"])
+    wide = table.append_column("context", page).append_column("a note", pa.array(["x"] * table.num_rows))
+    pq.write_table(wide, tmp_path / "events.parquet")
+    frame = spark.read.parquet(str(tmp_path / "events.parquet"))
+    request = dataclasses.replace(REQUEST, number_fields=(), text_fields=("context.page",))
+    expected = loaded("duckdb", {"columns": COLUMNS}, tmp_path, {"events": wide}, request)
+    found = loaded(spark, {"columns": COLUMNS}, tmp_path, {"events": frame}, request)
+    assert found == expected | {"sources": found["sources"]}
+    assert found["vocabularies"] == (("bags", "hats", "shoes"),)
+    narrowed = importlib.import_module("propend.engines.spark")._narrowed
+    assert narrowed(frame, {"at", "context.page"}).columns == ["at", "context"]
+    assert narrowed(frame, {"a note"}).columns == ["a note"]
 
 
 def test_of_a_large_table_the_driver_sees_some_rows_and_counts_all(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -122,7 +122,7 @@ class SparkEngine:
         memory = self._memory or READER_MEMORY
         reading = tasks.Reading(request, layout, bits, queries, memory, 1 << bits if ids else 0)
         scans = self._scans(opened)
-        sent = self._keep(self._over_all(opened, scans, partial(tasks.send, reading)))
+        sent = self._keep(self._over_all(opened, scans, partial(tasks.send, reading), fields))
         if ids:
             rows = sent.filter(sent.what == ROWS).repartition(1 << bits, "partition")
             sent = self._keep(_map(rows, partial(tasks.judge_rows, reading)))
@@ -159,12 +159,13 @@ class SparkEngine:
         if last is not None and last.tables is tables and (last.data, last.folder) == (data, folder):
             return last
         frames = self._frames(data, tables or {})
-        looks = {name: _look_at(frame, name, LOOK_ROWS) for name, frame in frames.items()}
+        rows = {name: int(frame.count()) for name, frame in frames.items()}
+        looks = {name: _look_at(frame, name, rows[name], LOOK_ROWS) for name, frame in frames.items()}
         seen = {n: t for n, t in (tables or {}).items() if n not in frames} | looks
         sources = open_sources(self._db, data, folder, seen)
         summary = summarise(self._db, sources)
         self._opened = _Opened(data, folder, tables, sources, summary, frames)
-        self._opened = self._with_counts(self._opened, {n: t.num_rows for n, t in looks.items()})
+        self._opened = self._with_counts(self._opened, {n: k for n, k in rows.items() if k > LOOK_ROWS})
         return self._opened
 
     def _frames(self, data: Data, tables: Mapping[str, Any]) -> dict[str, DataFrame]:
@@ -195,9 +196,8 @@ class SparkEngine:
                 path=path,
             ) from None
 
-    def _with_counts(self, opened: _Opened, seen: Mapping[str, int]) -> _Opened:
-        """Rows and kinds of all of a Spark table, where the look was at some of it."""
-        partly = {n: c for n, f in opened.frames.items() if (c := int(f.count())) > seen[n]}
+    def _with_counts(self, opened: _Opened, partly: Mapping[str, int]) -> _Opened:
+        """Kinds counted over all, where of some Spark tables, which have so many rows, only some were looked at."""
         if not partly:
             return opened
         sources = tuple(
@@ -207,7 +207,7 @@ class SparkEngine:
         opened = replace(opened, sources=sources)
         queries = tuple(f"SELECT {s.kind_sql}, count(*) FROM {s.relation.table} GROUP BY 1" for s in sources)
         kinds: dict[str, int] = {}
-        counting = self._over_all(opened, self._scans(opened), partial(tasks.count_kinds, queries))
+        counting = self._over_all(opened, self._scans(opened), partial(tasks.count_kinds, queries), ())
         for rows in _collected(counting, TALLY).values():
             for kind, count in rows:
                 kinds[str(kind)] = kinds.get(str(kind), 0) + int(count)
@@ -235,9 +235,18 @@ class SparkEngine:
         )
 
     def _over_all(
-        self, opened: _Opened, scans: tuple[Scan, ...], work: tasks.Work, gives: str = MESSAGE_SQL
+        self,
+        opened: _Opened,
+        scans: tuple[Scan, ...],
+        work: tasks.Work,
+        needed: Collection[str] | None = None,
+        gives: str = MESSAGE_SQL,
     ) -> DataFrame:
-        """What some work gives of every portion of every source."""
+        """What some work gives of every portion of every source.
+
+        Args:
+            needed: fields that it looks at beside those of roles; all where None. What Spark reads is narrowed to them.
+        """
         memory, parts = self._memory or READER_MEMORY, []
         if scans:
             numbers = self.spark.range(0, len(scans), 1, len(scans))
@@ -247,7 +256,8 @@ class SparkEngine:
             if frame is not None:
                 sender = partial(_sender, place + 1)
                 over = partial(tasks.over_rows, place, source.relation.table, memory, work, sender)
-                parts.append(_map(frame, over, gives))
+                wanted = None if needed is None else {*needed, *source.roles.values()}
+                parts.append(_map(frame if wanted is None else _narrowed(frame, wanted), over, gives))
         whole = parts[0]
         for part in parts[1:]:
             whole = whole.union(part)
@@ -265,7 +275,7 @@ class SparkEngine:
         """Attributes found by the driver, sent to the partitions that have their profiles."""
         names = tuple(dict.fromkeys(s.roles["profile"] for s in opened.sources))
         profiles = profile_table(self._db, pa.concat_arrays([h.profile_ids for h in headers]))
-        seen = {path: _look_at(self._frame(path), path, ATTRIBUTE_ROWS, all_of_it=True) for path in _spark_paths(data)}
+        seen = {path: _all_of(self._frame(path), path) for path in _spark_paths(data)}
         tables = dict(opened.tables or {}) | seen
         attributes = load_attributes(self._db, data, opened.folder, tables, profiles, names, request)
         if not attributes.table:
@@ -290,7 +300,7 @@ class SparkEngine:
         fields = wanted_fields(opened.sources, request)
         queries = tuple(judging_sql([s], request, fields, "row_hash") for s in opened.sources)
         table = pa.table({"suspect": suspects})
-        found = self._over_all(opened, scans, partial(tasks.send_hashes, queries, table), "hash bigint")
+        found = self._over_all(opened, scans, partial(tasks.send_hashes, queries, table), None, "hash bigint")
         with _small_batches(self.spark):
             total = found.groupBy("hash").count().selectExpr("sum(count - 1)").collect()[0][0]
         return int(total or 0)
@@ -333,14 +343,6 @@ class SparkEventLog:
             stored = stored.filter(stored.partition <= max(last, min(self._whole.first_profile)))
         seen = _collected(_map(stored, partial(tasks.visit_partitions, visitor, share, self._whole)), SEEN)
         yield from (seen[partition] for partition in sorted(seen))
-
-    def partitions(self) -> Iterator[Partition]:
-        """Each partition, brought to the driver."""
-        yield from self.visit(_itself)
-
-
-def _itself(part: Partition) -> Partition:
-    return part
 
 
 def _log(
@@ -448,25 +450,40 @@ def _collected(frame: DataFrame, what: str) -> dict[tuple[int, int] | int, Any]:
     return {key if key[0] < 0 else key[0]: value for key, value in found.items()}
 
 
-def _look_at(frame: DataFrame, name: str, most: int, *, all_of_it: bool = False) -> pa.Table:
-    """Rows of a Spark table, all or about so many.
+def _all_of(frame: DataFrame, name: str) -> pa.Table:
+    """A Spark table of attributes.
 
     Raises:
-        SourceUnreadableError: all of it are needed, and there are too many.
+        SourceUnreadableError: it has too many rows for the driver, or none.
     """
     rows = int(frame.count())
-    if rows > most and all_of_it:
+    if rows > ATTRIBUTE_ROWS:
         raise SourceUnreadableError(
-            f"{name!r} has {rows:,} rows; attributes go through the driver, which takes {most:,} at the most.",
+            f"{name!r} has {rows:,} rows; attributes go through the driver, which takes {ATTRIBUTE_ROWS:,}.",
             "keep the rows of profiles that have events, or the newest of each.",
             path=name, rows=rows,
         )  # fmt: skip
+    return _look_at(frame, name, rows, rows)
+
+
+def _look_at(frame: DataFrame, name: str, rows: int, most: int) -> pa.Table:
+    """Rows of a Spark table that has so many: all, or about the most.
+
+    Raises:
+        SourceUnreadableError: it has none.
+    """
     some = frame if rows <= most else frame.sample(fraction=most / rows, seed=0)
     found = _collected(_map(some, partial(tasks.carry, partial(_sender, 0))), SEEN)
     batches = [batch for _, batches in sorted(found.items()) for batch in batches]
     if batches:
         return pa.Table.from_batches(batches)
     raise SourceUnreadableError(f"{name!r} has no rows.", "name a table that holds events.", path=name)
+
+
+def _narrowed(frame: DataFrame, wanted: Collection[str]) -> DataFrame:
+    """The columns that are wanted, or that have one within."""
+    kept = [c for c in frame.columns if any(name == c or name.startswith(f"{c}.") for name in wanted)]
+    return frame.select(*(frame["`" + c.replace("`", "``") + "`"] for c in kept))
 
 
 def _paths(given: Any) -> tuple[str, ...]:
