@@ -135,7 +135,7 @@ def judging_sql(
     Args:
         further: ``id`` or ``row_hash``, where they are needed: they take long.
     """
-    raw = " UNION ALL ".join(_raw_sql(s, fields) for s in sources)
+    raw = " UNION ALL ".join(_raw_sql(s, fields, "row_hash" in further) for s in sources)
     columns = {
         name: Column(field.type, f"x{i}_text", f"x{i}_number", f"x{i}_time")
         for i, (name, field) in enumerate(fields.items())
@@ -157,10 +157,11 @@ def judging_sql(
     )
 
 
-def _raw_sql(source: EventSource, fields: Mapping[str, Field]) -> str:
+def _raw_sql(source: EventSource, fields: Mapping[str, Field], hashed: bool) -> str:
+    """Rows of a source; those without an id with a hash of all their columns, if it is wanted."""
     value, event_id = source.column("value"), source.column("id")
-    columns = source.relation.columns
-    rows = f"hash({', '.join(map(quote_name, source.relation.top))})" if event_id is None else "CAST(NULL AS UBIGINT)"
+    columns, hashed = source.relation.columns, hashed and event_id is None
+    rows = f"hash({', '.join(map(quote_name, source.relation.top))})" if hashed else "CAST(NULL AS UBIGINT)"
     selected = [
         f"{source.profile_sql} AS profile",
         f"{source.kind_sql} AS kind",
