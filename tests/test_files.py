@@ -268,6 +268,10 @@ MISSING = {
     "ordrs.csv": ("'ordrs.csv' is not there.", "did you mean 'orders.csv'?"),
     "oders.cvs": ("'oders.cvs' is not there.", "did you mean 'orders.csv'?"),
     "data/x.csv": ("'data/x.csv' is not there.", "in '{here}' are: orders.csv."),
+    "table:shop.events": (
+        "'table:shop.events' is not there.",
+        "tables of Spark, and addresses, are read with --engine spark.",
+    ),
     "*.feather": ("'*.feather' matches no file.", "in '{here}' are: orders.csv."),
     "nothing_alike": ("'nothing_alike' is not there.", "in '{here}' are: orders.csv."),
     "~nobody_has_this_name/x.csv": ("'~nobody_has_this_name/x.csv' is not there.", "in '{here}' are: orders.csv."),

@@ -120,6 +120,8 @@ def _nothing_there(path: str, place: Path) -> SourceNotFoundError:
     files = [n for n in beside if _format_by_name(Path(n))]
     there = f"in {parent.name or str(parent)!r} are: {', '.join(files[:8]) or 'no data files'}."
     hint = f"did you mean {near!r}?" if near else there
+    if path.startswith("table:") or "://" in path:
+        hint = "tables of Spark, and addresses, are read with --engine spark."
     return SourceNotFoundError(f"{path!r:.300} {kind}.", hint, path=path, nearest=near)
 
 
