@@ -164,7 +164,13 @@ def test_tables_of_spark_are_read_where_they_are(spark: Any, tmp_path: Path) -> 
     named = loaded(spark, {"columns": COLUMNS, "events": {"path": "table:shop_events"}}, tmp_path)
     address = {"path": f"file://{tmp_path}/events.parquet"}
     at_address = loaded(spark, {"columns": COLUMNS, "events": address}, tmp_path)
-    for found in (in_memory, passed, named, at_address):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("propend.engines.spark.LOOK_ROWS", 300)
+        labelled = {"path": "table:shop_events", "name": "the shop"}
+        by_label = loaded(spark, {"columns": COLUMNS, "events": labelled}, tmp_path)
+    assert (by_label["read"], by_label["sources"][0]["path"]) == (table.num_rows, "the shop")
+    by_label["fields"] = expected["fields"]  # of some rows
+    for found in (in_memory, passed, named, at_address, by_label):
         found["sources"] = expected["sources"]  # they are called otherwise
         assert found == expected
 
@@ -343,6 +349,7 @@ def test_what_is_not_there_is_told(spark: Any, tmp_path: Path) -> None:
     cases = [
         ({"events": {"path": "table:no.such_table"}}, SourceNotFoundError, "table:no.such_table"),
         ({"events": {"path": "nothing.parquet"}}, SourceNotFoundError, "nothing.parquet"),
+        ({"events": {"path": ["table:a", "table:b"]}}, SourceUnreadableError, "one table or address for each"),
     ]
     for data, kind, text in cases:
         with connect(spark) as session, pytest.raises(kind, match=text):

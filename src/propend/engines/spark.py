@@ -164,15 +164,29 @@ class SparkEngine:
         seen = {n: t for n, t in (tables or {}).items() if n not in frames} | looks
         sources = open_sources(self._db, data, folder, seen)
         summary = summarise(self._db, sources)
-        self._opened = _Opened(data, folder, tables, sources, summary, frames)
-        self._opened = self._with_counts(self._opened, {n: k for n, k in rows.items() if k > LOOK_ROWS})
+        called = {s.path: s.name for s in data.events if s.name is not None}
+        named = {called.get(name, name): frame for name, frame in frames.items()}
+        partly = {called.get(name, name): count for name, count in rows.items() if count > LOOK_ROWS}
+        self._opened = self._with_counts(_Opened(data, folder, tables, sources, summary, named), partly)
         return self._opened
 
     def _frames(self, data: Data, tables: Mapping[str, Any]) -> dict[str, DataFrame]:
-        """What Spark reads itself: its tables and addresses among the sources, and tables that a caller passed."""
+        """What Spark reads itself: its tables and addresses among the sources, and tables that a caller passed.
+
+        Raises:
+            SourceNotFoundError: Spark finds nothing at one.
+            SourceUnreadableError: a source is several of them.
+        """
         passed = {name: table for name, table in tables.items() if isinstance(table, DataFrame)}
         if EVENTS_TABLE in tables:
             return passed
+        for several in (_paths(source.path) for source in data.events):
+            if len(several) > 1 and any(map(_is_of_spark, several)):
+                raise SourceUnreadableError(
+                    f"{', '.join(several[:3])!r} are one source, and Spark reads one table or address for each.",
+                    "name each as a source of its own under `data.events`.",
+                    path=several[0],
+                )
         paths = [path for source in data.events for path in _paths(source.path) if _is_of_spark(path)]
         return passed | {path: self._frame(path) for path in paths}
 
