@@ -70,6 +70,7 @@ def packed(rows: list[tuple[int, int, float, int, float, int, int, int]], profil
     return event_rows.pack(
         LAYOUT, np.array(at, np.int64), np.array(profile, np.int32), np.array(kind, np.int32), np.array(value, float),
         np.array(bits, np.uint64), [np.array(number, float)], [np.array(t, np.int32) for t in texts],
+        np.empty((len(at), LAYOUT.words), np.uint64),
     )  # fmt: skip
 
 

@@ -81,6 +81,7 @@ def test_words_that_a_parcel_does_not_use_do_not_travel() -> None:
     rows = exchange.event_rows.pack(
         Layout(0, 1), np.zeros(3, np.int64), np.zeros(3, np.int32), np.array([0, 1, 0], np.int32),
         np.zeros(3), np.zeros(3, np.uint64), [], [np.array([2, -1, 0], np.int32)],
+        np.empty((3, 5), np.uint64),
     )  # fmt: skip
     kept = exchange._keep_used(rows, Layout(0, 1), ("a", "b"), (("red", "blue", "grey"),))
     assert kept == (("red", "grey"),)

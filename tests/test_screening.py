@@ -29,6 +29,7 @@ def test_small_data_keep_every_feature() -> None:
 
 def test_of_large_data_what_tells_stays_and_what_must(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("propend.model.screening.MAX_CELLS", 60_000)
+    monkeypatch.setattr("propend.model.screening.KEPT_CELLS", 60_000)
     monkeypatch.setattr("propend.model.screening.LEAST_FEATURES", 20)
     train, columns = learnt_from()
     fewer, left = screened(train, columns, 1)

@@ -20,7 +20,7 @@ from propend.timeline import Timeline, level_cutoffs, level_step_days
 LEAST_SHORT_DAYS = 7
 MAX_SAMPLE_ROWS = 40_000
 MAX_ROWS_PER_CUTOFF = 2_000
-MAX_COUNTED_PROFILES = 250_000
+MAX_COUNTED_PROFILES = 100_000
 """Outcomes of so many profiles tell a level far better than the samples that are described."""
 
 

@@ -36,8 +36,9 @@ from propend.store.runs import SavedModel
 from propend.suspects import find_suspects
 from propend.timeline import Timeline, day_date
 
-MAX_TRAINING_ROWS = 200_000
-MAX_PROOF_ROWS = 200_000
+MAX_TRAINING_ROWS = 120_000
+MAX_PROOF_ROWS = 100_000
+"""What is proved learns from the former; what scores, refitted, from both."""
 MAX_RARE_PROOF_ROWS, RARE_PROOF_OUTCOMES = 500_000, 2_000
 """Rows of the proof where so many outcomes of the rarer kind take more."""
 MAX_SEASON_DAYS = 120

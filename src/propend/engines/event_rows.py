@@ -52,9 +52,12 @@ def pack(
     bits: NDArray[np.uint64],
     numbers: Sequence[NDArray[np.float64]],
     texts: Sequence[NDArray[np.int32]],
+    rows: Rows,
 ) -> Rows:
-    """uint64[n, words]: events from their columns; codes of -1 and floats that are not numbers are missing."""
-    rows = np.empty((len(at), layout.words), dtype=np.uint64)
+    """Fill ``rows``, uint64[n, words], with events from their columns, and give it back.
+
+    Codes of -1 and floats that are not numbers are missing.
+    """
     rows[:, AT] = at.view(np.uint64)
     rows[:, KIND] = _codes(kind) << _HALF | _codes(profile)
     _turn(_bits_of(value), rows, VALUE)

@@ -102,6 +102,7 @@ class Gathering:
         self._texts = tuple(TextCodes() for _ in range(layout.texts))
         self._keys = np.zeros(1, dtype=np.uint64)
         self._known = 0
+        self._rooms = [np.empty((0, layout.words), dtype=np.uint64) for _ in range(2)]
         self._putting: Future[None] | None = None
         self._coding: list[Future[NDArray[np.int32]]] = []
         self._reasons = np.zeros(len(REASONS) + 1, dtype=np.int64)
@@ -157,19 +158,25 @@ class Gathering:
         event_rows.count_days(at, used, DAY_US, self._events, self._last)
         kind, *texts = (column.result() for column in coding)
         numbers = [_numbers(batch, f"n{i}") for i in range(self.layout.numbers)]
-        rows = event_rows.pack(
-            self.layout, at, profile, kind, _numbers(batch, "value"), _numbers(batch, "bits"), numbers, texts
+        rows, out = (self._room(i, len(at)) for i in range(2))
+        event_rows.pack(
+            self.layout, at, profile, kind, _numbers(batch, "value"), _numbers(batch, "bits"), numbers, texts, rows
         )
         if not used.all():
             rows, partition = rows[used], partition[used]
         starts = np.zeros((1 << self._bits) + 1, dtype=np.int64)
         event_rows.count_groups(partition, starts)
         starts = np.cumsum(starts)
-        out = np.empty_like(rows)
         event_rows.put_by_group(rows, partition, starts[:-1].copy(), out)
         for p in np.flatnonzero(np.diff(starts)):
             # of its own, so that a partition that is taken leaves the memory
             self._spool.add(int(p), out[starts[p] : starts[p + 1]].copy())
+
+    def _room(self, which: int, rows: int) -> Rows:
+        """Memory for the rows of a batch; the same for every batch, for new memory has to be cleared first."""
+        if len(self._rooms[which]) < rows:
+            self._rooms[which] = np.empty((rows, self.layout.words), dtype=np.uint64)
+        return self._rooms[which][:rows]
 
     def tally(self) -> Tally:
         """What has been counted of the rows in the spool."""

@@ -13,22 +13,22 @@ from propend.language import say
 from propend.model.members import THREADS_PER_FIT, tree_parameters
 from propend.model.train import Columns, Dropped, TrainingSet
 
-MAX_CELLS = 18_000_000
-"""Snapshots times features that are learnt from."""
+MAX_CELLS, KEPT_CELLS = 18_000_000, 10_800_000
+"""Snapshots times features: from how many on features are left out, and how many are learnt from then."""
 LEAST_FEATURES = 80
 SAMPLE_ROWS, SAMPLE_ROUNDS, SAMPLE_RATE = 20_000, 50, 0.15
 
 
 def screened(train: TrainingSet, columns: Columns, seed: int) -> tuple[Columns, list[Dropped]]:
-    """The features that settle most in trees of a sample, as many as make ``MAX_CELLS``; and the others.
+    """The features that settle most in trees of a sample, as many as make ``KEPT_CELLS``; and the others.
 
     Few data keep all. What the simple member sees and what stands for texts of many values stays.
 
     Args:
         train: labelled snapshots of the training cutoffs only.
     """
-    most = max(LEAST_FEATURES, MAX_CELLS // max(len(train), 1))
-    if len(columns.used) <= most:
+    most = max(LEAST_FEATURES, KEPT_CELLS // max(len(train), 1))
+    if len(train) * len(columns.used) <= MAX_CELLS or len(columns.used) <= most:
         return columns, []
     rows = np.linspace(0, len(train) - 1, SAMPLE_ROWS).astype(np.int64)
     label = train.label[rows]

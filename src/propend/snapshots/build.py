@@ -10,7 +10,7 @@ import bisect
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numba
 import numpy as np
@@ -76,12 +76,12 @@ class Survey:
         on: NDArray[np.bool_] = (self.masks & mask) == mask
         return on
 
-    @property
+    @cached_property
     def population(self) -> NDArray[np.bool_]:
         """bool[P, K]: eligible and not gone before the cutoff; looks at nothing from the cutoff on."""
         return self._all("eligible", "exit_before")
 
-    @property
+    @cached_property
     def labelled(self) -> NDArray[np.bool_]:
         """bool[P, K]: in the population, observed to the end and not through with the goal in the gap."""
         known: NDArray[np.bool_] = self.population & self._all("exit_within") & ~self.met_early
@@ -98,7 +98,7 @@ class Survey:
         """bool[P, K]: did an exit event before the outcome was known."""
         return ~self._all("exit_before", "exit_within")
 
-    @property
+    @cached_property
     def met(self) -> NDArray[np.bool_]:
         """bool[P, K]: met the goal in the outcome window."""
         return self._all("goal")

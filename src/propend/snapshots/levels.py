@@ -65,7 +65,7 @@ def _of_part(
         for s, found in enumerate(seen):
             labelled[s, block] += found.labelled.sum(axis=0)
             met[s, block] += (found.labelled & found.met).sum(axis=0)
-        chosen = seen[0].population
+        chosen = seen[0].population.copy()
         chosen[part.of_share(share).profiles :] = False
         at = np.nonzero(chosen)
         profile.append(at[0] + part.first_profile)
