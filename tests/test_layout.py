@@ -38,7 +38,8 @@ LAYERS = (
     ("record", "outlook", "horizons", "suspects", "fairness", "population"),
     ("training", "aftermath", "movement"),
     ("definition", "proposal", "challenge"),
-    ("pipeline", "workspace"),
+    ("pipeline",),
+    ("workspace",),
     ("propend", "screen"),
     ("cli",),
     ("__main__",),
@@ -46,9 +47,12 @@ LAYERS = (
 """Modules and subpackages, lowest first: each imports only from lower rows and, a subpackage, from itself."""
 
 ROOMS = {
+    "alembic": ("store.catalog", "store.migrations"),
     "altair": ("charts",),
     "babel": ("language",),
+    "croniter": ("workspace.schedules",),
     "duckdb": ("engines.duckdb",),
+    "filelock": ("workspace.runs",),
     "jinja2": ("report",),
     "lark": ("conditions", "sentence"),
     "markupsafe": ("language", "report"),
@@ -71,11 +75,12 @@ ROOMS = {
         *("connectors", "engines", "scoring", "store", "pipeline", "demo", "aftermath", "challenge", "movement"),
         "explain.wording",
     ),
-    "pydantic": ("conditions", "goal", "document", "instance", "sentence", "binding"),
+    "pydantic": ("conditions", "goal", "document", "instance", "sentence", "binding", "workspace.settings"),
     "pyspark": ("engines.spark",),
     "rich": ("cli",),
     "scipy": ("model",),
     "sklearn": ("model",),
+    "sqlalchemy": ("store.catalog", "store.migrations", "workspace"),
     "threadpoolctl": ("model",),
     "typer": ("cli",),
     "xgboost": ("model", "explain.shap", "store"),
@@ -84,7 +89,20 @@ ROOMS = {
 """Where each library may be imported; everything else goes through these rooms."""
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
 
-HEAVY = ("altair", "duckdb", "jinja2", "numba", "pandas", "polars", "pyarrow", "scipy", "sklearn", "xgboost")
+HEAVY = (
+    "alembic",
+    "altair",
+    "duckdb",
+    "jinja2",
+    "numba",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "scipy",
+    "sklearn",
+    "sqlalchemy",
+    "xgboost",
+)
 BANNED_NAMES = re.compile(r"util|helper|manager|common|misc|processor|handler", re.IGNORECASE)
 KERNELS = {
     "snapshots.lines.evaluate_lines": 80,

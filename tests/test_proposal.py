@@ -22,7 +22,7 @@ from propend.events import EventRequest, Selector
 from propend.goal import NamedEvent
 from propend.instance import Data, Instance
 from propend.proposal import Proposal, propose, relative_path, usual_gap_days, wanted_kinds
-from propend.workspace import document_text, write_workspace
+from propend.workspace.first import document_text, write_workspace
 from shops import before, last_day, plus, shop
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"

@@ -8,7 +8,7 @@ model costs trust and work, and the better of two equals is luck.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,13 @@ class Contender:
         stood = datetime.fromisoformat(saved.facts["timeline"]["now"]).astimezone(saved.instance.options.zone)
         return cls(folder, saved, day_number(stood.date()))
 
+    def before_refit(self) -> Contender:
+        """What it was when it was proved: it knows nothing from the proof's cutoff on."""
+        cutoffs = self.saved.facts["timeline"]["cutoffs"]
+        proof = next(c["cutoff_at"] for c in cutoffs if c["role"] == "proof")
+        stood = datetime.fromisoformat(proof).astimezone(self.saved.instance.options.zone)
+        return Contender(self.folder, replace(self.saved, model=self.saved.proof_model), day_number(stood.date()))
+
     @property
     def fields(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The columns of numbers and of texts that it needs read."""
@@ -97,6 +104,20 @@ def gate_question(champion: Instance, challenger: Instance) -> None:
             "train the challenger for the same goal and eligibility; its columns, look-back and further events are "
             "its own.",
             differing=differing,
+        )
+
+
+def gate_proof(challenger: Contender) -> None:
+    """Refuse a proof that is of the same cutoffs as the training.
+
+    Raises:
+        NoFairComparisonError: history was too short for a later one.
+    """
+    if challenger.saved.evaluation["proof"] == "same-period":
+        raise NoFairComparisonError(
+            "The challenger was proved on the period that it learnt from, for want of history: beside it, a model that "
+            "learnt from less would seem worse than it is.",
+            "compare again when there is a period after the training to prove on.",
         )
 
 

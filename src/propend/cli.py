@@ -134,7 +134,7 @@ def init(
     """A workspace, with a first instance proposed from a look at your data."""
     from propend.proposal import propose  # noqa: PLC0415
     from propend.screen import after_init, proposal_text  # noqa: PLC0415
-    from propend.workspace import write_workspace  # noqa: PLC0415
+    from propend.workspace.first import write_workspace  # noqa: PLC0415
 
     named = {"profile": profile, "at": at, "event": event, "value": value}
     columns = {role: column for role, column in named.items() if column is not None}

@@ -136,6 +136,54 @@ class NoBehaviourError(PropendError):
     number, symbol, stage, exit_status = 105, "NO_BEHAVIOUR_BESIDES_GOAL", "configure", 2
 
 
+class WorkspaceNotFoundError(PropendError):
+    """The folder is not a workspace, or its settings cannot be read."""
+
+    number, symbol, stage, exit_status = 110, "WORKSPACE_NOT_FOUND", "workspace", 2
+
+
+class CatalogUnavailableError(PropendError):
+    """The catalog's database cannot be reached, or is of a newer propend."""
+
+    number, symbol, stage, exit_status = 111, "CATALOG_UNAVAILABLE", "workspace", 1
+
+
+class RunWaitingError(PropendError):
+    """A run of the instance waits already: a second one would do the same."""
+
+    number, symbol, stage, exit_status = 112, "RUN_WAITING_ALREADY", "workspace", 1
+
+
+class StatusError(PropendError):
+    """The instance or run is not in a state in which this can be done."""
+
+    number, symbol, stage, exit_status = 113, "NOT_IN_THIS_STATE", "workspace", 2
+
+
+class ChangedMeanwhileError(PropendError):
+    """Somebody else changed it since it was read."""
+
+    number, symbol, stage, exit_status = 114, "CHANGED_MEANWHILE", "workspace", 1
+
+
+class RunCancelledError(PropendError):
+    """The run was cancelled; nothing of it was kept."""
+
+    number, symbol, stage, exit_status = 115, "RUN_CANCELLED", "run", 1
+
+
+class RunInterruptedError(PropendError):
+    """The process of the run ended before it was done; nothing of it was kept."""
+
+    number, symbol, stage, exit_status = 116, "RUN_INTERRUPTED", "run", 1
+
+
+class TimeLimitError(PropendError):
+    """The run took longer than the workspace allows; nothing of it was kept."""
+
+    number, symbol, stage, exit_status = 117, "TIME_LIMIT", "run", 1
+
+
 class DifferentQuestionsError(PropendError):
     """Runs or models that are to be held against each other ask different questions."""
 

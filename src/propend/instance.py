@@ -24,6 +24,8 @@ PropensityType = Literal["conversion", "churn"]
 SCHEDULES = ("daily", "weekly", "monthly")
 USUAL_HORIZONS = (7, 14, 30, 60, 90)
 """What ``horizons: true`` asks for; those that history has no windows for are left out."""
+PRESENTATION = ("schedule", "buckets", "factors", "language")
+"""Options that no model depends on."""
 _CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 """Minute, hour, day, month, day of the week."""
 _CRON_PART = re.compile(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/[1-9]\d?)?")
@@ -305,7 +307,28 @@ class Instance(Part):
     @property
     def slug(self) -> str:
         """The name as a folder name."""
-        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")[:60].rstrip("-") or "instance"
+        return self.slug_of(self.name)
+
+    @staticmethod
+    def slug_of(name: str) -> str:
+        """Any name as a folder name: small letters, digits and hyphens."""
+        return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].rstrip("-") or "instance"
+
+    @property
+    def training_hash(self) -> str:
+        """Twelve hexadecimal digits that change with anything that a model is trained by."""
+        return self.model_copy(update={"type": "conversion", "options": self._as_trained(self.options)}).hash
+
+    def presented_as(self, other: Instance) -> Instance:
+        """This instance with the name, the description and the ways of presenting scores of another version of it."""
+        shown = {name: getattr(other.options, name) for name in PRESENTATION}
+        update = {"name": other.name, "description": other.description, "type": other.type}
+        return self.model_copy(update=update | {"options": self.options.model_copy(update=shown)})
+
+    @staticmethod
+    def _as_trained(options: Options) -> Options:
+        usual = Options()
+        return options.model_copy(update={name: getattr(usual, name) for name in PRESENTATION})
 
 
 def _is_cron(text: str) -> bool:

@@ -31,7 +31,7 @@ import pyarrow.compute as pc
 from propend import aftermath, record
 from propend.aftermath import Seen, question_of
 from propend.aftermath_page import Aftermath
-from propend.challenge import MARGIN, Contender, compare, gate_question, same_events
+from propend.challenge import MARGIN, Contender, compare, gate_proof, gate_question, same_events
 from propend.definition import Check, define
 from propend.engines import engine_name
 from propend.errors import ConfigurationError, DifferentQuestionsError, Mistake, ProfileNotFoundError
@@ -215,6 +215,7 @@ def check(
     as_of: date | str | None = None,
     engine: Any = "duckdb",
     progress: Progress | None = None,
+    home: Path | None = None,
 ) -> Check:
     """What a definition means, before anything is trained: funnel, outcomes, examples, warnings.
 
@@ -222,13 +223,14 @@ def check(
         instance: document, path or mapping.
         data: folder, file or table in place of the instance's sources.
         as_of: a date that "now" is moved to.
+        home: where a document that is no file would stand: what its paths are relative to.
 
     Raises:
         ConfigurationError: every mistake in the document.
         PropendError: data cannot be read or history is too short.
     """
     stages = Stages(progress)
-    inputs = read_inputs(instance, data, as_of, engine)
+    inputs = read_inputs(instance, data, as_of, engine, home=home)
     with speaking(inputs.instance.options.language), prepare(inputs, stages) as prepared:
         return define(prepared, stages)
 
@@ -242,6 +244,7 @@ def run(
     engine: Any = "duckdb",
     memory: str | None = None,
     progress: Progress | None = None,
+    home: Path | None = None,
 ) -> Run:
     """Data to explained scores: train, prove, score now, write.
 
@@ -253,12 +256,13 @@ def run(
         engine: ``duckdb``, ``spark``, or a SparkSession.
         memory: the engine's budget, such as ``4GB``.
         progress: told the name of each stage as it begins.
+        home: where a document that is no file would stand: what its paths are relative to.
 
     Raises:
         PropendError: a coded refusal; then nothing was written.
     """
     stages, started = Stages(progress), datetime.now(UTC)
-    inputs = read_inputs(instance, data, as_of, engine, memory)
+    inputs = read_inputs(instance, data, as_of, engine, memory, home)
     run_id = new_run_id(started)
     destination = Path(out) if out is not None else _default_folder(inputs.instance, instance, run_id)
     language = inputs.instance.options.language
@@ -283,6 +287,7 @@ def train(
     engine: Any = "duckdb",
     memory: str | None = None,
     progress: Progress | None = None,
+    home: Path | None = None,
 ) -> Path:
     """Train and prove only; gives the model's folder, which ``score`` takes.
 
@@ -290,7 +295,7 @@ def train(
         PropendError: a coded refusal; then nothing was written.
     """
     stages, started = Stages(progress), datetime.now(UTC)
-    inputs = read_inputs(instance, data, as_of, engine, memory)
+    inputs = read_inputs(instance, data, as_of, engine, memory, home)
     destination = Path(out)
     with store.new_run(destination) as folder, speaking(inputs.instance.options.language):
         with prepare(inputs, stages) as prepared:
@@ -312,6 +317,8 @@ def score(
     engine: Any = "duckdb",
     memory: str | None = None,
     progress: Progress | None = None,
+    home: Path | None = None,
+    instance: Instance | None = None,
 ) -> Run:
     """Score now with a trained model, without training again.
 
@@ -319,6 +326,8 @@ def score(
         model: folder of a run or of ``train``.
         data, as_of, engine, memory, progress: as in ``run``.
         out: folder for the new scores.
+        home: where the document stands now; by default, where it stood when the model was trained.
+        instance: another version of it: names, bucket edges, language and such are shown as it says.
 
     Raises:
         NoScoringDataError: nobody is eligible now.
@@ -326,8 +335,10 @@ def score(
     """
     stages, started = Stages(progress), datetime.now(UTC)
     saved = store.load_model(_model_folder(Path(model)))
-    inputs = read_inputs(saved.instance, data, as_of, engine, memory)
-    if data is None:  # paths are relative to where they were when the model was trained
+    if instance is not None:
+        saved = replace(saved, instance=saved.instance.presented_as(instance))
+    inputs = read_inputs(saved.instance, data, as_of, engine, memory, home)
+    if data is None and home is None:  # paths are relative to where they were when the model was trained
         inputs = replace(inputs, folder=Path(saved.facts["data_folder"]))
     run_id = new_run_id(started)
     language = inputs.instance.options.language
@@ -393,11 +404,69 @@ def evaluate(
     return result
 
 
+def challenge(
+    champion: str | Path,
+    challenger: str | Path,
+    *,
+    data: Any = None,
+    as_of: date | str | None = None,
+    margin: float = MARGIN,
+    engine: Any = "duckdb",
+    memory: str | None = None,
+    progress: Progress | None = None,
+    home: Path | None = None,
+) -> dict[str, Any]:
+    """A model against one just trained, on the newer one's proof, of which neither knows anything.
+
+    ``evaluate`` compares models as they score, which takes an outcome window after both were trained. Here the
+    challenger is what it was before its refit, and so is a champion that has been refitted on the proof's outcomes.
+
+    Args:
+        champion, challenger: folders of runs or of ``train``.
+        data, as_of, margin, engine, memory, progress: as in ``evaluate``.
+        home: as in ``score``.
+
+    Returns:
+        As ``challenge`` of ``evaluate``'s document.
+
+    Raises:
+        DifferentQuestionsError: they ask different questions.
+        NoFairComparisonError: the champion has seen the outcomes of the challenger's proof.
+    """
+    stages = Stages(progress)
+    ours, theirs = _contenders(Path(champion), Path(challenger), margin)
+    gate_proof(theirs)
+    theirs = theirs.before_refit()
+    if ours.learnt_until > theirs.learnt_until:
+        ours = ours.before_refit()
+    given = (data, as_of, engine, memory)
+    inputs = _past_inputs(theirs.saved.instance, theirs.folder, *given, home)
+    fields = together(
+        theirs.fields, *([ours.fields] if same_events(ours.saved.instance, theirs.saved.instance) else [])
+    )
+    with speaking(theirs.saved.instance.options.language), read_log(inputs, stages, fields) as (_, log):
+        seen = Seen.of(inputs, log)
+        with stages("compare"):
+            if same_events(ours.saved.instance, theirs.saved.instance):
+                found = compare(seen, ours, theirs, seen, margin)
+            else:
+                inputs = _past_inputs(ours.saved.instance, ours.folder, *given, home)
+                with read_log(inputs, stages, ours.fields) as (_, other):
+                    found = compare(Seen.of(inputs, other), ours, theirs, seen, margin)
+    return dict(store.plain(found))
+
+
 def _past_inputs(
-    instance: Instance, folder: Path, data: Any, as_of: date | str | None, engine: Any, memory: str | None
+    instance: Instance,
+    folder: Path,
+    data: Any,
+    as_of: date | str | None,
+    engine: Any,
+    memory: str | None,
+    home: Path | None = None,
 ) -> Inputs:
-    inputs = read_inputs(instance, data, as_of, engine, memory)
-    if data is None:  # paths are relative to where they were when the model was trained
+    inputs = read_inputs(instance, data, as_of, engine, memory, home)
+    if data is None and home is None:  # paths are relative to where they were when the model was trained
         inputs = replace(inputs, folder=Path(store.read_facts(_model_folder(folder))["data_folder"]))
     return inputs
 

@@ -101,6 +101,7 @@ def read_inputs(
     as_of: date | str | None = None,
     engine: Any = "duckdb",
     memory: str | None = None,
+    home: Path | None = None,
 ) -> Inputs:
     """Resolve what a verb was given; mistakes of form and of names are raised together.
 
@@ -108,13 +109,14 @@ def read_inputs(
         instance: document, path or mapping.
         data: a folder, a file, or a table (pandas, polars, Arrow) in place of the instance's sources.
         as_of: a date that "now" is moved to.
+        home: where a document that is no file would stand; the current folder by default.
 
     Raises:
         ConfigurationError: every mistake in the document, with its place.
     """
     warn_if_lost()
     given: Any = instance  # callers without a type checker pass anything
-    home = Path(given).parent if isinstance(given, str | Path) else Path.cwd()
+    home = Path(given).parent if isinstance(given, str | Path) else home or Path.cwd()
     moment = _read_date(as_of)
     if isinstance(given, Instance):
         return _with_data(Inputs(given, given.document(), home, moment, engine, memory), data)

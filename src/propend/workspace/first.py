@@ -8,9 +8,9 @@ from typing import Any
 from propend.document import write_yaml
 from propend.errors import OutputExistsError, WriteFailedError
 from propend.proposal import Proposal
+from propend.workspace.settings import SETTINGS_FILE
 
 INSTANCE_FILE = "first.yaml"
-WORKSPACE_FILE = "propend.toml"
 FIRST_LINE = (
     "# Proposed from a look at the data. Any line may be wrong: read, correct, then `propend check` this file.\n"
 )
@@ -30,7 +30,7 @@ def write_workspace(home: Path, proposal: Proposal | None) -> list[Path]:
             f"{target.name!r} is already in {str(target.parent)!r}.",
             "name another folder, or edit that file.",
         )
-    settings = home / WORKSPACE_FILE
+    settings = home / SETTINGS_FILE
     texts = {} if settings.exists() else {settings: "# A propend workspace: instances/*.yaml, runs under .propend/\n"}
     if proposal is not None:
         texts[target] = document_text(proposal)

@@ -1,0 +1,87 @@
+"""A workspace: a folder with instances and runs, and the catalog that says what counts.
+
+    propend.toml            how it runs, retrains, keeps and tells                      (settings)
+    instances/ID.yaml       the newest version of each instance                          (instances)
+    .propend/catalog.db     versions, runs, people, audit; or PROPEND_DATABASE_URL       (store.catalog)
+    .propend/runs/ID/RUN/   files of each run                                            (runs, execution)
+    .propend/locks, tmp     of runs that are executed now
+
+Several processes may work on one workspace: the command line, servers, and the runs themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from propend.errors import PropendError
+from propend.store.catalog import Catalog, RunRow, sqlite_url
+from propend.store.runs import WORK_FOLDER
+from propend.workspace.audit import LOCAL, Audit
+from propend.workspace.instances import Instances
+from propend.workspace.runs import Runs
+from propend.workspace.settings import Settings, read_settings
+
+DATABASE_VARIABLE = "PROPEND_DATABASE_URL"
+
+
+class Workspace:
+    """An open workspace.
+
+    Attributes:
+        home: its folder.
+        settings: of ``propend.toml``.
+        catalog, instances, runs, audit: its rooms.
+        problems: files of instances that could not be taken in when it was opened, by name.
+    """
+
+    def __init__(self, home: Path, settings: Settings, catalog: Catalog) -> None:
+        """Use ``open``."""
+        self.home, self.settings, self.catalog = home, settings, catalog
+        self.instances = Instances(home, catalog)
+        self.runs = Runs(home, catalog, self.instances, settings)
+        self.audit = Audit(catalog, settings.retention.audit_days)
+        self.problems: dict[str, PropendError] = {}
+
+    @classmethod
+    def open(cls, home: str | Path, url: str | None = None) -> Workspace:
+        """Open a workspace; its catalog is made or brought to the newest form, and edited files are taken in.
+
+        Args:
+            url: of the catalog's database; by default that of ``PROPEND_DATABASE_URL``, or a file in the workspace.
+
+        Raises:
+            WorkspaceNotFoundError: the folder is not a workspace.
+            CatalogUnavailableError: the catalog cannot be reached.
+        """
+        home = Path(home).absolute()
+        settings = read_settings(home)
+        work = home / WORK_FOLDER
+        work.mkdir(exist_ok=True)
+        catalog = Catalog(url or os.environ.get(DATABASE_VARIABLE) or sqlite_url(work / "catalog.db"))
+        catalog.migrate()
+        workspace = cls(home, settings, catalog)
+        workspace.refresh()
+        return workspace
+
+    def refresh(self) -> None:
+        """Take in files that were edited by hand, end runs that nobody is at work on, finish what was being removed."""
+        self.problems = self.instances.sync()
+        self.runs.reap()
+        for instance_id in self.instances.deleted():
+            self.instances.remove_rest(instance_id)
+
+    def delete(self, instance_id: str, by: str = LOCAL) -> None:
+        """Remove an instance with its versions, runs and scores; a run of it that is executed is stopped."""
+        self.instances.mark_deleted(instance_id, by)
+        self.runs.abandon(instance_id)
+        self.instances.remove_rest(instance_id)
+
+    def clear_scratch(self, run: RunRow) -> None:
+        """Remove what a run filled while it was executed."""
+        shutil.rmtree(self.runs.scratch(run), ignore_errors=True)
+
+    def close(self) -> None:
+        """Close the catalog."""
+        self.catalog.close()

@@ -1,0 +1,280 @@
+"""One run, executed in a process of its own: ``python -m propend.workspace.execution HOME RUN``.
+
+The work is done in the main thread. Beside it a watch looks whether the run is still wanted, and whether it keeps
+within its time and memory; where not, it ends the run in the catalog, removes its files and ends the process, whatever
+the main thread is doing. Until the commit of ``Runs.succeed`` nothing of a run is served; after it all of it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from propend import pipeline
+from propend.errors import (
+    InstanceNotFoundError,
+    NotEnoughMemoryError,
+    PropendError,
+    RunCancelledError,
+    RunInterruptedError,
+    TimeLimitError,
+    UnexpectedError,
+)
+from propend.instance import Instance
+from propend.store.catalog import RunRow, VersionRow, now
+from propend.store.runs import read_json
+from propend.workspace import Workspace
+from propend.workspace.retraining import Champion, Decision, decide
+
+Plain = dict[str, Any]
+WATCH_SECONDS = 0.5
+SHARES = {
+    "read": 0.25, "survey": 0.03, "features": 0.07, "fit": 0.25, "level": 0.08, "prove": 0.08, "fairness": 0.01,
+    "refit": 0.05, "horizons": 0.03, "look back": 0.02, "compare": 0.05, "describe": 0.03, "score": 0.12, "write": 0.03,
+}  # fmt: skip
+"""Of a run's time, roughly, by stage."""
+log = logging.getLogger("propend.run")
+
+
+def execute(workspace: Workspace, run_id: str) -> bool:
+    """Execute a waiting run in this process; False where it is not its turn, or somebody else is at it."""
+    runs = workspace.runs
+    with runs.lock(run_id) as free:
+        if not free:
+            return False
+        claimed = runs.claim(run_id, os.getpid())
+        if claimed is None:
+            return False
+        scratch = runs.scratch(claimed)
+        scratch.mkdir(parents=True, exist_ok=True)
+        tempfile.tempdir = os.environ["TMPDIR"] = str(scratch)
+        watch = _Watch(workspace, claimed)
+        watch.start()
+        try:
+            _work(workspace, claimed, watch)
+        except PropendError as error:
+            runs.end(run_id, "failed", error)
+        except _Stopped as stopped:
+            runs.end(run_id, *stopped.outcome)
+        except Exception as error:  # told in the run, whatever it was
+            log.exception("run %s failed", run_id)
+            runs.end(run_id, "failed", UnexpectedError.of(error))
+        finally:
+            watch.done.set()
+            workspace.clear_scratch(claimed)
+    return True
+
+
+class _Stopped(BaseException):
+    """The run is to end here."""
+
+    def __init__(self, state: str, error: PropendError) -> None:
+        super().__init__(state)
+        self.outcome = state, error
+
+
+class _Watch(threading.Thread):
+    """Looks after a run from beside it."""
+
+    def __init__(self, workspace: Workspace, run: RunRow) -> None:
+        super().__init__(name=f"watch {run.id}", daemon=True)
+        self._workspace, self._run = workspace, run
+        self._began = time.monotonic()
+        self.done = threading.Event()
+        self._passed = 0.0
+
+    def run(self) -> None:
+        """Until the work is done, or must end."""
+        while not self.done.wait(WATCH_SECONDS):
+            outcome = self._outcome()
+            if outcome is not None:
+                self._workspace.runs.end(self._run.id, *outcome)
+                self._workspace.clear_scratch(self._run)
+                os._exit(1)
+
+    def began(self, stage: str) -> None:
+        """Told by the work as each stage begins.
+
+        Raises:
+            _Stopped: the run is not wanted any more.
+        """
+        self._passed = min(self._passed + SHARES.get(stage, 0.0), 0.99)
+        told = self._workspace.runs.tell(self._run.id, stage, self._passed - SHARES.get(stage, 0.0))
+        if not told:
+            raise _Stopped("cancelled", self._cancelled())
+
+    def _outcome(self) -> tuple[str, PropendError] | None:
+        limits = self._workspace.settings.runs
+        with suppress(PropendError):  # a catalog that cannot be asked now may be later
+            if not self._workspace.runs.wanted(self._run.id):
+                return "cancelled", self._cancelled()
+        minutes = (time.monotonic() - self._began) / 60
+        if minutes > limits.minutes:
+            return "failed", TimeLimitError(
+                f"Run {self._run.id} was stopped after {minutes:.1f} minutes; {limits.minutes} are allowed.",
+                "raise runs.minutes in propend.toml, or give the engine more memory.",
+                minutes=limits.minutes,
+            )
+        held = resident_bytes() / 1e9
+        if limits.most_memory_gb is not None and held > limits.most_memory_gb:
+            return "failed", NotEnoughMemoryError(
+                f"Run {self._run.id} was stopped at {held:.1f} GB of memory; {limits.most_memory_gb:g} GB are allowed.",
+                "raise runs.most_memory_gb in propend.toml, or set a lower runs.memory for the engine.",
+                held_gb=held, most_memory_gb=limits.most_memory_gb,
+            )  # fmt: skip
+        return None
+
+    def _cancelled(self) -> RunCancelledError:
+        return RunCancelledError(f"Run {self._run.id} was cancelled.", "start it again when it is wanted.")
+
+
+def resident_bytes() -> int:
+    """Memory that this process holds now; 0 where the system does not tell."""
+    with suppress(OSError):
+        held = re.search(r"VmRSS:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+        return int(held.group(1)) * 1024 if held else 0
+    return 0
+
+
+# --- the work -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the verbs of the pipeline are given."""
+
+    folder: Path
+    options: Plain
+    progress: Any
+
+    def given(self) -> Plain:
+        return {"home": self.folder, "progress": self.progress, **self.options}
+
+
+def _work(workspace: Workspace, run: RunRow, watch: _Watch) -> None:
+    instance = Instance.load(workspace.instances.version(run.instance_id, run.version).document)
+    options = {"memory": workspace.settings.runs.memory} | {
+        k: v for k, v in run.options.items() if k in ("as_of", "memory", "engine") and v is not None
+    }
+    asked = _Asked(workspace.instances.folder, options, watch.began)
+    champion = champion_of(workspace, run.instance_id)
+    decision = decide(run.kind, instance, champion, workspace.settings.retraining, now())
+    log.info("run %s of %s: %s, %s", run.id, run.instance_id, decision.kind, decision.reason)
+    out, model_run, challenge = workspace.runs.folder(run), run.id, None
+    if decision.kind == "train":
+        finished = pipeline.run(instance, out=out, **asked.given())
+    elif decision.kind == "score" and champion is not None:
+        model_run = champion.run
+        finished = _score(workspace, champion, instance, out, asked)
+    elif champion is not None:
+        finished, challenge = _challenge(workspace, run, champion, instance, asked)
+        model_run = run.id if challenge["decision"] == "promote" else champion.run
+    _sync(out)
+    if not workspace.runs.succeed(run.id, summary_of(finished, decision, challenge), model_run):
+        raise _Stopped("cancelled", watch._cancelled())
+
+
+def champion_of(workspace: Workspace, instance_id: str) -> Champion | None:
+    """The model in force; None where there is none, or its files are gone."""
+    row = workspace.instances.get(instance_id)
+    if row.champion is None:
+        return None
+    try:
+        run = workspace.runs.get(row.champion)
+        document = read_json(workspace.runs.folder(run) / "run.json")
+        trained_at = datetime.fromisoformat(document["model"]["trained_at"])
+    except (InstanceNotFoundError, KeyError, ValueError):
+        return None
+    serving = workspace.runs.serving(instance_id)
+    warnings = (serving.summary or {}).get("warnings", []) if serving else []
+    trained_for = workspace.instances.version(instance_id, run.version)
+    return Champion(run.id, _as_document(trained_for), trained_at, tuple(warnings))
+
+
+def _as_document(version: VersionRow) -> Instance:
+    return Instance.load(version.document)
+
+
+def _score(workspace: Workspace, champion: Champion, instance: Instance, out: Path, asked: _Asked) -> pipeline.Run:
+    model = workspace.runs.folder(workspace.runs.get(champion.run))
+    return pipeline.score(model, out=out, instance=instance, **asked.given())
+
+
+def _challenge(
+    workspace: Workspace, run: RunRow, champion: Champion, instance: Instance, asked: _Asked
+) -> tuple[pipeline.Run, Plain]:
+    """Train a challenger, hold both against each other, and score with the better one.
+
+    A challenger that cannot be trained, or compared, leaves the champion in force, and the run says why.
+    """
+    trained, out = workspace.runs.scratch(run) / "challenger", workspace.runs.folder(run)
+    model = workspace.runs.folder(workspace.runs.get(champion.run))
+    try:
+        pipeline.train(instance, out=trained, **asked.given())
+        margin = workspace.settings.retraining.margin
+        found = pipeline.challenge(model, trained, margin=margin, **asked.given())
+    except PropendError as error:
+        found = {"decision": "keep", "sentence": error.message, "error": error.to_dict()}
+    if found["decision"] == "promote":
+        return pipeline.score(trained, out=out, instance=instance, **asked.given()), found
+    return _score(workspace, champion, instance, out, asked), found
+
+
+def summary_of(finished: pipeline.Run, decision: Decision, challenge: Plain | None) -> Plain:
+    """What lists of runs show of one."""
+    record = finished.record
+    return {
+        "population": record["counts"]["population"],
+        "events": record["counts"]["events_used"],
+        "scored_at": record["scored_at"],
+        "expires_at": record["expires_at"],
+        "auc": finished.evaluation["auc"]["value"],
+        "proof": finished.evaluation["proof"],
+        "trained_at": record["model"]["trained_at"],
+        "seconds": record["seconds"],
+        "warnings": [w["code"] for w in record["warnings"]],
+        "decision": decision.document(),
+        "challenge": challenge,
+    }
+
+
+def _sync(folder: Path) -> None:
+    """What the commit will speak of is on the disk before it."""
+    for path in (folder, *(p for p in folder.rglob("*") if p.is_file())):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _terminated(_signal: int, _frame: FrameType | None) -> None:
+    raise _Stopped("interrupted", RunInterruptedError("The run was told to end.", "run it again."))
+
+
+def main() -> int:
+    """Execute one run; exit status 0 where it was executed, whatever came of it."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    signal.signal(signal.SIGTERM, _terminated)
+    home, run_id = sys.argv[1:3]
+    workspace = Workspace.open(home)
+    try:
+        return 0 if execute(workspace, run_id) else 3
+    finally:
+        workspace.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,370 @@
+"""Instances and their versions: made, edited, cloned, switched off and removed.
+
+``instances/ID.yaml`` is the newest version as people read and edit it; the catalog keeps every version. A file that was
+edited by hand is a new version at the next look; an edit through Python or REST writes the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from propend.document import read_document
+from propend.errors import (
+    ChangedMeanwhileError,
+    ConfigurationError,
+    InstanceNotFoundError,
+    PropendError,
+    StatusError,
+    WriteFailedError,
+)
+from propend.instance import Instance, parse_instance
+from propend.store.catalog import Catalog, InstanceRow, VersionRow, now
+from propend.store.runs import WORK_FOLDER
+from propend.workspace.audit import LOCAL, note
+from propend.workspace.schedules import next_due
+
+INSTANCES = "instances"
+Plain = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One place of a document that differs between two versions; None where there is nothing."""
+
+    place: str
+    before: Any
+    after: Any
+
+
+class Instances:
+    """The instances of a workspace."""
+
+    def __init__(self, home: Path, catalog: Catalog) -> None:
+        """``home``: the workspace's folder."""
+        self._home, self._catalog = home, catalog
+        self.folder = home / INSTANCES
+
+    # --- looking ------------------------------------------------------------------------------------------
+
+    def all(self) -> list[InstanceRow]:
+        """Every instance, by id; not those that are being removed."""
+        asked = select(InstanceRow).where(InstanceRow.status != "deleting").order_by(InstanceRow.id)
+        with self._catalog.reading() as session:
+            return list(session.scalars(asked))
+
+    def get(self, instance_id: str) -> InstanceRow:
+        """One instance.
+
+        Raises:
+            InstanceNotFoundError: there is none of that id.
+        """
+        with self._catalog.reading() as session:
+            return self.row(session, instance_id)
+
+    def row(self, session: Session, instance_id: str) -> InstanceRow:
+        """The same within a transaction."""
+        found = session.get(InstanceRow, instance_id)
+        if found is None or found.status == "deleting":
+            raise InstanceNotFoundError(
+                f"There is no instance {instance_id!r} in this workspace.",
+                "`propend list` shows those there are.",
+                instance=instance_id,
+            )
+        return found
+
+    def versions(self, instance_id: str) -> list[VersionRow]:
+        """All versions, the newest first."""
+        with self._catalog.reading() as session:
+            self.row(session, instance_id)
+            asked = select(VersionRow).where(VersionRow.instance_id == instance_id)
+            return list(session.scalars(asked.order_by(VersionRow.number.desc())))
+
+    def version(self, instance_id: str, number: int | None = None) -> VersionRow:
+        """One version, the newest where no number is given.
+
+        Raises:
+            InstanceNotFoundError: there is no such instance or version.
+        """
+        with self._catalog.reading() as session:
+            return self.version_row(session, instance_id, number or self.row(session, instance_id).version)
+
+    @staticmethod
+    def version_row(session: Session, instance_id: str, number: int) -> VersionRow:
+        """The same within a transaction; the number is given."""
+        found = session.get(VersionRow, (instance_id, number))
+        if found is None:
+            raise InstanceNotFoundError(
+                f"{instance_id!r} has no version {number}.",
+                "a draft has none before it is published; `propend diff` lists the versions there are.",
+                instance=instance_id, version=number,
+            )  # fmt: skip
+        return found
+
+    def differences(self, instance_id: str, before: int, after: int) -> list[Difference]:
+        """What changed from one version to another, by place."""
+        one, other = (self.version(instance_id, number).document for number in (before, after))
+        return list(_differences(one, other, ""))
+
+    # --- changing -----------------------------------------------------------------------------------------
+
+    def create(self, document: Plain, by: str = LOCAL, instance_id: str | None = None) -> InstanceRow:
+        """A new instance with its first version.
+
+        Raises:
+            ConfigurationError: the document has mistakes.
+            StatusError: the id that was asked for is taken.
+        """
+        instance = _valid(document)
+        with self._catalog.writing() as session:
+            found = self._new_row(
+                session, instance.name, by, instance_id or instance.slug, asked=instance_id is not None
+            )
+            self._add_version(session, found, instance, by)
+            found.status = "enabled"
+            found.file_digest = self._write_file(found.id, instance)
+            note(session, by, "create", "instance", found.id, after=instance.document())
+            return found
+
+    def create_draft(self, name: str, draft: Plain, by: str = LOCAL) -> InstanceRow:
+        """A new instance without a version: nothing runs it, and its document may be unfinished."""
+        with self._catalog.writing() as session:
+            found = self._new_row(session, name, by, _slug(name))
+            found.draft = draft
+            note(session, by, "create", "instance", found.id, after={"draft": draft})
+            return found
+
+    def save_draft(self, instance_id: str, draft: Plain | None, by: str = LOCAL) -> InstanceRow:
+        """Keep a document that is being worked on beside the version in force; None throws it away."""
+        with self._catalog.writing() as session:
+            found = self.row(session, instance_id)
+            note(session, by, "update", "instance", instance_id, {"draft": found.draft}, {"draft": draft})
+            found.draft, found.changed_at = draft, now()
+            return found
+
+    def publish(self, instance_id: str, by: str = LOCAL) -> InstanceRow:
+        """Make a draft the newest version.
+
+        Raises:
+            StatusError: there is no draft.
+            ConfigurationError: it has mistakes.
+        """
+        draft = self.get(instance_id).draft
+        if draft is None:
+            raise StatusError(f"{instance_id!r} has no draft to publish.", "save one first, or edit the instance.")
+        return self.edit(instance_id, draft, by)
+
+    def edit(self, instance_id: str, document: Plain, by: str = LOCAL, expected: int | None = None) -> InstanceRow:
+        """A new version, unless nothing changed; a draft is used up by it.
+
+        Args:
+            expected: number of the version that was edited.
+
+        Raises:
+            ConfigurationError: the document has mistakes.
+            ChangedMeanwhileError: there is a newer version than ``expected``.
+        """
+        instance = _valid(document)
+        with self._catalog.writing() as session:
+            found = self.row(session, instance_id)
+            if expected is not None and found.version != expected:
+                raise ChangedMeanwhileError(
+                    f"{instance_id!r} is at version {found.version}; version {expected} was edited.",
+                    "read it again, and apply the change to the newest version.",
+                    expected=expected, version=found.version,
+                )  # fmt: skip
+            before = self._add_version(session, found, instance, by)
+            found.draft = None
+            if found.status == "draft":
+                found.status = "enabled"
+                self._set_due(session, found)
+            found.file_digest = self._write_file(instance_id, instance)
+            if before != instance.document():
+                note(session, by, "update", "instance", instance_id, before, instance.document())
+            return found
+
+    def clone(self, instance_id: str, by: str = LOCAL, name: str | None = None) -> InstanceRow:
+        """A draft with the document of another instance (spec CF-33)."""
+        source = self.get(instance_id)
+        document = source.draft if source.version == 0 else self.version(instance_id).document
+        name = name or f"{source.name} (copy)"
+        return self.create_draft(name, dict(document or {}) | {"name": name}, by)
+
+    def switch(self, instance_id: str, enabled: bool, by: str = LOCAL) -> InstanceRow:
+        """Enable or disable: a disabled instance is not run, and its last scores stay.
+
+        Raises:
+            StatusError: it is a draft.
+        """
+        with self._catalog.writing() as session:
+            found, status = self.row(session, instance_id), "enabled" if enabled else "disabled"
+            if found.status == "draft":
+                raise StatusError(f"{instance_id!r} is a draft.", "publish it first.")
+            if found.status != status:
+                action = status.removesuffix("d")
+                note(session, by, action, "instance", instance_id, {"status": found.status}, {"status": status})
+            found.status, found.changed_at = status, now()
+            self._set_due(session, found)
+            return found
+
+    def mark_deleted(self, instance_id: str, by: str = LOCAL) -> None:
+        """From now on nobody sees it; what it left is removed by ``remove_rest``.
+
+        Raises:
+            InstanceNotFoundError: there is none of that id.
+        """
+        with self._catalog.writing() as session:
+            found = self.row(session, instance_id)
+            before = session.get(VersionRow, (instance_id, found.version))
+            found.status, found.due_at = "deleting", None
+            note(session, by, "delete", "instance", instance_id, before.document if before else None)
+
+    def remove_rest(self, instance_id: str) -> None:
+        """Remove the file, the runs' folders and the rows of a deleted instance; may be repeated after a crash."""
+        self._path(instance_id).unlink(missing_ok=True)
+        shutil.rmtree(self._home / WORK_FOLDER / "runs" / instance_id, ignore_errors=True)
+        with self._catalog.writing() as session:
+            found = session.get(InstanceRow, instance_id)
+            if found is not None and found.status == "deleting":
+                session.delete(found)
+
+    def deleted(self) -> list[str]:
+        """Ids of instances of which something is still to be removed."""
+        with self._catalog.reading() as session:
+            return list(session.scalars(select(InstanceRow.id).where(InstanceRow.status == "deleting")))
+
+    # --- files --------------------------------------------------------------------------------------------
+
+    def sync(self) -> dict[str, PropendError]:
+        """Take in files that were added or edited by hand; gives what is wrong with those that cannot be read."""
+        problems: dict[str, PropendError] = {}
+        for path in sorted(self.folder.glob("*.yaml")) if self.folder.is_dir() else ():
+            try:
+                self._take_in(path)
+            except PropendError as error:
+                problems[path.stem] = error
+        return problems
+
+    def _take_in(self, path: Path) -> None:
+        instance_id = _slug(path.stem)
+        try:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise InstanceNotFoundError(f"{path.name} cannot be read: {error.strerror}.", "see to it.") from None
+        with self._catalog.reading() as session:
+            known = session.get(InstanceRow, instance_id)
+            if known is not None and (known.file_digest == digest or known.status == "deleting"):
+                return
+        instance = Instance.load(path)
+        with self._catalog.writing() as session:
+            found = session.get(InstanceRow, instance_id)
+            new = found is None
+            if found is None:
+                found = self._new_row(session, instance.name, LOCAL, instance_id)
+            if found.status in ("draft", "deleting"):
+                found.status = "enabled"
+            before = self._add_version(session, found, instance, LOCAL)
+            found.file_digest = digest
+            if new or before != instance.document():
+                note(
+                    session, LOCAL, "create" if new else "update", "instance", instance_id, before, instance.document()
+                )
+
+    def _write_file(self, instance_id: str, instance: Instance) -> str:
+        """Write the document so that it is whole or not there at all; gives its digest."""
+        text = instance.to_yaml().encode()
+        path = self._path(instance_id)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{instance_id}-", delete=False) as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(file.name).chmod(0o644)
+            Path(file.name).replace(path)
+        except OSError as error:
+            raise WriteFailedError(
+                f"{str(path)!r} cannot be written: {error.strerror}.", "see to the folder."
+            ) from None
+        return hashlib.sha256(text).hexdigest()
+
+    def _path(self, instance_id: str) -> Path:
+        return self.folder / f"{instance_id}.yaml"
+
+    # --- rows ---------------------------------------------------------------------------------------------
+
+    def _new_row(self, session: Session, name: str, by: str, wanted: str, asked: bool = False) -> InstanceRow:
+        taken = set(session.scalars(select(InstanceRow.id)))
+        if asked and (wanted in taken or wanted != _slug(wanted)):
+            raise StatusError(
+                f"{wanted!r} cannot be the id of a new instance.",
+                "take small letters, digits and hyphens that no other instance has.",
+            )
+        number = next(n for n in range(1, len(taken) + 2) if _numbered(wanted, n) not in taken)
+        found = InstanceRow(
+            id=_numbered(wanted, number), name=name, status="draft", version=0, created_at=now(), created_by=by,
+            changed_at=now(),
+        )  # fmt: skip
+        session.add(found)
+        session.flush()
+        return found
+
+    def _add_version(self, session: Session, found: InstanceRow, instance: Instance, by: str) -> Plain | None:
+        """Add a version if it differs from the newest, which is given back."""
+        newest = session.get(VersionRow, (found.id, found.version))
+        before = newest.document if newest else None
+        if before != instance.document():
+            found.version += 1
+            session.add(
+                VersionRow(
+                    instance_id=found.id,
+                    number=found.version,
+                    document=instance.document(),
+                    hash=instance.hash,
+                    created_at=now(),
+                    created_by=by,
+                )
+            )
+        found.name, found.changed_at = instance.name, now()
+        session.flush()
+        self._set_due(session, found)
+        return before
+
+    def _set_due(self, session: Session, found: InstanceRow) -> None:
+        """When it is to run next, counted from now."""
+        newest = session.get(VersionRow, (found.id, found.version))
+        options = Instance.load(newest.document).options if newest and found.status in ("enabled", "draft") else None
+        found.due_at = next_due(options.schedule, options.zone, now()) if options and options.schedule else None
+
+
+def _valid(document: Plain) -> Instance:
+    plain, lines, label = read_document(document)
+    instance, mistakes = parse_instance(plain, lines)
+    if instance is None or mistakes:
+        raise ConfigurationError(mistakes, label)
+    return instance
+
+
+def _slug(name: str) -> str:
+    return Instance.slug_of(name)
+
+
+def _numbered(wanted: str, number: int) -> str:
+    return wanted if number == 1 else f"{wanted}-{number}"
+
+
+def _differences(before: Any, after: Any, place: str) -> Iterator[Difference]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in [*before, *(k for k in after if k not in before)]:
+            yield from _differences(before.get(key), after.get(key), f"{place}.{key}".removeprefix("."))
+    elif before != after:
+        yield Difference(place, before, after)

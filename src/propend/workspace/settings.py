@@ -1,0 +1,107 @@
+"""``propend.toml``: how a workspace runs, retrains, keeps and tells."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from propend.document import mistakes_of
+from propend.errors import ConfigurationError, Mistake, WorkspaceNotFoundError
+from propend.goal import Part
+
+SETTINGS_FILE = "propend.toml"
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+Count = Annotated[int, Field(ge=1, le=10_000)]
+
+
+class RunSettings(Part):
+    """How runs are executed.
+
+    Attributes:
+        at_once: so many at the same time, each in a process of its own.
+        minutes: after which a run is stopped.
+        memory: the engine's budget, such as ``4GB``; what it chooses where absent.
+        most_memory_gb: of the whole process, above which a run is stopped; no limit where absent.
+    """
+
+    at_once: Annotated[int, Field(ge=1, le=64)] = 1
+    minutes: Annotated[int, Field(ge=1, le=100_000)] = 24 * 60
+    memory: str | None = None
+    most_memory_gb: Annotated[float, Field(gt=0)] | None = None
+
+
+class RetrainingSettings(Part):
+    """When a model is trained anew.
+
+    Attributes:
+        after_days: age of the champion from which a challenger is trained.
+        on_drift: also when the last run said that inputs or scores have drifted.
+        margin: share of log loss that the challenger must save on the same proof.
+    """
+
+    after_days: Count = 90
+    on_drift: bool = True
+    margin: Share = 0.005
+
+
+class RetentionSettings(Part):
+    """How long is kept what is not needed any more; days.
+
+    Attributes:
+        scores_days: scores of runs that are not the newest; models, proofs and reports stay.
+        audit_days: the log of changes (spec OPS-03).
+    """
+
+    scores_days: Count = 365
+    audit_days: Count = 365
+
+
+class AlertSettings(Part):
+    """Where to tell of what needs somebody.
+
+    Attributes:
+        webhook: an address that gets a JSON document by POST when a run fails, data drift, or outcomes are not as
+            expected.
+    """
+
+    webhook: str | None = None
+
+
+class Settings(Part):
+    """All of ``propend.toml``."""
+
+    runs: RunSettings = RunSettings()
+    retraining: RetrainingSettings = RetrainingSettings()
+    retention: RetentionSettings = RetentionSettings()
+    alerts: AlertSettings = AlertSettings()
+
+
+def read_settings(home: Path) -> Settings:
+    """The settings of a workspace.
+
+    Raises:
+        WorkspaceNotFoundError: the folder has no ``propend.toml``, or it cannot be read.
+        ConfigurationError: it has mistakes; all of them are listed.
+    """
+    path = home / SETTINGS_FILE
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WorkspaceNotFoundError(
+            f"{str(home)!r} is not a workspace: it has no {SETTINGS_FILE}.",
+            "`propend init DIR --data PATH` makes one.",
+            path=str(home),
+        ) from None
+    except OSError as error:
+        raise WorkspaceNotFoundError(
+            f"{SETTINGS_FILE} in {str(home)!r} cannot be read: {error.strerror}.", "see to its permissions."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError([Mistake(SETTINGS_FILE, f"not valid TOML: {error}")], SETTINGS_FILE) from None
+    try:
+        return Settings.model_validate(document)
+    except ValidationError as error:
+        raise ConfigurationError(mistakes_of(error, Settings, document, {}), SETTINGS_FILE) from None
