@@ -41,6 +41,7 @@ LAYERS = (
     ("pipeline",),
     ("workspace",),
     ("propend", "screen"),
+    ("server",),
     ("cli",),
     ("__main__",),
 )
@@ -52,6 +53,7 @@ ROOMS = {
     "babel": ("language",),
     "croniter": ("workspace.schedules",),
     "duckdb": ("engines.duckdb",),
+    "fastapi": ("server",),
     "filelock": ("workspace.runs",),
     "jinja2": ("report",),
     "lark": ("conditions", "sentence"),
@@ -91,6 +93,8 @@ DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
 
 HEAVY = (
     "alembic",
+    "fastapi",
+    "httpx",
     "altair",
     "duckdb",
     "jinja2",
@@ -271,6 +275,7 @@ def test_every_library_is_a_declared_dependency() -> None:
     assert found == set(ROOMS)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     asked = [*project["dependencies"], *project["optional-dependencies"]["spark"]]
+    asked += project["optional-dependencies"]["server"]
     declared = {re.split(r"[<>=; ]", d)[0] for d in asked} - {"tzdata", "xgboost-cpu", "pandas"}
     assert {DISTRIBUTIONS.get(lib, lib) for lib in found} == declared
 

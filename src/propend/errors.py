@@ -184,6 +184,42 @@ class TimeLimitError(PropendError):
     number, symbol, stage, exit_status = 117, "TIME_LIMIT", "run", 1
 
 
+class NotLoggedInError(PropendError):
+    """Nobody is known to ask: no session, no token, or one that has expired (401 over HTTP)."""
+
+    number, symbol, stage, exit_status = 130, "NOT_LOGGED_IN", "access", 1
+
+
+class NotAllowedError(PropendError):
+    """Whoever asks may not do this (403 over HTTP)."""
+
+    number, symbol, stage, exit_status = 131, "NOT_ALLOWED", "access", 1
+
+
+class TooManyAttemptsError(PropendError):
+    """Too many log-ins failed lately (429 over HTTP)."""
+
+    number, symbol, stage, exit_status = 132, "TOO_MANY_ATTEMPTS", "access", 1
+
+
+class RequestInvalidError(PropendError):
+    """A request is not what the route takes (422 over HTTP)."""
+
+    number, symbol, stage, exit_status = 133, "REQUEST_INVALID", "request", 2
+
+
+class KeyUsedError(PropendError):
+    """An idempotency key came again with another request (409 over HTTP)."""
+
+    number, symbol, stage, exit_status = 134, "IDEMPOTENCY_KEY_USED", "request", 1
+
+
+class PolicyError(PropendError):
+    """A policy forbids what a document does with a labelled field (spec CF-29)."""
+
+    number, symbol, stage, exit_status = 140, "POLICY_FORBIDS", "configure", 2
+
+
 class DifferentQuestionsError(PropendError):
     """Runs or models that are to be held against each other ask different questions."""
 
