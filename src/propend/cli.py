@@ -403,6 +403,33 @@ def list_(
         _say(list_text(found))
 
 
+@app.command()
+def forget(
+    profile_id: Annotated[
+        str | None, typer.Argument(help="The profile's id, as in your data; read from the standard input where absent.")
+    ] = None,
+    workspace: Annotated[Path, typer.Option("--workspace", help="The workspace's folder.")] = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a person from every run of a workspace, and leave the person out of all later ones."""
+    from propend.screen import removal_text  # noqa: PLC0415
+    from propend.workspace import Workspace  # noqa: PLC0415
+
+    given = profile_id if profile_id is not None else sys.stdin.readline().rstrip("\r\n")
+    try:
+        opened = Workspace.open(workspace)
+        try:
+            removal = opened.privacy.forget(given).document()
+        finally:
+            opened.close()
+    except PropendError as error:
+        _fail(error, as_json)
+    if as_json:
+        out.print_json(json.dumps(removal))
+    else:
+        _say(removal_text(removal))
+
+
 def main() -> None:
     """The console entry point; what nobody expected is told in a line, with its traceback if PROPEND_DEBUG is set."""
     for stream in (sys.stdout, sys.stderr):

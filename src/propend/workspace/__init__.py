@@ -11,19 +11,23 @@ Several processes may work on one workspace: the command line, servers, and the 
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from pathlib import Path
 
-from propend.errors import PropendError
+from propend.errors import ForgettingFailedError, PropendError
+from propend.protection import Protection
 from propend.store.catalog import Catalog, RunRow, sqlite_url
 from propend.store.runs import WORK_FOLDER
 from propend.workspace.audit import LOCAL, Audit
 from propend.workspace.instances import Instances
+from propend.workspace.privacy import Privacy
 from propend.workspace.runs import Runs
 from propend.workspace.settings import Settings, read_settings
 
 DATABASE_VARIABLE = "PROPEND_DATABASE_URL"
+log = logging.getLogger("propend.workspace")
 
 
 class Workspace:
@@ -32,16 +36,17 @@ class Workspace:
     Attributes:
         home: its folder.
         settings: of ``propend.toml``.
-        catalog, instances, runs, audit: its rooms.
+        catalog, instances, runs, audit, privacy: its rooms.
         problems: files of instances that could not be taken in when it was opened, by name.
     """
 
     def __init__(self, home: Path, settings: Settings, catalog: Catalog) -> None:
         """Use ``open``."""
         self.home, self.settings, self.catalog = home, settings, catalog
-        self.instances = Instances(home, catalog)
+        self.instances = Instances(home, catalog, settings.policies)
         self.runs = Runs(home, catalog, self.instances, settings)
         self.audit = Audit(catalog, settings.retention.audit_days)
+        self.privacy = Privacy(home, catalog, self.runs)
         self.problems: dict[str, PropendError] = {}
 
     @classmethod
@@ -71,6 +76,14 @@ class Workspace:
         self.runs.reap()
         for instance_id in self.instances.deleted():
             self.instances.remove_rest(instance_id)
+        try:
+            self.privacy.resume()
+        except ForgettingFailedError:
+            log.exception("somebody who is to be forgotten could not be removed yet; it is tried again")
+
+    def protection(self) -> Protection:
+        """What is demanded wherever the workspace's data are used, as of this moment."""
+        return Protection(self.settings.policies, self.privacy.forgotten())
 
     def delete(self, instance_id: str, by: str = LOCAL) -> None:
         """Remove an instance with its versions, runs and scores; a run of it that is executed is stopped."""
