@@ -174,16 +174,19 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         saved=_lean(saved),
         counts=counts,
         leaks=tuple(leaks),
-        dropped=(
-            *dropped_by_label(instance, prepared.inputs.protection.policies),
-            *((plan.features[d.column].name, d.reason) for d in dropped),
-        ),
+        dropped=_named(prepared, plan, dropped),
         notices=(
             *checks.few_outcomes_notice(counts),
             *record.proof_notices(timeline, evaluation, leaks),
             *(curves.notices if curves else ()),
         ),
     )
+
+
+def _named(prepared: Prepared, plan: Plan, dropped: Sequence[Dropped]) -> tuple[tuple[str, str], ...]:
+    """Columns kept out by their label, and features left out, with the reasons."""
+    labelled = dropped_by_label(prepared.instance, prepared.inputs.protection.policies)
+    return (*labelled, *((plan.features[d.column].name, d.reason) for d in dropped))
 
 
 def _lean(saved: SavedModel) -> SavedModel:
