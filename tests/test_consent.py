@@ -26,7 +26,7 @@ NOW = datetime.combine(last_day(), datetime.min.time(), UTC)
 
 
 def with_consent(consent: dict[str, Any], attributes: Path | None = None, **facts: Any) -> dict[str, Any]:
-    found = copy.deepcopy(SHOP)
+    found = copy.deepcopy(SHOP) | {"options": {"quality_bar": 0.5}}  # a fraction of a small shop tells little
     found["data"]["consent"] = consent
     if attributes is not None:
         found["data"]["attributes"] = {"path": str(attributes), "profile": "profile_id"} | facts

@@ -198,6 +198,6 @@ def test_in_a_workspace_submitting_is_blocked_unless_its_settings_allow(tmp_path
     workspace.close()
     (home / "propend.toml").write_text("", encoding="utf-8")
     workspace = Workspace.open(home)
-    with pytest.raises(PolicyError, match="policies.sensitive.goals"):
+    with pytest.raises(PolicyError, match=r"policies\.sensitive\.goals"):
         workspace.runs.start("edited")
     workspace.close()
