@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -27,6 +28,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import select
 from typer.testing import CliRunner
 
+from cluster import across
 from postgres import databases
 from propend import cli, pipeline
 from propend.engines import connect
@@ -190,18 +192,15 @@ def test_ids_of_every_type_are_met_again(ids: pa.Array, one: str) -> None:
     assert contents("duckdb", DATA, Path(), table, forgotten(one))["ids"] == [i for i in before if i != one]
 
 
-def test_a_cluster_leaves_the_same_people_out(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    cluster = pytest.importorskip("cluster")
-    pytest.importorskip("pyspark")
-    spark = cluster.session(request)
+def test_a_cluster_leaves_the_same_people_out() -> None:
+    """What its machines do, in this process; on Spark itself it is tested beside the engine."""
     table = shop(60, 100)
-    pq.write_table(table, tmp_path / "events.parquet")
-    data = Data(columns=SHOP["data"]["columns"], events="events.parquet")
-    who = forgotten("p0003", "p0017")
-    here, there = (contents(engine, data, tmp_path, None, who) for engine in ("duckdb", spark))
-    for found in (here, there):  # in partitions of their own
-        found["parts"] = [at for part in found["parts"] for at in part["at"]]
-    assert here == there
+    request = EventRequest(**{**REQUEST.__dict__, "forgotten": forgotten("p0003", "p0017")})
+    here = contents("duckdb", DATA, Path(), table, request.forgotten)
+    parts, tally, _ = across(table, DATA, request, machines=3, bits=2, seed=1)
+    assert [i for p in parts for i in p.profile_ids.tolist()] == here["ids"]
+    assert np.concatenate([p.value for p in parts]).tobytes() == b"".join(p["value"] for p in here["parts"])
+    assert ({k: n for k, n in tally.set_aside.items() if n}, tally.used) == (here["aside"], here["used"])
 
 
 def test_forgotten_people_are_neither_learnt_from_nor_scored(tmp_path: Path) -> None:
