@@ -41,7 +41,7 @@ from propend.server.routes import privacy as privacy_routes
 from propend.store.catalog import ForgottenRow, RunRow, SettingRow
 from propend.store.erasure import any_of, erase, exactly
 from propend.store.runs import read_contributions, read_scores
-from propend.workspace import Workspace
+from propend.workspace import Workspace, protection_near
 from propend.workspace.dispatch import follow, spawn
 from shops import SHOP, shop
 from workspaces import document, made, opened
@@ -440,6 +440,21 @@ def test_on_the_command_line_the_id_may_come_from_the_input(workspace: Workspace
     assert json.loads(said.output)["rows"] == 6
     assert ids_of(workspace, run).isdisjoint({one, other})
     assert CliRunner().invoke(cli.app, ["forget", "--workspace", home], input="").exit_code == 2
+
+
+def test_commands_within_a_workspace_leave_them_out_too(workspace: Workspace, tmp_path: Path) -> None:
+    """Nobody comes back by way of the command line; outside of a workspace nobody is forgotten."""
+    who = sorted(ids_of(workspace, workspace.runs.history("buyers")[0]))[3]
+    path = workspace.home / "instances" / "buyers.yaml"
+    assert protection_near(path).forgotten is None
+    workspace.privacy.forget(who)
+    assert protection_near(tmp_path) == Protection()
+    said = CliRunner().invoke(cli.app, ["run", str(path), "--out", str(workspace.home / "new")])
+    assert said.exit_code == 0, said.output
+    run = pipeline.Run.load(workspace.home / "new")
+    assert who not in run.scores.column("profile_id").to_pylist()
+    (workspace.home / "propend.toml").write_text('[policies.sensitive]\ngoals = "allow"\n', encoding="utf-8")
+    assert protection_near(run.folder).policies.sensitive.goals == "allow"
 
 
 @pytest.fixture

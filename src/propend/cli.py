@@ -168,10 +168,12 @@ def check(
     """What a definition means, before any training: funnel, outcomes, example profiles, warnings."""
     from propend import pipeline  # noqa: PLC0415
     from propend.screen import check_text  # noqa: PLC0415
+    from propend.workspace import protection_near  # noqa: PLC0415
 
     try:
         with _progress(as_json) as progress:
-            found = pipeline.check(instance, data=data, as_of=as_of, engine=engine, progress=progress)
+            near = protection_near(instance)
+            found = pipeline.check(instance, data=data, as_of=as_of, engine=engine, progress=progress, protection=near)
     except PropendError as error:
         _fail(error, as_json)
     if as_json:
@@ -194,11 +196,13 @@ def run(
 ) -> None:
     """Data to explained scores: train, prove on a later period, score every eligible profile, report."""
     from propend import pipeline  # noqa: PLC0415
+    from propend.workspace import protection_near  # noqa: PLC0415
 
     def work(progress: Callable[[str], None] | None) -> Any:
         return pipeline.run(
-            instance, data=data, as_of=as_of, out=folder, engine=engine, memory=memory, progress=progress
-        )
+            instance, data=data, as_of=as_of, out=folder, engine=engine, memory=memory, progress=progress,
+            protection=protection_near(instance),
+        )  # fmt: skip
 
     _run_and_show(work, as_json)
 
@@ -214,12 +218,14 @@ def train(
 ) -> None:
     """Train and prove only; `propend score` uses the model later."""
     from propend import pipeline  # noqa: PLC0415
+    from propend.workspace import protection_near  # noqa: PLC0415
 
     try:
         with _progress(False) as progress:
             written = pipeline.train(
-                instance, data=data, as_of=as_of, out=folder, engine=engine, memory=memory, progress=progress
-            )
+                instance, data=data, as_of=as_of, out=folder, engine=engine, memory=memory, progress=progress,
+                protection=protection_near(instance),
+            )  # fmt: skip
     except PropendError as error:
         _fail(error, False)
     _say(f"model in {written}")
@@ -238,11 +244,13 @@ def score(
 ) -> None:
     """Score now with a trained model, without training again."""
     from propend import pipeline  # noqa: PLC0415
+    from propend.workspace import protection_near  # noqa: PLC0415
 
     def work(progress: Callable[[str], None] | None) -> Any:
         return pipeline.score(
-            model, data=data, as_of=as_of, out=folder, engine=engine, memory=memory, progress=progress
-        )
+            model, data=data, as_of=as_of, out=folder, engine=engine, memory=memory, progress=progress,
+            protection=protection_near(model),
+        )  # fmt: skip
 
     _run_and_show(work, as_json)
 
@@ -264,12 +272,13 @@ def evaluate(
     """After the window: what came of finished runs, beside what they expected; champion against challenger."""
     from propend import pipeline  # noqa: PLC0415
     from propend.screen import aftermath_text  # noqa: PLC0415
+    from propend.workspace import protection_near  # noqa: PLC0415
 
     try:
         with _progress(as_json) as progress:
             found = pipeline.evaluate(
                 folders, data=data, as_of=as_of, challenger=challenger, margin=margin, out=folder, engine=engine,
-                memory=memory, progress=progress,
+                memory=memory, progress=progress, protection=protection_near(folders[0]),
             )  # fmt: skip
     except PropendError as error:
         _fail(error, as_json)

@@ -8,7 +8,7 @@ still finds in them what is to be taken out.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ DOCUMENTS = ("insights", "run", "evaluation", "aftermath")
 MARK = ".erasing"
 """How files end that are being written."""
 
-Who = Callable[[Sequence[str]], NDArray[np.bool_]]
+Who = Callable[[pa.Array], NDArray[np.bool_]]
 """Of ids, those that are to be taken out."""
 
 
@@ -53,12 +53,12 @@ class Erased:
 
 def exactly(profile_id: str) -> Who:
     """One id that is known."""
-    return lambda ids: np.fromiter((i == profile_id for i in ids), dtype=np.bool_, count=len(ids))
+    return lambda ids: np.asarray(pc.equal(ids, profile_id))
 
 
 def any_of(forgotten: Forgotten) -> Who:
     """All ids that are to be forgotten, told by their digests."""
-    return lambda ids: np.array(forgotten.among([i.encode() for i in ids]), dtype=np.bool_)
+    return lambda ids: np.array(forgotten.among([i.encode() for i in ids.to_pylist()]), dtype=np.bool_)
 
 
 def erase(folder: Path, who: Who) -> Erased:
@@ -95,7 +95,8 @@ def _erase_rows(path: Path, who: Who) -> Erased:
 
 
 def _inside(rows: pa.Table | pa.RecordBatch, who: Who) -> NDArray[np.bool_]:
-    return who(rows.column(ID).to_pylist())
+    ids = rows.column(ID)
+    return who(ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids)
 
 
 def _erase_examples(folder: Path, who: Who) -> Erased:
@@ -120,7 +121,7 @@ def _without(value: Any, who: Who) -> Any:
     if isinstance(value, dict):
         return {key: _without(v, who) for key, v in value.items()}
     if isinstance(value, list):
-        return [_without(v, who) for v in value if not (_is_entry(v) and bool(who([v[ID]])[0]))]
+        return [_without(v, who) for v in value if not (_is_entry(v) and bool(who(pa.array([v[ID]], pa.string()))[0]))]
     return value
 
 

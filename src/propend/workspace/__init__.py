@@ -17,14 +17,14 @@ import shutil
 from pathlib import Path
 
 from propend.errors import ForgettingFailedError, PropendError
-from propend.protection import Protection
+from propend.protection import USUAL, Protection
 from propend.store.catalog import Catalog, RunRow, sqlite_url
 from propend.store.runs import WORK_FOLDER
 from propend.workspace.audit import LOCAL, Audit
 from propend.workspace.instances import Instances
-from propend.workspace.privacy import Privacy
+from propend.workspace.privacy import Privacy, forgotten_of
 from propend.workspace.runs import Runs
-from propend.workspace.settings import Settings, read_settings
+from propend.workspace.settings import SETTINGS_FILE, Settings, read_settings
 
 DATABASE_VARIABLE = "PROPEND_DATABASE_URL"
 log = logging.getLogger("propend.workspace")
@@ -98,3 +98,26 @@ class Workspace:
     def close(self) -> None:
         """Close the catalog."""
         self.catalog.close()
+
+
+def protection_near(path: str | Path) -> Protection:
+    """What is demanded by the workspace that a document or a run lies in; what is usual where it lies in none.
+
+    Raises:
+        ConfigurationError: the workspace's settings have mistakes.
+        CatalogUnavailableError: its catalog cannot be reached.
+    """
+    here = Path(path).absolute()
+    home = next((folder for folder in (here, *here.parents) if (folder / SETTINGS_FILE).is_file()), None)
+    if home is None:
+        return USUAL
+    settings, file = read_settings(home), home / WORK_FOLDER / "catalog.db"
+    url = os.environ.get(DATABASE_VARIABLE) or (sqlite_url(file) if file.is_file() else None)
+    if url is None:  # nobody can have been forgotten
+        return Protection(settings.policies)
+    catalog = Catalog(url)
+    try:
+        catalog.migrate()
+        return Protection(settings.policies, forgotten_of(catalog))
+    finally:
+        catalog.close()

@@ -59,6 +59,15 @@ class Removal:
         return asdict(self)
 
 
+def forgotten_of(catalog: Catalog) -> Forgotten | None:
+    """Everybody who is to be forgotten; None where there is nobody."""
+    with catalog.reading() as session:
+        key, digests = session.get(SettingRow, KEY), frozenset(session.scalars(select(ForgottenRow.digest)))
+    if key is None or not digests:
+        return None
+    return Forgotten(bytes.fromhex(key.value), frozenset(map(bytes.fromhex, digests)))
+
+
 class Privacy:
     """Who is forgotten in a workspace."""
 
@@ -71,11 +80,7 @@ class Privacy:
 
     def forgotten(self) -> Forgotten | None:
         """Everybody who is to be forgotten; None where there is nobody."""
-        with self._catalog.reading() as session:
-            key, digests = session.get(SettingRow, KEY), frozenset(session.scalars(select(ForgottenRow.digest)))
-        if key is None or not digests:
-            return None
-        return Forgotten(bytes.fromhex(key.value), frozenset(map(bytes.fromhex, digests)))
+        return forgotten_of(self._catalog)
 
     def is_forgotten(self, profile_id: str) -> bool:
         """Whether an id is that of somebody who is to be forgotten."""
