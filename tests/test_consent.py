@@ -133,6 +133,15 @@ def test_mistakes_are_told_with_their_place(tmp_path: Path) -> None:
         assert [m.place for m in caught.value.mistakes] == [place]
 
 
+def test_truth_is_also_what_yaml_reads_as_truth(tmp_path: Path, everybody: set[str]) -> None:
+    said = [["Yes", "on", "true"][i // 2 % 3] if i % 2 == 0 else "no" for i in range(PROFILES)]
+    pq.write_table(pa.table({"profile_id": IDS, "c": said}), tmp_path / "f.parquet")
+    for given, rest in ((True, 0), (False, 1)):
+        document = with_consent({"column": "c", "given": given}, tmp_path / "f.parquet")
+        found = pipeline.run(document, data=shop(), out=tmp_path / str(rest)).scores.column("profile_id").to_pylist()
+        assert set(found) == {i for i in everybody if int(i[1:]) % 2 == rest}
+
+
 def test_consent_is_written_back_as_it_was_read() -> None:
     found = Instance.load(with_consent({"column": "c", "in": "events", "given": [1, "ok", True]}))
     assert found.document()["data"]["consent"] == {"column": "c", "in": "events", "given": [1, "ok", True]}

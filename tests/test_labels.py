@@ -176,6 +176,16 @@ def test_a_column_that_every_feature_goes_by_cannot_be_kept_out() -> None:
     assert [m.place for m in caught.value.mistakes] == ["data.labels.amount"]
 
 
+def test_a_labelled_column_is_not_guessed_to_be_the_value(tmp_path: Path) -> None:
+    given = labelled({"amount": "sensitive"})
+    given["data"]["columns"] = {k: v for k, v in given["data"]["columns"].items() if k != "value"}
+    run = propend.run(given, data=events(), out=tmp_path / "run")
+    assert "value" not in run.record["data"]["columns"]
+    assert {"feature": "amount", "reason": "labelled sensitive"} in run.record["model"]["features_dropped"]
+    plan = json.loads((run.folder / "model" / "model.json").read_text(encoding="utf-8"))["plan"]
+    assert [f["name"] for f in plan["features"] if "amount" in f["name"] or f["unit"] == "money"] == []
+
+
 def test_in_a_workspace_submitting_is_blocked_unless_its_settings_allow(tmp_path: Path) -> None:
     """T32 again: neither a new instance, nor an edited file, nor a version that was fine once is run."""
     home = made(tmp_path / "shop")

@@ -103,7 +103,7 @@ def consenting(consent: Consent, log: EventLog, now_day: int) -> Consenting:
     elif consent.column in texts:
         number, place = False, texts.index(consent.column)
         words = (log.vocabularies if of_events else log.attribute_vocabularies)[place]
-        wanted = {folded(value) for value in consent.given}
+        wanted = {form for value in consent.given for form in _forms(value)}
         given = np.array([i for i, word in enumerate(words) if folded(word) in wanted], dtype=np.int64)
     else:
         raise ConfigurationError([_unknown(consent, [*numbers, *texts])])
@@ -118,6 +118,13 @@ def _unknown(consent: Consent, known: Sequence[str]) -> Mistake:
     shown = ", ".join(known[:12]) or "none"
     problem = f"there is no column {consent.column!r} of texts or numbers in the {consent.source}; there are: {shown}"
     return Mistake("data.consent.column", problem)
+
+
+def _forms(value: Any) -> tuple[str, ...]:
+    """The texts that a value of the document stands for: YAML reads ``yes`` and ``on`` as truth."""
+    if isinstance(value, bool):
+        return ("true", "yes", "on") if value else ("false", "no", "off")
+    return (folded(value),)
 
 
 def folded(value: Any) -> str:

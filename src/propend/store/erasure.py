@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from propend.errors import InstanceNotFoundError
 from propend.protection import Forgotten
 from propend.report import Report
 from propend.store.runs import read_json, table_options, write_json
@@ -75,7 +76,10 @@ def erase(folder: Path, who: Who) -> Erased:
         path = folder / f"{name}.parquet"
         for part in sorted(path.glob("*.parquet")) if path.is_dir() else [path]:
             if part.is_file():
-                found += _erase_rows(part, who)
+                try:
+                    found += _erase_rows(part, who)
+                except pa.ArrowException as error:
+                    raise _damaged(part, error) from None
     return found + _erase_examples(folder, who)
 
 
@@ -92,6 +96,14 @@ def _erase_rows(path: Path, who: Who) -> Erased:
                 target.write_table(table.filter(pc.invert(pa.array(_inside(table, who)))))
     _put(beside, path)
     return Erased(rows=count, files=1)
+
+
+def _damaged(path: Path, error: Exception) -> InstanceNotFoundError:
+    said = next(iter(str(error).splitlines()), type(error).__name__)
+    return InstanceNotFoundError(
+        f"{path.name} in {path.parent.name!r} cannot be read: {said:.200}",
+        "run the instance again, or remove the file.",
+    )
 
 
 def _inside(rows: pa.Table | pa.RecordBatch, who: Who) -> NDArray[np.bool_]:

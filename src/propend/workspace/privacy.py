@@ -168,16 +168,19 @@ class Privacy:
         """From every finished run; what is left of it, and from how many."""
         for name in MADE_ANEW:
             shutil.rmtree(self._home / WORK_FOLDER / name, ignore_errors=True)
-        total, runs = Erased(), 0
+        total, runs, failed = Erased(), 0, list[ForgettingFailedError]()
         for folder in self._folders():
             try:
                 erased = erase(folder, who)
             except FileNotFoundError:
                 continue  # its instance was deleted meanwhile, or its scores are too old to be kept
             except (OSError, PropendError) as error:
-                raise _failed(folder, error, [d[:8] for d in digests]) from error
+                failed.append(_failed(folder, error, [d[:8] for d in digests]))  # the others are cleared all the same
+                continue
             total, runs = total + erased, runs + bool(erased.files)
         self._prune_again()
+        if failed:
+            raise failed[0]
         return total, runs
 
     def _folders(self) -> list[Path]:
