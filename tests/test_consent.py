@@ -118,6 +118,20 @@ def test_who_does_not_consent_may_be_learnt_from_where_the_document_says_so(tmp_
     assert 0.4 * everyone < snapshots[False] < 0.6 * everyone
 
 
+def test_what_came_of_scores_with_consent_is_told_and_horizons_are_learnt(tmp_path: Path) -> None:
+    """Also where consent was taken back since: who did is not among those judged eligible today."""
+    since = [START] * PROFILES + [START + timedelta(days=250)] * 50
+    table = {"profile_id": [*IDS, *IDS[:50]], "since": since, "c": ["yes"] * PROFILES + ["no"] * 50}
+    pq.write_table(pa.table(table), tmp_path / "f.parquet")
+    given = with_consent({"column": "c"}, tmp_path / "f.parquet", effective="since")
+    given["options"] |= {"horizons": [7]}
+    run = propend.run(given, data=shop(), out=tmp_path / "run", as_of=FIRST_DAY + timedelta(days=240))
+    assert run.record["counts"]["without_consent"] == 0
+    found = propend.evaluate(run.folder, data=shop()).to_dict()["runs"][0]
+    taken_back = [i for i in run.scores.column("profile_id").to_pylist() if int(i[1:]) < 50]
+    assert found["not_eligible_now"] == len(taken_back) > 0
+
+
 def test_mistakes_are_told_with_their_place(tmp_path: Path) -> None:
     pq.write_table(pa.table({"profile_id": IDS, "c": ["no"] * PROFILES}), tmp_path / "f.parquet")
     cases = [
