@@ -22,6 +22,7 @@ import yaml
 from typer.testing import CliRunner
 
 import propend
+from propend import pipeline
 from propend.cli import app
 from propend.engines import connect
 from propend.errors import (
@@ -35,6 +36,7 @@ from propend.errors import (
 from propend.events import EventLog, EventRequest, Partition, Selector
 from propend.goal import NamedEvent
 from propend.instance import Data
+from propend.protection import Forgotten, Protection, digest_of
 from shops import instance, shop
 
 COLUMNS = {"profile": "profile_id", "at": "at", "event": "event", "value": "amount"}
@@ -291,6 +293,33 @@ def test_a_run_gives_the_same_to_the_last_bit(spark: Any, tmp_path: Path) -> Non
     first, second = later.values()
     assert first == second
     assert first["scores"]["probability"] != written(one)["scores"]["probability"]
+
+
+def test_consent_labels_and_forgotten_people_are_the_same(spark: Any, tmp_path: Path) -> None:
+    table, ids = shop(400, 300), [f"p{i:04d}" for i in range(400)]
+    write_parts(tmp_path / "events", table, 2)
+    people = {
+        "profile_id": [*ids, *ids[::9]],
+        "since": ["2022-01-01"] * 400 + ["2022-08-01"] * len(ids[::9]),
+        "consent": [i % 5 > 0 for i in range(400)] + [False] * len(ids[::9]),
+        "town": ["Rio", "Bonn"] * 200 + ["Rio"] * len(ids[::9]),
+    }
+    pq.write_table(pa.table(people), tmp_path / "people.parquet")
+    attributes = {"path": str(tmp_path / "people.parquet"), "profile": "profile_id", "effective": "since"}
+    data = {"events": str(tmp_path / "events" / "*.parquet"), "columns": COLUMNS, "attributes": attributes}
+    data |= {"consent": {"column": "consent", "learn": True}, "labels": {"town": "sensitive"}}
+    key = b"k" * 32
+    forgotten = Forgotten(key, frozenset(digest_of(i.encode(), key) for i in ids[1:40:7]))
+    document = instance(data=data, options={"quality_bar": 0.5})
+    here, there = (
+        pipeline.run(document, out=tmp_path / name, engine=engine, protection=Protection(forgotten=forgotten))
+        for name, engine in (("one", "duckdb"), ("several", spark))
+    )
+    assert here.scores.drop_columns("run_id").equals(there.scores.drop_columns("run_id"))
+    assert set(here.scores["profile_id"].to_pylist()).isdisjoint({*ids[::5], *ids[::9], *ids[1:40:7]})
+    assert here.record["counts"] == there.record["counts"]
+    assert here.record["counts"]["without_consent"] > 0
+    assert here.record["counts"]["set_aside"]["forgotten"] > 0
 
 
 def test_of_very_many_profiles_some_are_learnt_from_and_all_are_scored(

@@ -27,13 +27,13 @@ from propend.model import checks
 from propend.model.evaluate import NOTABLE_LEVEL_ERROR, Z_95, proof_document, wilson
 from propend.model.metrics import METRICS
 from propend.phrasing import Words, count, percent, words_of
-from propend.preparation import Inputs, observation_of, windows_of
+from propend.preparation import Inputs, observation_of, program_of, windows_of
 from propend.question import spoken_sentence
 from propend.record import instant
 from propend.scoring import BUCKETS
 from propend.snapshots.build import Survey, survey
 from propend.snapshots.levels import CUTOFFS_AT_ONCE
-from propend.snapshots.program import Program, compile_program, lines_of
+from propend.snapshots.program import Program
 from propend.store import runs as store
 from propend.timeline import Observation, Windows, day_date, day_number
 
@@ -187,8 +187,8 @@ class Seen:
     def of(cls, inputs: Inputs, log: EventLog) -> Seen:
         """What a reading of the data can tell of an instance's question."""
         instance = inputs.instance
-        program = compile_program(lines_of(instance), instance.goal, log.request)
-        return cls(log, program, windows_of(instance), observation_of(inputs, log))
+        observation = observation_of(inputs, log)
+        return cls(log, program_of(inputs, log, observation.now_day), windows_of(instance), observation)
 
     def known_from(self, day: int) -> int:
         """The first day at which the outcome of a cutoff is known."""

@@ -187,6 +187,23 @@ def group_mistakes(instance: Instance, opened: OpenedEvents, attributes: Sequenc
     return mistakes
 
 
+def consent_mistakes(instance: Instance, opened: OpenedEvents) -> list[Mistake]:
+    """A column of consent that the events do not have, or that holds times; those of attributes are looked at later."""
+    consent = instance.data.consent
+    if consent is None:
+        return []
+    place = "data.consent.column"
+    if consent.source == "attributes":
+        problem = "consent is said by attributes, and there are none; `in: events` looks at the events"
+        return [] if instance.data.attributes else [Mistake(place, problem)]
+    field = opened.fields.get(consent.column)
+    if field is None:
+        return [_unknown_field(place, consent.column, opened)]
+    if field.type == "time":
+        return [Mistake(place, f"column {field.name!r} holds times; consent needs texts, numbers or truth")]
+    return []
+
+
 def check_rows(instance: Instance, opened: OpenedEvents) -> None:
     """There must be rows before names can be looked up among them.
 

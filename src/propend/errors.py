@@ -239,6 +239,18 @@ class PolicyError(PropendError):
     number, symbol, stage, exit_status = 140, "POLICY_FORBIDS", "configure", 2
 
 
+class NoProfileGivenError(PropendError):
+    """Somebody is to be forgotten, and no id was given (422 over HTTP)."""
+
+    number, symbol, stage, exit_status = 141, "NO_PROFILE_GIVEN", "privacy", 2
+
+
+class ForgettingFailedError(PropendError):
+    """Something of a person could not be removed yet; it is tried again."""
+
+    number, symbol, stage, exit_status = 142, "FORGETTING_FAILED", "privacy", 1
+
+
 class DifferentQuestionsError(PropendError):
     """Runs or models that are to be held against each other ask different questions."""
 

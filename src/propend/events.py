@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from propend.goal import NamedEvent
 from propend.predicates import FieldType
+from propend.protection import Forgotten
 
 T = TypeVar("T")
 DAY_US = 86_400_000_000
@@ -51,6 +52,7 @@ class EventRequest:
         as_of: nothing at or after this local midnight is read.
         time_zone: the zone of the local wall clock; also of raw times that carry none.
         group_fields: attributes that are delivered even where nobody knows since when they hold.
+        forgotten: whose events and attributes are left out.
     """
 
     selectors: tuple[Selector, ...]
@@ -60,6 +62,7 @@ class EventRequest:
     as_of: date | None = None
     time_zone: str = "UTC"
     group_fields: tuple[str, ...] = ()
+    forgotten: Forgotten | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class EventFacts:
         read: raw rows read.
         used: events that became canonical.
         set_aside: rows left out, by reason: no_profile, no_time, unparsable_time, before_1970,
-            in_the_future, duplicate, excluded, after_as_of.
+            in_the_future, duplicate, excluded, after_as_of; and forgotten where there are any.
         profiles: distinct profiles among the used events.
         first_at, last_at: local microseconds of the first and last used event.
         kinds: name, events, profiles of each kind, most events first.
@@ -120,6 +123,7 @@ class EventFacts:
         exact_duplicates: rows equal to another in every column, where no id tells them apart.
         unparsable_values: events whose value is a text that is not a number.
         attributes_without_time: columns of attribute tables that are neither timed nor constant: not used.
+        attribute_columns: all columns of the attribute tables, delivered or not.
         short_rows: rows of CSV files that lack their last fields; these were read as empty.
     """
 
@@ -140,6 +144,7 @@ class EventFacts:
     unparsable_values: int = 0
     attributes_without_time: tuple[str, ...] = ()
     short_rows: int = 0
+    attribute_columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

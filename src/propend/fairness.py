@@ -15,6 +15,7 @@ from propend.model.groups import Outcomes, bands, group_figures, group_sentences
 from propend.model.leaks import power_of
 from propend.preparation import Prepared
 from propend.snapshots.build import Rows
+from propend.snapshots.consent import last_rows
 from propend.snapshots.plan import Feature
 
 PROXIES = 3
@@ -49,21 +50,12 @@ def _words(codes: NDArray[np.int64], vocabulary: tuple[str, ...]) -> list[str | 
     return [vocabulary[c] if c >= 0 else None for c in codes.tolist()]
 
 
-def _last_known(offsets: NDArray[np.int64], known: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """int64[P]: the last known row of each profile, -1 for none."""
-    last = np.maximum.accumulate(np.where(known, np.arange(len(known)), -1)) if len(known) else np.zeros(0, np.int64)
-    if not len(last):
-        return np.full(len(offsets) - 1, -1, dtype=np.int64)
-    found = last[np.maximum(offsets[1:] - 1, 0)]
-    return np.where((found >= offsets[:-1]) & (offsets[1:] > offsets[:-1]), found, -1)
-
-
 def _latest_code(field: int, of_events: bool, part: Partition) -> NDArray[np.int64]:
     rows = part if of_events else part.attributes
     if rows is None:
         return np.full(part.profiles, -1, dtype=np.int64)
     codes = rows.texts[field]
-    last = _last_known(rows.offsets, codes >= 0)
+    last = last_rows(rows.offsets, codes >= 0)
     return np.where(last >= 0, codes[last] if len(codes) else -1, -1).astype(np.int64)
 
 
@@ -73,7 +65,7 @@ def _latest_number(field: int, of_events: bool, part: Partition) -> NDArray[np.f
 
 
 def _latest(offsets: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    last = _last_known(offsets, ~np.isnan(values))
+    last = last_rows(offsets, ~np.isnan(values))
     return np.where(last >= 0, values[last] if len(values) else np.nan, np.nan)
 
 

@@ -19,6 +19,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from propend.document import Lines, mistakes_of, nearest, read_document, without_passwords, write_yaml
 from propend.errors import ConfigurationError, Mistake
 from propend.goal import ANYTHING, Days, Eligibility, EventName, Goal, NamedEvent, Part, PositiveDays
+from propend.protection import Label
 
 PropensityType = Literal["conversion", "churn"]
 SCHEDULES = ("daily", "weekly", "monthly")
@@ -109,6 +110,30 @@ class Attributes(Part):
         return self
 
 
+GIVES_CONSENT = (True, "true", "yes", "y", 1, "given", "granted", "opt-in")
+
+
+class Consent(Part):
+    """Which column says that a profile may be scored; whose does not say so is not.
+
+    Attributes:
+        column: its name.
+        source: ``in``: whether a table of attributes has it, or the events.
+        given: the values that give consent; case, blanks and the form of numbers do not matter.
+        learn: whether those who do not consent may be learnt from all the same.
+    """
+
+    column: Annotated[str, Field(min_length=1)]
+    source: Literal["attributes", "events"] = Field(default="attributes", alias="in")
+    given: Annotated[tuple[bool | int | float | str, ...], Field(min_length=1, max_length=50)] = GIVES_CONSENT
+    learn: bool = False
+
+    @field_validator("given", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return value if isinstance(value, list | tuple) else (value,)
+
+
 class Data(Part):
     """The data of an instance.
 
@@ -118,6 +143,8 @@ class Data(Part):
         kind: the kind of every event where no column says it.
         attributes: tables of facts about profiles.
         fields: event columns to describe profiles by; chosen automatically where absent.
+        labels: of columns of events or attributes, by the column's name: what policies go by.
+        consent: which column says that a profile may be scored.
         folder: the folder paths are relative to, itself relative to the document.
     """
 
@@ -126,6 +153,8 @@ class Data(Part):
     kind: str | None = None
     attributes: tuple[Attributes, ...] = Field(default=(), max_length=20)
     fields: tuple[str, ...] | None = None
+    labels: dict[str, Annotated[tuple[Label, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    consent: Consent | None = None
     folder: str = "."
 
     @field_validator("events", mode="before")
@@ -133,6 +162,13 @@ class Data(Part):
     def _sources(cls, value: Any) -> Any:
         many = value if isinstance(value, list | tuple) else [value]
         return tuple({"path": v} if isinstance(v, str) else v for v in many)
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {name: [labels] if isinstance(labels, str) else labels for name, labels in value.items()}
 
     @field_validator("attributes", mode="before")
     @classmethod

@@ -57,6 +57,7 @@ TITLES = frozenset({
     noted("Attributes without time"), noted("Rows set aside"), noted("Leak suspect"), noted("Input drift"),
     noted("Simple rule as good"), noted("Score drift"), noted("Exact duplicates"), noted("Values not numbers"),
     noted("Rows too short"), noted("No signal"), noted("New kind"), noted("Volume drift"), noted("Many profiles"),
+    noted("Forgotten left out"), noted("Without consent"), noted("Forgotten"),
     noted("Horizon left out"),
     noted("Scored not in data"), noted("No profile"), noted("No time"), noted("Unparsable time"),
     noted("Before 1970"), noted("In the future"), noted("Duplicate"), noted("Excluded"), noted("After as of"),

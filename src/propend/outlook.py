@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +79,8 @@ def look_back(prepared: Prepared, plan: Plan) -> Outlook:
     goals = goals[: 2 if goals[1].reach_days < goal.reach_days else 1]
     gaps = tuple(g.reach_days + windows.settle_days for g in goals)
     cutoffs = level_cutoffs(timeline, gaps)
-    programs = [compile_program(lines, g, prepared.log.request) for g in goals]
+    consent = prepared.program.consent
+    programs = [replace(compile_program(lines, g, prepared.log.request), consent=consent) for g in goals]
     population = int(prepared.survey.population.sum(axis=0).max())
     most = min(MAX_ROWS_PER_CUTOFF, MAX_SAMPLE_ROWS // max(len(cutoffs), 1))
     counted = MAX_COUNTED_PROFILES / max(len(prepared.survey.keys), 1)

@@ -54,6 +54,7 @@ from propend.preparation import (
     read_log,
     together,
 )
+from propend.protection import USUAL, Protection
 from propend.report import Report, language_of
 from propend.scoring import (
     Scored,
@@ -216,6 +217,7 @@ def check(
     engine: Any = "duckdb",
     progress: Progress | None = None,
     home: Path | None = None,
+    protection: Protection = USUAL,
 ) -> Check:
     """What a definition means, before anything is trained: funnel, outcomes, examples, warnings.
 
@@ -224,13 +226,14 @@ def check(
         data: folder, file or table in place of the instance's sources.
         as_of: a date that "now" is moved to.
         home: where a document that is no file would stand: what its paths are relative to.
+        protection: a workspace's policies of labels, and who is to be forgotten.
 
     Raises:
         ConfigurationError: every mistake in the document.
         PropendError: data cannot be read or history is too short.
     """
     stages = Stages(progress)
-    inputs = read_inputs(instance, data, as_of, engine, home=home)
+    inputs = read_inputs(instance, data, as_of, engine, home=home, protection=protection)
     with speaking(inputs.instance.options.language), prepare(inputs, stages) as prepared:
         return define(prepared, stages)
 
@@ -246,6 +249,7 @@ def run(
     progress: Progress | None = None,
     home: Path | None = None,
     run_id: str | None = None,
+    protection: Protection = USUAL,
 ) -> Run:
     """Data to explained scores: train, prove, score now, write.
 
@@ -264,7 +268,7 @@ def run(
         PropendError: a coded refusal; then nothing was written.
     """
     stages, started = Stages(progress), datetime.now(UTC)
-    inputs = read_inputs(instance, data, as_of, engine, memory, home)
+    inputs = read_inputs(instance, data, as_of, engine, memory, home, protection)
     run_id = run_id or new_run_id(started)
     destination = Path(out) if out is not None else _default_folder(inputs.instance, instance, run_id)
     language = inputs.instance.options.language
@@ -290,6 +294,7 @@ def train(
     memory: str | None = None,
     progress: Progress | None = None,
     home: Path | None = None,
+    protection: Protection = USUAL,
 ) -> Path:
     """Train and prove only; gives the model's folder, which ``score`` takes.
 
@@ -297,7 +302,7 @@ def train(
         PropendError: a coded refusal; then nothing was written.
     """
     stages, started = Stages(progress), datetime.now(UTC)
-    inputs = read_inputs(instance, data, as_of, engine, memory, home)
+    inputs = read_inputs(instance, data, as_of, engine, memory, home, protection)
     destination = Path(out)
     with store.new_run(destination) as folder, speaking(inputs.instance.options.language):
         with prepare(inputs, stages) as prepared:
@@ -321,6 +326,7 @@ def score(
     progress: Progress | None = None,
     home: Path | None = None,
     run_id: str | None = None,
+    protection: Protection = USUAL,
     instance: Instance | None = None,
 ) -> Run:
     """Score now with a trained model, without training again.
@@ -341,7 +347,7 @@ def score(
     saved = store.load_model(_model_folder(Path(model)))
     if instance is not None:
         saved = replace(saved, instance=saved.instance.presented_as(instance))
-    inputs = read_inputs(saved.instance, data, as_of, engine, memory, home)
+    inputs = read_inputs(saved.instance, data, as_of, engine, memory, home, protection)
     if data is None and home is None:  # paths are relative to where they were when the model was trained
         inputs = replace(inputs, folder=Path(saved.facts["data_folder"]))
     run_id = run_id or new_run_id(started)
@@ -368,6 +374,7 @@ def evaluate(
     memory: str | None = None,
     progress: Progress | None = None,
     home: Path | None = None,
+    protection: Protection = USUAL,
 ) -> Aftermath:
     """After the window: what came of finished runs, beside what they expected and what their proofs promised.
 
@@ -388,7 +395,7 @@ def evaluate(
     """
     stages = Stages(progress)
     found, left_out = aftermath.find_runs([Path(f) for f in ([runs] if isinstance(runs, str | Path) else runs)])
-    champion, given = found[-1], (data, as_of, engine, memory, home)
+    champion, given = found[-1], (data, as_of, engine, memory, home, protection)
     pair = _contenders(champion.folder, Path(challenger), margin) if challenger is not None else ()
     inputs = _past_inputs(champion.instance, champion.folder, *given)
     shared = [c for c in pair if same_events(c.saved.instance, champion.instance)]
@@ -421,6 +428,7 @@ def challenge(
     memory: str | None = None,
     progress: Progress | None = None,
     home: Path | None = None,
+    protection: Protection = USUAL,
 ) -> dict[str, Any]:
     """A model against one just trained, on the newer one's proof, of which neither knows anything.
 
@@ -445,7 +453,7 @@ def challenge(
     theirs = theirs.before_refit()
     if ours.learnt_until > theirs.learnt_until:
         ours = ours.before_refit()
-    given = (data, as_of, engine, memory, home)
+    given = (data, as_of, engine, memory, home, protection)
     inputs = _past_inputs(theirs.saved.instance, theirs.folder, *given)
     fields = together(
         theirs.fields, *([ours.fields] if same_events(ours.saved.instance, theirs.saved.instance) else [])
@@ -470,8 +478,9 @@ def _past_inputs(
     engine: Any,
     memory: str | None,
     home: Path | None,
+    protection: Protection,
 ) -> Inputs:
-    inputs = read_inputs(instance, data, as_of, engine, memory, home)
+    inputs = read_inputs(instance, data, as_of, engine, memory, home, protection)
     if data is None and home is None:  # paths are relative to where they were when the model was trained
         inputs = replace(inputs, folder=Path(store.read_facts(_model_folder(folder))["data_folder"]))
     return inputs

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from propend.binding import binding_mistakes, check_behaviour, check_rows, group_mistakes
+from propend.binding import binding_mistakes, check_behaviour, check_rows, consent_mistakes, group_mistakes
 from propend.columns import choose_fields
 from propend.document import Lines, Place, read_document
 from propend.engines import connect
@@ -18,8 +18,11 @@ from propend.errors import ConfigurationError, Mistake, NoRecentDataError, NoSco
 from propend.events import EventLog, EventRequest, Field, OpenedEvents
 from propend.instance import Data, Instance, Source, parse_instance
 from propend.kernel_cache import warn_if_lost
+from propend.labels import columns_apart, gate_policies, label_mistakes, role_mistakes
 from propend.model.members import plain_sums
+from propend.protection import USUAL, Protection
 from propend.snapshots.build import Survey, survey
+from propend.snapshots.consent import consenting
 from propend.snapshots.program import (
     Program,
     compile_program,
@@ -63,6 +66,7 @@ class Inputs:
         instance: the instance.
         document: as it was written, for places in messages.
         lines: of places in the document, where it was a file.
+        protection: policies of labels, and who is to be forgotten.
         folder: what its paths are relative to.
         tables: in-memory tables that stand in for sources.
         as_of: the midnight "now" is moved to.
@@ -77,6 +81,7 @@ class Inputs:
     memory: str | None = None
     tables: Mapping[str, Any] | None = None
     lines: Lines = field(default_factory=dict)
+    protection: Protection = USUAL
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ def read_inputs(
     engine: Any = "duckdb",
     memory: str | None = None,
     home: Path | None = None,
+    protection: Protection = USUAL,
 ) -> Inputs:
     """Resolve what a verb was given; mistakes of form and of names are raised together.
 
@@ -110,23 +116,28 @@ def read_inputs(
         data: a folder, a file, or a table (pandas, polars, Arrow) in place of the instance's sources.
         as_of: a date that "now" is moved to.
         home: where a document that is no file would stand; the current folder by default.
+        protection: policies of labels, and who is to be forgotten.
 
     Raises:
         ConfigurationError: every mistake in the document, with its place.
+        PolicyError: a policy forbids what the document does with a labelled column.
     """
     warn_if_lost()
     given: Any = instance  # callers without a type checker pass anything
     home = Path(given).parent if isinstance(given, str | Path) else home or Path.cwd()
     moment = _read_date(as_of)
     if isinstance(given, Instance):
-        return _with_data(Inputs(given, given.document(), home, moment, engine, memory), data)
+        gate_policies(given, protection.policies)
+        return _with_data(Inputs(given, given.document(), home, moment, engine, memory, protection=protection), data)
     if not isinstance(given, str | Path | dict):
         problem = f"a path, a mapping or an Instance is needed, not {type(given).__name__}"
         raise ConfigurationError([Mistake("instance", problem)])
     document, lines, label = read_document(given)
     parsed, mistakes = parse_instance(document, lines)
     if parsed is not None:
-        return _with_data(Inputs(parsed, document, home, moment, engine, memory, lines=lines), data)
+        gate_policies(parsed, protection.policies)
+        found = Inputs(parsed, document, home, moment, engine, memory, lines=lines, protection=protection)
+        return _with_data(found, data)
     mistakes += _in_lines(_data_mistakes(document, home, data, engine), lines)
     raise ConfigurationError(mistakes, label)
 
@@ -225,12 +236,14 @@ def read_log(inputs: Inputs, stages: Stages, fields: FieldNames | None) -> Itera
             opened = session.open(instance.data, inputs.folder, inputs.tables, time_zone=instance.options.time_zone)
             check_rows(instance, opened)
             mistakes = binding_mistakes(inputs.document, opened)
+            mistakes += role_mistakes(instance, opened, inputs.protection.policies) + consent_mistakes(instance, opened)
             if mistakes:
                 raise ConfigurationError(_in_lines(mistakes, inputs.lines), instance.name)
             check_behaviour(instance, opened)
             log = session.load(instance.data, inputs.folder, _request(inputs, opened, fields), inputs.tables)
             known = [*log.attribute_numbers, *log.attribute_texts, *log.facts.attributes_without_time]
             mistakes = group_mistakes(instance, opened, known)
+            mistakes += label_mistakes(instance, opened, log.facts.attribute_columns)
             if mistakes:
                 raise ConfigurationError(_in_lines(mistakes, inputs.lines), instance.name)
         yield opened, log
@@ -245,8 +258,8 @@ def survey_log(inputs: Inputs, opened: OpenedEvents, log: EventLog, saved: Saved
     Raises:
         NotEnoughHistoryError: the log covers too few days.
     """
-    program = compile_program(lines_of(inputs.instance), inputs.instance.goal, log.request)
     windows, observation = windows_of(inputs.instance), observation_of(inputs, log)
+    program = program_of(inputs, log, observation.now_day)
     if saved is None:
         timeline = plan_timeline(windows, observation, inputs.instance.options.lookback)
         cutoffs = [*timeline.matured, timeline.now]
@@ -256,6 +269,17 @@ def survey_log(inputs: Inputs, opened: OpenedEvents, log: EventLog, saved: Saved
         cutoffs = [timeline.now]
     share = min(1.0, MAX_SURVEYED / max(log.facts.profiles, 1))
     return Prepared(inputs, opened, log, program, timeline, survey(log, program, cutoffs, share))
+
+
+def program_of(inputs: Inputs, log: EventLog, now_day: int) -> Program:
+    """The lines of an instance, compiled for a log; who does not consent as of a day is not in the population.
+
+    Raises:
+        ConfigurationError: nobody has a value that gives consent.
+    """
+    instance, consent = inputs.instance, inputs.instance.data.consent
+    program = compile_program(lines_of(instance), instance.goal, log.request)
+    return program if consent is None else replace(program, consent=consenting(consent, log, now_day))
 
 
 def windows_of(instance: Instance) -> Windows:
@@ -278,10 +302,14 @@ def observation_of(inputs: Inputs, log: EventLog) -> Observation:
 
 def _request(inputs: Inputs, opened: OpenedEvents, fields: FieldNames | None) -> EventRequest:
     instance = inputs.instance
-    lines, groups = lines_of(instance), instance.options.fairness or ()
+    lines, groups, consent = lines_of(instance), instance.options.fairness or (), instance.data.consent
     if fields is None:
         apart = [opened.fields[name] for name in groups if name in opened.fields]
-        fields = together(measured_fields(lines), feature_fields(instance, opened), _by_type(apart))
+        fields = together(measured_fields(lines), feature_fields(inputs, opened), _by_type(apart))
+    if consent is not None and consent.source == "events":
+        fields = together(fields, _by_type([opened.fields[consent.column]]))
+    elif consent is not None:
+        groups = (*groups, consent.column)  # it is asked what holds today: no time is needed
     numbers, texts = fields
     return EventRequest(
         selectors=selectors_of(instance, lines),
@@ -291,6 +319,7 @@ def _request(inputs: Inputs, opened: OpenedEvents, fields: FieldNames | None) ->
         as_of=inputs.as_of,
         time_zone=instance.options.time_zone,
         group_fields=groups,
+        forgotten=inputs.protection.forgotten,
     )
 
 
@@ -300,12 +329,12 @@ def together(*given: FieldNames) -> FieldNames:
     return tuple(dict.fromkeys(numbers)), tuple(dict.fromkeys(texts))
 
 
-def feature_fields(instance: Instance, opened: OpenedEvents) -> FieldNames:
+def feature_fields(inputs: Inputs, opened: OpenedEvents) -> FieldNames:
     """Columns of numbers and of texts that describe profiles: those the document names, or a choice.
 
-    None that the document names under ``options.fairness``.
+    None that is kept apart (``labels.columns_apart``).
     """
-    apart = instance.options.fairness or ()
+    instance, apart = inputs.instance, columns_apart(inputs.instance, inputs.protection.policies)
     if instance.data.fields is None:
         return choose_fields([f for f in opened.field_facts if f.field.name not in apart])
     chosen = [opened.fields[name] for name in instance.data.fields if name not in apart]

@@ -225,7 +225,27 @@ def data_notices(prepared: Prepared) -> list[Notice]:
         message = say("{n} rows end before the last column; what they lack was read as empty.", n=n)
         hint = say("export the file again if it broke off there.")
         notices.append(Notice("PROPEND-312", "ROWS_TOO_SHORT", message, hint))
-    return notices + _of_a_share(prepared) + _last_day(facts, prepared.timeline)
+    return notices + _left_out(prepared) + _of_a_share(prepared) + _last_day(facts, prepared.timeline)
+
+
+def _left_out(prepared: Prepared) -> list[Notice]:
+    """Who was not looked at, or not scored, for their own sake."""
+    notices = []
+    forgotten = prepared.log.facts.set_aside.get("forgotten", 0)
+    if forgotten:
+        n = numeral(f"{forgotten:,}")
+        message = say("{n} rows of people who asked to be forgotten were left out.", n=n)
+        notices.append(Notice("PROPEND-317", "FORGOTTEN_LEFT_OUT", message, ""))
+    without = prepared.survey.without_consent(prepared.timeline.now)
+    if without:
+        message = say_many(
+            "{n} profile is not scored: it has not given consent.",
+            "{n} profiles are not scored: they have not given consent.",
+            without,
+            n=numeral(f"{without:,}"),
+        )
+        notices.append(Notice("PROPEND-318", "WITHOUT_CONSENT", message, ""))
+    return notices
 
 
 def _of_a_share(prepared: Prepared) -> list[Notice]:
@@ -335,7 +355,14 @@ def counts_document(prepared: Prepared, population: int, training: dict[str, Any
         "snapshots": sum(c["snapshots"] for c in cutoffs),
         "positives": sum(c["positives"] for c in cutoffs),
         "population": population,
-    }
+    } | _without_consent(prepared)
+
+
+def _without_consent(prepared: Prepared) -> dict[str, int]:
+    """How many are not scored for want of consent, where it is asked for."""
+    if prepared.instance.data.consent is None:
+        return {}
+    return {"without_consent": prepared.survey.without_consent(prepared.timeline.now)}
 
 
 def sentence_of(prepared: Prepared) -> str:

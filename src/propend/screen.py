@@ -618,3 +618,14 @@ def compiled_text(parts: int, seconds: float) -> str:
     if parts == 0:
         return f"Everything was compiled before, and is kept in {folder}."
     return f"Compiled {parts} parts in {seconds:.0f} s; they are kept in {folder} and the like."
+
+
+def removal_text(removal: dict[str, Any]) -> str:
+    """What was removed of a person, in words; the id is not among them."""
+    if removal["runs"]:
+        runs = f"{removal['runs']:,} run{'' if removal['runs'] == 1 else 's'}"
+        said = f"removed: {removal['rows']:,} rows and {removal['examples']:,} examples of {runs}"
+    else:
+        said = "no finished run has anything of this profile"
+    later = "later runs neither score it nor learn from it; models trained already hold no ids"
+    return f"forgotten (log of changes: {removal['mark']}…)\n{said}\n{later}"

@@ -16,6 +16,7 @@ from propend.events import OpenedEvents
 from propend.explain.factors import join_opposed
 from propend.fairness import proof_groups
 from propend.horizons import Curves, Described, learn_curves, pace_columns
+from propend.labels import columns_apart, dropped_by_label
 from propend.language import say
 from propend.model import checks
 from propend.model.certainty import Certainty, days_column, fit_certainty, interval_rows, margins_of
@@ -173,13 +174,19 @@ def train_stage(prepared: Prepared, stages: Stages) -> Trained:
         saved=_lean(saved),
         counts=counts,
         leaks=tuple(leaks),
-        dropped=tuple((plan.features[d.column].name, d.reason) for d in dropped),
+        dropped=_named(prepared, plan, dropped),
         notices=(
             *checks.few_outcomes_notice(counts),
             *record.proof_notices(timeline, evaluation, leaks),
             *(curves.notices if curves else ()),
         ),
     )
+
+
+def _named(prepared: Prepared, plan: Plan, dropped: Sequence[Dropped]) -> tuple[tuple[str, str], ...]:
+    """Columns kept out by their label, and features left out, with the reasons."""
+    labelled = dropped_by_label(prepared.instance, prepared.inputs.protection.policies)
+    return (*labelled, *((plan.features[d.column].name, d.reason) for d in dropped))
 
 
 def _lean(saved: SavedModel) -> SavedModel:
@@ -244,8 +251,9 @@ def build_plan(prepared: Prepared) -> Plan:
     """The feature plan, from what events before the proof's cutoff support, none older than features look back."""
     log, timeline = prepared.log, prepared.timeline
     support = count_support(log, timeline.proof, timeline.training[0] - timeline.lookback_days)
-    numbers, texts = feature_fields(prepared.instance, prepared.opened)
-    apart, value_name = prepared.instance.options.fairness or (), _value_name(prepared.opened)
+    numbers, texts = feature_fields(prepared.inputs, prepared.opened)
+    apart = columns_apart(prepared.instance, prepared.inputs.protection.policies)
+    value_name = _value_name(prepared.opened)
     since, windows, year = timeline.observation.first_day, timeline.feature_windows, _season_days(timeline)
     return make_plan(plan_input(log, support, windows, value_name, numbers, texts, apart, since, year))
 

@@ -142,10 +142,12 @@ def check(
     """What a definition means, before any training: funnel, outcomes, example profiles, warnings."""
     from propend import pipeline  # noqa: PLC0415
     from propend.screen import check_text  # noqa: PLC0415
+    from propend.workspace import protection_near  # noqa: PLC0415
 
     try:
         with _progress(as_json) as progress:
-            found = pipeline.check(instance, data=data, as_of=as_of, engine=engine, progress=progress)
+            near = protection_near(instance)
+            found = pipeline.check(instance, data=data, as_of=as_of, engine=engine, progress=progress, protection=near)
     except PropendError as error:
         fail(error, as_json)
     if as_json:
@@ -170,6 +172,7 @@ def run(
 ) -> None:
     """Data to explained scores: train, prove on a later period, score every eligible profile, report."""
     from propend import pipeline  # noqa: PLC0415
+    from propend.workspace import protection_near  # noqa: PLC0415
 
     within = workspace_commands.instance_of(instance, workspace)
     if within is not None and folder is None and data is None:
@@ -181,8 +184,9 @@ def run(
 
     def work(progress: Callable[[str], None] | None) -> Any:
         return pipeline.run(
-            instance, data=data, as_of=as_of, out=folder, engine=engine, memory=memory, progress=progress
-        )
+            instance, data=data, as_of=as_of, out=folder, engine=engine, memory=memory, progress=progress,
+            protection=protection_near(instance),
+        )  # fmt: skip
 
     _run_and_show(work, as_json)
 
@@ -198,12 +202,14 @@ def train(
 ) -> None:
     """Train and prove only; `propend score` uses the model later."""
     from propend import pipeline  # noqa: PLC0415
+    from propend.workspace import protection_near  # noqa: PLC0415
 
     try:
         with _progress(False) as progress:
             written = pipeline.train(
-                instance, data=data, as_of=as_of, out=folder, engine=engine, memory=memory, progress=progress
-            )
+                instance, data=data, as_of=as_of, out=folder, engine=engine, memory=memory, progress=progress,
+                protection=protection_near(instance),
+            )  # fmt: skip
     except PropendError as error:
         fail(error, False)
     say(f"model in {written}")
@@ -222,11 +228,13 @@ def score(
 ) -> None:
     """Score now with a trained model, without training again."""
     from propend import pipeline  # noqa: PLC0415
+    from propend.workspace import protection_near  # noqa: PLC0415
 
     def work(progress: Callable[[str], None] | None) -> Any:
         return pipeline.score(
-            model, data=data, as_of=as_of, out=folder, engine=engine, memory=memory, progress=progress
-        )
+            model, data=data, as_of=as_of, out=folder, engine=engine, memory=memory, progress=progress,
+            protection=protection_near(model),
+        )  # fmt: skip
 
     _run_and_show(work, as_json)
 
@@ -248,12 +256,13 @@ def evaluate(
     """After the window: what came of finished runs, beside what they expected; champion against challenger."""
     from propend import pipeline  # noqa: PLC0415
     from propend.screen import aftermath_text  # noqa: PLC0415
+    from propend.workspace import protection_near  # noqa: PLC0415
 
     try:
         with _progress(as_json) as progress:
             found = pipeline.evaluate(
                 folders, data=data, as_of=as_of, challenger=challenger, margin=margin, out=folder, engine=engine,
-                memory=memory, progress=progress,
+                memory=memory, progress=progress, protection=protection_near(folders[0]),
             )  # fmt: skip
     except PropendError as error:
         fail(error, as_json)

@@ -168,6 +168,25 @@ def delete(
     say(f"{instance_id} is removed, with {runs} runs and their scores")
 
 
+def forget(
+    profile_id: Annotated[
+        str | None, typer.Argument(help="The profile's id, as in your data; read from the standard input where absent.")
+    ] = None,
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a person from every run of a workspace, and leave the person out of all later ones."""
+    from propend.screen import removal_text  # noqa: PLC0415
+
+    given = profile_id if profile_id is not None else sys.stdin.readline().rstrip("\r\n")
+    with opened(workspace, as_json) as found:
+        removal = found.privacy.forget(given).document()
+    if as_json:
+        out.print_json(json.dumps(removal))
+    else:
+        say(removal_text(removal))
+
+
 def _show(document: list[dict[str, Any]], text: str, as_json: bool) -> None:
     if as_json:
         out.print_json(json.dumps(document, default=str))
@@ -175,4 +194,4 @@ def _show(document: list[dict[str, Any]], text: str, as_json: bool) -> None:
         say(text)
 
 
-COMMANDS = (history, cancel, versions, enable, disable, delete)
+COMMANDS = (history, cancel, versions, enable, disable, delete, forget)

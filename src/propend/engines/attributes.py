@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class AttributeTable:
         numbers, texts: names as delivered, in order.
         vocabularies: of the texts.
         without_time: columns left out because nobody knows since when they hold.
+        columns: all there are in the tables.
     """
 
     table: str = ""
@@ -43,6 +44,7 @@ class AttributeTable:
     texts: tuple[str, ...] = ()
     vocabularies: tuple[tuple[str, ...], ...] = ()
     without_time: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -102,8 +104,10 @@ def load_attributes(
     """
     parts: list[_Part] = []
     without: list[str] = []
+    known: dict[str, None] = {}
     for given in data.attributes:
         relation = open_relation(db, given, folder, tables)
+        known |= dict.fromkeys(relation.columns)
         profile = _profile_column(db, relation, given, profile_names)
         columns = _delivered(db, relation, given, profile, request.group_fields)
         if given.effective is None and not given.constant:
@@ -114,8 +118,9 @@ def load_attributes(
         taken = {name for p in parts for name in (*p.numbers, *p.texts)}
         parts.append(_part(db, relation, given, profile, columns, taken, request.time_zone))
     if not any(p.numbers or p.texts for p in parts):
-        return AttributeTable(without_time=tuple(without))
-    return _together(db, parts, profiles, request, tuple(without))
+        return AttributeTable(without_time=tuple(without), columns=tuple(known))
+    found = _together(db, parts, profiles, request, tuple(without))
+    return replace(found, columns=tuple(known))
 
 
 def _profile_column(db: Database, relation: Relation, given: Attributes, names: Sequence[str]) -> RawColumn:

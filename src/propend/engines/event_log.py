@@ -125,7 +125,7 @@ def load_log(
     spool = Spool(scratch, 1 << bits, layout.words, memory_bytes // _SPOOL_SHARE)
     try:
         with ThreadPoolExecutor(4) as pool:
-            gathering = Gathering(layout, bits, spool, pool)
+            gathering = Gathering(layout, bits, spool, pool, request.forgotten)
             _gather(db, sources, request, gathering, pool)
         tally = gathering.tally()
         if tally.used == 0:
@@ -253,6 +253,7 @@ _REMEDIES = {
     "duplicate": "check the column of the event's id (`columns: {id: ...}`).",
     "excluded": "check what `exclude` names: it matches every event.",
     "after_as_of": "name a later date: nothing at or after --as-of is read.",
+    "forgotten": "everybody in these data was forgotten: name other data.",
 }
 
 
@@ -289,5 +290,6 @@ def event_facts(
         exact_duplicates=copies,
         unparsable_values=tally.bad_values,
         attributes_without_time=attributes.without_time,
+        attribute_columns=attributes.columns,
         short_rows=sum(s.relation.short_rows for s in sources),
     )

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from propend.engines import event_rows
 from propend.engines.event_rows import Layout, Rows
 from propend.engines.spool import Spool
-from propend.engines.staging import REASONS
+from propend.engines.staging import FORGOTTEN, REASONS
 from propend.engines.texts import TextCodes
 from propend.engines.times import DAY_US
+from propend.protection import Forgotten
 from propend.wall_clock import now_local_us
 
 _FUTURE_DAYS = 3
@@ -50,7 +51,7 @@ class Tally:
     """What is counted while rows are taken in.
 
     Attributes:
-        reasons: int64[reasons + 1]: rows by the place of their reason, first those used.
+        reasons: int64[reasons + 2]: rows by the place of their reason, first those used, last those forgotten.
         bad_values: used rows whose value is a text that is not a number.
         first_at: local microseconds of the first used event.
         days: local day numbers since 1970 that have events, ascending.
@@ -77,7 +78,9 @@ class Tally:
     @property
     def set_aside(self) -> dict[str, int]:
         """Rows left out, by reason."""
-        return {name: int(self.reasons[i]) for i, name in enumerate(REASONS, 1)}
+        aside = {name: int(self.reasons[i]) for i, name in enumerate(REASONS, 1)}
+        forgotten = int(self.reasons[FORGOTTEN])
+        return aside | {"forgotten": forgotten} if forgotten else aside
 
     @property
     def last_at(self) -> int:
@@ -88,13 +91,16 @@ class Tally:
 class Gathering:
     """Events on their way from a query to partitions, and what is counted on the way."""
 
-    def __init__(self, layout: Layout, partition_bits: int, spool: Spool, pool: Executor) -> None:
+    def __init__(
+        self, layout: Layout, partition_bits: int, spool: Spool, pool: Executor, forgotten: Forgotten | None = None
+    ) -> None:
         """Nothing is read yet.
 
         Args:
             pool: where columns are coded side by side.
             partition_bits: bits of the keys that name the partition.
             spool: with one partition for each value of these bits.
+            forgotten: whose rows are left out.
         """
         self.layout = layout
         self._bits, self._spool, self._pool = partition_bits, spool, pool
@@ -105,7 +111,8 @@ class Gathering:
         self._rooms = [np.empty((0, layout.words), dtype=np.uint64) for _ in range(2)]
         self._putting: Future[None] | None = None
         self._coding: list[Future[NDArray[np.int32]]] = []
-        self._reasons = np.zeros(len(REASONS) + 1, dtype=np.int64)
+        self._absent = _Absent(forgotten) if forgotten else None
+        self._reasons = np.zeros(FORGOTTEN + 1, dtype=np.int64)
         self._bad_values, self._first_at = 0, int(np.iinfo(np.int64).max)
         days = now_local_us("UTC") // DAY_US + _FUTURE_DAYS
         self._events, self._last = np.zeros(days, dtype=np.int64), np.zeros(days, dtype=np.int64)
@@ -117,6 +124,8 @@ class Gathering:
             OSError: the spool's folder is full.
         """
         reason = _numbers(batch, "reason")
+        if self._absent is not None:
+            reason = np.where(self._absent.rows(batch.column("profile"), reason == 0), FORGOTTEN, reason)
         self._reasons += np.bincount(reason, minlength=len(self._reasons))
         used = reason == 0
         wait(self._coding)  # a column's texts are numbered batch after batch
@@ -201,6 +210,24 @@ class Gathering:
             kind_places, np.concatenate([np.empty(0, np.int32), *of_texts]), text_starts,
             self._spool, self.layout, self._bits,
         )  # fmt: skip
+
+
+class _Absent:
+    """Which rows are of people who are to be forgotten; each id is looked up once."""
+
+    def __init__(self, forgotten: Forgotten) -> None:
+        self._forgotten, self._ids = forgotten, TextCodes()
+        self._known = np.zeros(1, dtype=np.bool_)  # of each id, by its number
+
+    def rows(self, profiles: pa.Array, used: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """bool[n]: of the rows used, those that are left out."""
+        before = len(self._ids)
+        codes = self._ids.codes(profiles, used)
+        if len(self._ids) > before:
+            new = self._forgotten.among(self._ids.encoded(before))
+            self._known = np.concatenate([self._known[:before], np.array(new, dtype=np.bool_)])
+        found: NDArray[np.bool_] = used & self._known[np.maximum(codes, 0)]
+        return found
 
 
 @dataclass(frozen=True)

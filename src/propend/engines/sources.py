@@ -145,6 +145,8 @@ def _with_roles(db: Database, relation: Relation, source: Source, data: Data) ->
     settled = dict.fromkeys((r for r in ROLES if getattr(data.columns, r) is not None), "")
     settled |= {"event": ""} if kind is not None else {}
     guesses = guess_columns(relation.types, sample_of(db, relation), settled | roles)
+    # what is labelled describes nobody, unless somebody says so
+    guesses = {r: g for r, g in guesses.items() if not (r in ("event", "value") and g.column in data.labels)}
     roles |= {role: guess.column for role, guess in guesses.items()}
     for role in NEEDED:
         if role not in roles:

@@ -26,6 +26,8 @@ REASONS = (
 )  # fmt: skip
 """Why a row is left out; the first that applies. A row's ``reason`` is the place here plus one, or 0."""
 DUPLICATE = REASONS.index("duplicate") + 1
+FORGOTTEN = len(REASONS) + 1
+"""The reason of rows of people who are to be forgotten, which no statement knows (``gathering``)."""
 
 
 @dataclass(frozen=True)

@@ -273,7 +273,8 @@ def judge_rows(reading: Reading, batches: Batches) -> Messages:
 def _send_parcels(db: DuckdbDatabase, reading: Reading, query: str, sender: int) -> Messages:
     layout, bits = reading.layout, reading.bits
     with TemporaryDirectory(prefix="propend-") as scratch, ThreadPoolExecutor(1) as pool:
-        gathering = Gathering(layout, bits, Spool(Path(scratch), 1 << bits, layout.words, SPOOL_BYTES), pool)
+        spool = Spool(Path(scratch), 1 << bits, layout.words, SPOOL_BYTES)
+        gathering = Gathering(layout, bits, spool, pool, reading.request.forgotten)
         for batch in db.batches(query, BATCH_ROWS):
             gathering.add(batch)
         gathering.finish()

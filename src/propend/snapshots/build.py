@@ -79,7 +79,16 @@ class Survey:
     @cached_property
     def population(self) -> NDArray[np.bool_]:
         """bool[P, K]: eligible and not gone before the cutoff; looks at nothing from the cutoff on."""
-        return self._all("eligible", "exit_before")
+        return self._all("eligible", "consent", "exit_before")
+
+    def without_consent(self, cutoff: int) -> int:
+        """How many would be in the population at a surveyed cutoff (day number) if they consented."""
+        line = self.program.consent_line
+        if line < 0:
+            return 0
+        column = self.cutoffs.index(cutoff)
+        asked = self._all("eligible", "exit_before")[:, column]
+        return int((asked & ~self.holds(line)[:, column]).sum())
 
     @cached_property
     def labelled(self) -> NDArray[np.bool_]:
@@ -145,6 +154,8 @@ def survey_part(part: Partition, program: Program, days: tuple[int, ...]) -> Sur
         part.offsets, part.at, part.bits, part.numbers, part.texts, np.array(days, dtype=np.int64) * DAY_US,
         program.atoms, program.bounds, program.steps, program.line_offsets, program.sequence, out,
     )  # fmt: skip
+    if program.consent is not None:
+        program.consent.clear(part, days, program.consent_line, out)
     return Survey(program, days, part.profile_ids, part.keys, out)
 
 

@@ -28,6 +28,7 @@ from propend.goal import (
 from propend.instance import Instance
 from propend.language import say
 from propend.question import active_lately, spoken_item_phrase
+from propend.snapshots.consent import Consenting
 
 EVER_DAYS = 200_000
 """Longer than any history: what `ever` means in days."""
@@ -38,6 +39,7 @@ MAX_LINES = 64
 AGGREGATE_CODES = {"count": 0, "sum": 1, "avg": 2, "max": 3, "min": 4, "count_distinct": 5, "then": 6}
 BOUND_CODES = {"gte": 0, "lte": 1, "gt": 2, "lt": 3, "eq": 4, "between": 5}
 PUSH, ALL_OF, ANY_OF, NONE_OF, NOT_ALL_OF = 0, 1, 2, 3, 4
+CONSENT = "consent"
 COMBINATOR_CODES = {"all_of": ALL_OF, "any_of": ANY_OF, "none_of": NONE_OF, "not_all_of": NOT_ALL_OF}
 
 
@@ -49,7 +51,7 @@ class Line:
         text: the line in words.
         origin: ``instance`` if written there, ``default`` if propend added it.
         item: the item evaluated.
-        role: ``eligible`` (looks back), ``exit_before``, ``exit_within``, ``gap``, ``goal``.
+        role: ``eligible`` (looks back), ``consent``, ``exit_before``, ``exit_within``, ``gap``, ``goal``.
     """
 
     text: str
@@ -70,6 +72,7 @@ class Program:
         steps: int64[S, 2]: operation and argument.
         line_offsets: int64[L + 1]: steps of each line.
         sequence: int64[Q]: bits of the sequences.
+        consent: what holds of those only who consent; its line holds of everybody where it is None.
     """
 
     lines: tuple[Line, ...]
@@ -78,6 +81,12 @@ class Program:
     steps: NDArray[np.int64]
     line_offsets: NDArray[np.int64]
     sequence: NDArray[np.int64]
+    consent: Consenting | None = None
+
+    @property
+    def consent_line(self) -> int:
+        """The line of consent, -1 where there is none."""
+        return next((j for j, line in enumerate(self.lines) if line.role == CONSENT), -1)
 
     def mask_of(self, *roles: str) -> int:
         """The bits of all lines with one of these roles."""
@@ -88,6 +97,9 @@ def lines_of(instance: Instance) -> tuple[Line, ...]:
     """The lines of an instance: eligibility with its defaults, exits, gap, goal."""
     goal, eligible = instance.goal, instance.eligible
     lines = [Line(say("seen before the cutoff"), "default", Did(did=ANYTHING))]
+    if instance.data.consent is not None:  # of events it asks nothing; who does not consent is told from the data
+        text = say("has given consent ({column})", column=instance.data.consent.column)
+        lines.append(Line(text, "instance", Did(did=ANYTHING), CONSENT))
     lines += [Line(spoken_item_phrase(i), "instance", i) for i in (eligible.lines if eligible else ())]
     if eligible is None:
         active = Did(did=ANYTHING, within_days=DEFAULT_ACTIVE_DAYS)
@@ -246,7 +258,7 @@ class _Compiler:
         self.bounds.append((BOUND_CODES[test[0]], test[1], test[2]))
 
     def _window(self, atom: Did | Measure | Then, role: str) -> tuple[int, int]:
-        if role in ("eligible", "exit_before"):
+        if role in ("eligible", CONSENT, "exit_before"):
             return -(atom.within_days or EVER_DAYS), 0
         if role == "exit_within":
             return 0, self.goal.reach_days

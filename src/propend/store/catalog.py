@@ -34,6 +34,7 @@ from sqlalchemy import (
     create_engine,
     event,
     exc,
+    false,
     inspect,
     text,
 )
@@ -44,7 +45,7 @@ from sqlalchemy.types import TypeDecorator
 from propend.document import without_passwords
 from propend.errors import CatalogUnavailableError
 
-HEAD = "0001"
+HEAD = "0003"
 """The newest migration."""
 BUSY_SECONDS = 30
 _MIGRATING = threading.Lock()
@@ -244,12 +245,17 @@ class ReplyRow(Base):
 
 
 class ForgottenRow(Base):
-    """A person who is to be forgotten: the keyed hash of the id, never the id."""
+    """A person who is to be forgotten: the keyed hash of the id, never the id.
+
+    Attributes:
+        pending: whether something of the person may still be in finished runs.
+    """
 
     __tablename__ = "forgotten"
 
     digest: Mapped[str] = mapped_column(String(64), primary_key=True)
     at: Mapped[datetime]
+    pending: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class SegmentRow(Base):

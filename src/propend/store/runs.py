@@ -176,11 +176,16 @@ def write_table(path: Path, table: pa.Table) -> None:
     Numbers hardly repeat, so that looking for repetitions costs time and room. Bounds of groups of rows are kept of the
     first column alone, which tables are sorted by: of others they would exclude nothing.
     """
-    leaves = [leaf for field in table.schema for leaf in _leaves(field.name, field.type)]
-    repeating = [name for name, kind in leaves if not pa.types.is_floating(kind)]
-    pq.write_table(table, path, compression="zstd", use_dictionary=repeating, write_statistics=table.column_names[:1])
+    pq.write_table(table, path, **table_options(table.schema))
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def table_options(schema: pa.Schema) -> dict[str, Any]:
+    """How tables of scores and contributions are written (``write_table``)."""
+    leaves = [leaf for field in schema for leaf in _leaves(field.name, field.type)]
+    repeating = [name for name, kind in leaves if not pa.types.is_floating(kind)]
+    return {"compression": "zstd", "use_dictionary": repeating, "write_statistics": schema.names[:1]}
 
 
 def _leaves(name: str, kind: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:

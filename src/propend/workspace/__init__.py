@@ -11,20 +11,24 @@ Several processes may work on one workspace: the command line, servers, and the 
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from pathlib import Path
 
-from propend.errors import PropendError
+from propend.errors import ForgettingFailedError, PropendError
+from propend.protection import USUAL, Protection
 from propend.store.catalog import Catalog, RunRow, sqlite_url
 from propend.store.runs import WORK_FOLDER
 from propend.workspace.alerts import Alerts
 from propend.workspace.audit import LOCAL, Audit
 from propend.workspace.instances import Instances
+from propend.workspace.privacy import Privacy, forgotten_of
 from propend.workspace.runs import Runs
-from propend.workspace.settings import Settings, read_settings
+from propend.workspace.settings import SETTINGS_FILE, Settings, read_settings
 
 DATABASE_VARIABLE = "PROPEND_DATABASE_URL"
+log = logging.getLogger("propend.workspace")
 
 
 class Workspace:
@@ -33,17 +37,18 @@ class Workspace:
     Attributes:
         home: its folder.
         settings: of ``propend.toml``.
-        catalog, instances, runs, audit, alerts: its rooms.
+        catalog, instances, runs, audit, alerts, privacy: its rooms.
         problems: files of instances that could not be taken in when it was opened, by name.
     """
 
     def __init__(self, home: Path, settings: Settings, catalog: Catalog) -> None:
         """Use ``open``."""
         self.home, self.settings, self.catalog = home, settings, catalog
-        self.instances = Instances(home, catalog)
+        self.instances = Instances(home, catalog, settings.policies)
         self.runs = Runs(home, catalog, self.instances, settings)
         self.alerts = Alerts(settings.alerts.webhook)
         self.audit = Audit(catalog, settings.retention.audit_days)
+        self.privacy = Privacy(home, catalog, self.runs)
         self.problems: dict[str, PropendError] = {}
 
     @classmethod
@@ -74,6 +79,14 @@ class Workspace:
             self.alerts.of_run(self.runs.get(run_id))
         for instance_id in self.instances.deleted():
             self.instances.remove_rest(instance_id)
+        try:
+            self.privacy.resume()
+        except ForgettingFailedError:
+            log.exception("somebody who is to be forgotten could not be removed yet; it is tried again")
+
+    def protection(self) -> Protection:
+        """What is demanded wherever the workspace's data are used, as of this moment."""
+        return Protection(self.settings.policies, self.privacy.forgotten())
 
     def delete(self, instance_id: str, by: str = LOCAL) -> None:
         """Remove an instance with its versions, runs and scores; a run of it that is executed is stopped."""
@@ -88,3 +101,26 @@ class Workspace:
     def close(self) -> None:
         """Close the catalog."""
         self.catalog.close()
+
+
+def protection_near(path: str | Path) -> Protection:
+    """What is demanded by the workspace that a document or a run lies in; what is usual where it lies in none.
+
+    Raises:
+        ConfigurationError: the workspace's settings have mistakes.
+        CatalogUnavailableError: its catalog cannot be reached.
+    """
+    here = Path(path).absolute()
+    home = next((folder for folder in (here, *here.parents) if (folder / SETTINGS_FILE).is_file()), None)
+    if home is None:
+        return USUAL
+    settings, file = read_settings(home), home / WORK_FOLDER / "catalog.db"
+    url = os.environ.get(DATABASE_VARIABLE) or (sqlite_url(file) if file.is_file() else None)
+    if url is None:  # nobody can have been forgotten
+        return Protection(settings.policies)
+    catalog = Catalog(url)
+    try:
+        catalog.migrate()
+        return Protection(settings.policies, forgotten_of(catalog))
+    finally:
+        catalog.close()

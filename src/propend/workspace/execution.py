@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -34,6 +35,7 @@ from propend.errors import (
     UnexpectedError,
 )
 from propend.instance import Instance
+from propend.protection import Forgotten, Protection
 from propend.store.catalog import RunRow, VersionRow, now
 from propend.store.runs import read_json
 from propend.workspace import Workspace, outcomes
@@ -188,9 +190,10 @@ class _Asked:
     folder: Path
     options: Plain
     progress: Any
+    protection: Protection
 
     def given(self) -> Plain:
-        return {"home": self.folder, "progress": self.progress, **self.options}
+        return {"home": self.folder, "progress": self.progress, "protection": self.protection, **self.options}
 
 
 def _work(workspace: Workspace, run: RunRow, watch: _Watch) -> None:
@@ -198,7 +201,7 @@ def _work(workspace: Workspace, run: RunRow, watch: _Watch) -> None:
     options = {"memory": workspace.settings.runs.memory} | {
         k: v for k, v in run.options.items() if k in ("as_of", "memory", "engine") and v is not None
     }
-    asked = _Asked(workspace.instances.folder, options, watch.began)
+    asked = _Asked(workspace.instances.folder, options, watch.began, workspace.protection())
     champion = champion_of(workspace, run.instance_id)
     decision = decide(run.kind, instance, champion, workspace.settings.retraining, now())
     log.info("run %s of %s: %s, %s", run.id, run.instance_id, decision.kind, decision.reason)
@@ -211,9 +214,31 @@ def _work(workspace: Workspace, run: RunRow, watch: _Watch) -> None:
     elif champion is not None:
         finished, challenge = _challenge(workspace, run, champion, instance, asked)
         model_run = run.id if challenge["decision"] == "promote" else champion.run
-    _sync(out)
-    if not workspace.runs.succeed(run.id, summary_of(finished, decision, challenge), model_run):
+    summary = summary_of(finished, decision, challenge)
+    if not _commit(workspace, run, out, asked.protection.forgotten, summary, model_run):
         raise _Stopped("cancelled", watch._cancelled())
+
+
+def _commit(
+    workspace: Workspace, run: RunRow, out: Path, read_without: Forgotten | None, summary: Plain, model_run: str
+) -> bool:
+    """Commit a run that has nobody who asked to be forgotten since its data were read; False where it was ended.
+
+    Args:
+        read_without: who was left out when its data were read.
+    """
+    before = read_without.digests if read_without else frozenset()
+    while True:
+        forgotten = workspace.privacy.forgotten()
+        since = forgotten.digests - before if forgotten else frozenset()
+        if forgotten and since:
+            workspace.privacy.clean(out, Forgotten(forgotten.key, since))
+        _sync(out)
+        nobody_since = partial(workspace.privacy.as_many, forgotten=forgotten)
+        if workspace.runs.succeed(run.id, summary, model_run, nobody_since):
+            return True
+        if not workspace.runs.wanted(run.id):
+            return False
 
 
 def champion_of(workspace: Workspace, instance_id: str) -> Champion | None:

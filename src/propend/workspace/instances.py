@@ -28,6 +28,8 @@ from propend.errors import (
     WriteFailedError,
 )
 from propend.instance import Instance, parse_instance
+from propend.labels import gate_policies
+from propend.protection import Policies
 from propend.store.catalog import Catalog, InstanceRow, VersionRow, now
 from propend.store.runs import WORK_FOLDER
 from propend.workspace.audit import LOCAL, note
@@ -49,9 +51,9 @@ class Difference:
 class Instances:
     """The instances of a workspace."""
 
-    def __init__(self, home: Path, catalog: Catalog) -> None:
-        """``home``: the workspace's folder."""
-        self._home, self._catalog = home, catalog
+    def __init__(self, home: Path, catalog: Catalog, policies: Policies) -> None:
+        """Args: the workspace's folder, its catalog, and what may be done with labelled columns."""
+        self._home, self._catalog, self._policies = home, catalog, policies
         self.folder = home / INSTANCES
 
     # --- looking ------------------------------------------------------------------------------------------
@@ -123,8 +125,9 @@ class Instances:
         Raises:
             ConfigurationError: the document has mistakes.
             StatusError: the id that was asked for is taken.
+            PolicyError: a policy forbids what it does with a labelled column.
         """
-        instance = _valid(document)
+        instance = _valid(document, self._policies)
         with self._catalog.writing() as session:
             found = self._new_row(
                 session, instance.name, by, instance_id or instance.slug, asked=instance_id is not None
@@ -172,8 +175,9 @@ class Instances:
         Raises:
             ConfigurationError: the document has mistakes.
             ChangedMeanwhileError: there is a newer version than ``expected``.
+            PolicyError: a policy forbids what it does with a labelled column.
         """
-        instance = _valid(document)
+        instance = _valid(document, self._policies)
         with self._catalog.writing() as session:
             found = self.row(session, instance_id)
             if expected is not None and found.version != expected:
@@ -265,6 +269,7 @@ class Instances:
             if known is not None and (known.file_digest == digest or known.status == "deleting"):
                 return
         instance = Instance.load(path)
+        gate_policies(instance, self._policies)
         with self._catalog.writing() as session:
             found = session.get(InstanceRow, instance_id)
             new = found is None
@@ -346,11 +351,12 @@ class Instances:
         found.due_at = next_due(options.schedule, options.zone, now()) if options and options.schedule else None
 
 
-def _valid(document: Plain) -> Instance:
+def _valid(document: Plain, policies: Policies) -> Instance:
     plain, lines, label = read_document(document)
     instance, mistakes = parse_instance(plain, lines)
     if instance is None or mistakes:
         raise ConfigurationError(mistakes, label)
+    gate_policies(instance, policies)
     return instance
 
 

@@ -57,8 +57,9 @@ def look_back(workspace: Workspace, instance_id: str, memory: str | None = None)
     judged = [r for r in workspace.runs.history(instance_id, state="succeeded", limit=MOST_RUNS) if r.scores_kept]
     folders = [workspace.runs.folder(r) for r in judged if r.version in same]
     found = pipeline.evaluate(
-        folders, out=folder_of(workspace, instance_id), memory=memory, home=workspace.instances.folder
-    )
+        folders, out=folder_of(workspace, instance_id), memory=memory, home=workspace.instances.folder,
+        protection=workspace.protection(),
+    )  # fmt: skip
     told = {d["run_id"]: d["verdict"] for d in found.to_dict()["runs"] if d.get("matured")}
     verdicts = {r.id: told[r.id] for r in runs if r.id in told}
     for run_id, verdict in verdicts.items():

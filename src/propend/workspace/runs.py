@@ -10,7 +10,7 @@ however it ends, and whoever finds a running run whose lock is free knows that n
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,6 +28,8 @@ from propend.errors import (
     RunWaitingError,
     StatusError,
 )
+from propend.instance import Instance
+from propend.labels import gate_policies
 from propend.pipeline import new_run_id
 from propend.store.catalog import Catalog, InstanceRow, RunRow, now
 from propend.store.runs import WORK_FOLDER, plain
@@ -124,6 +126,7 @@ class Runs:
         Raises:
             StatusError: the instance is a draft or disabled, or ``score`` is asked for without a model.
             RunWaitingError: a run of it waits already.
+            PolicyError: a policy forbids what it does with a labelled column.
         """
         with self._catalog.writing() as session:
             _alone(session)
@@ -135,6 +138,8 @@ class Runs:
                 )
             if kind == "score" and instance.champion is None:
                 raise StatusError(f"{instance_id!r} has no model to score with.", "train it: run it with kind auto.")
+            version = self._instances.version_row(session, instance_id, instance.version)
+            gate_policies(Instance.load(version.document), self._settings.policies)
             self._gate_waiting(session, instance_id)
             queued_at = now()
             run_id = new_run_id(queued_at)
@@ -220,15 +225,19 @@ class Runs:
             found = session.get(RunRow, run_id)
             return found is not None and found.state == "running" and not found.cancel_asked
 
-    def succeed(self, run_id: str, summary: Plain, model_run: str) -> bool:
+    def succeed(
+        self, run_id: str, summary: Plain, model_run: str, may: Callable[[Session], bool] | None = None
+    ) -> bool:
         """The one commit by which a run's scores are served; False where it was ended meanwhile, and nothing changes.
 
         Args:
             model_run: run whose model it scored with.
+            may: asked within the transaction; where it says no, nothing changes either.
         """
         with self._catalog.writing() as session:
+            _alone(session)
             found = session.get(RunRow, run_id)
-            if found is None or found.state != "running":
+            if found is None or found.state != "running" or (may is not None and not may(session)):
                 return False
             _end(found, "succeeded", None)
             found.summary, found.model_run, found.scores_kept = plain(summary), model_run, True
@@ -294,8 +303,18 @@ class Runs:
         for run in due:
             with self._catalog.writing() as session:
                 self._row(session, run.id).scores_kept = False
-            for name in ("scores.parquet", "contributions.parquet"):
-                _remove(self.folder(run) / name)
+            self.remove_scores(self.folder(run))
+
+    @staticmethod
+    def remove_scores(folder: Path) -> None:
+        """Remove scores and contributions of a run; model, proof and report stay."""
+        for name in ("scores.parquet", "contributions.parquet"):
+            _remove(folder / name)
+
+    @staticmethod
+    def alone(session: Session) -> None:
+        """Within a transaction: nobody else decides about runs meanwhile."""
+        _alone(session)
 
     def _lock_path(self, run_id: str) -> Path:
         path = self._work / "locks" / f"{run_id}.lock"

@@ -1,4 +1,4 @@
-"""``propend.toml``: how a workspace runs, retrains, keeps and tells."""
+"""``propend.toml``: how a workspace runs, retrains, keeps, protects and tells."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from propend.document import mistakes_of
 from propend.errors import ConfigurationError, Mistake, WorkspaceNotFoundError
 from propend.goal import Part
+from propend.protection import Policies
 
 SETTINGS_FILE = "propend.toml"
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -71,12 +72,13 @@ class AlertSettings(Part):
 
 
 class Settings(Part):
-    """All of ``propend.toml``."""
+    """All of ``propend.toml``; ``policies`` say what may be done with labelled columns."""
 
     runs: RunSettings = RunSettings()
     retraining: RetrainingSettings = RetrainingSettings()
     retention: RetentionSettings = RetentionSettings()
     alerts: AlertSettings = AlertSettings()
+    policies: Policies = Policies()
 
 
 def read_settings(home: Path) -> Settings:

@@ -1,0 +1,77 @@
+"""People who ask to be forgotten, over REST."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from propend.server.access import Manager
+from propend.workspace import Workspace
+
+router = APIRouter(prefix="/api/v1", tags=["privacy"])
+
+
+class RemovalShape(BaseModel):
+    """What was removed of a person."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"mark": "5f1c22ab", "runs": 12, "rows": 24, "examples": 1, "known": False}],
+        }
+    )
+
+    mark: Annotated[
+        str, Field(description="First letters of the keyed hash, by which the log of changes speaks of it.")
+    ]
+    runs: Annotated[int, Field(description="Finished runs that had anything of the person.", ge=0)]
+    rows: Annotated[int, Field(description="Rows of scores and contributions that were removed.", ge=0)]
+    examples: Annotated[int, Field(description="Entries of reports and documents that were removed.", ge=0)]
+    known: Annotated[bool, Field(description="Whether the person had been forgotten before.")]
+
+
+class RefusalShape(BaseModel):
+    """An error: what happened, with its numbers, and what to do."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "error": {
+                        "code": "PROPEND-131", "symbol": "NOT_ALLOWED", "stage": "access",
+                        "message": "'ana' may view, and not change anything.", "hint": "ask somebody who manages.",
+                        "facts": {},
+                    }
+                }
+            ]
+        }
+    )  # fmt: skip
+
+    error: dict[str, object]
+
+
+@router.delete(
+    "/profiles/{profile_id:path}",
+    summary="Forget a person",
+    response_description="What was removed.",
+    responses={
+        401: {"model": RefusalShape, "description": "Nobody is logged in."},
+        403: {"model": RefusalShape, "description": "The caller may not manage."},
+        422: {"model": RefusalShape, "description": "No id was given."},
+        500: {"model": RefusalShape, "description": "A file cannot be written; the removal is tried again."},
+        503: {"model": RefusalShape, "description": "The catalog cannot be reached."},
+    },
+)
+def forget(
+    request: Request,
+    caller: Manager,
+    profile_id: Annotated[str, Path(description="As in your data.", examples=["c-10482"], max_length=2000)],
+) -> RemovalShape:
+    """Remove a person from scores, contributions, reports and their examples of every run, and from later runs.
+
+    May be repeated: who has been forgotten stays so. Models that are trained already hold no ids; what they learnt goes
+    with the next training.
+    """
+    workspace: Workspace = request.app.state.workspace
+    return RemovalShape(**workspace.privacy.forget(profile_id, caller.name).document())
