@@ -39,7 +39,7 @@ LAYERS = (
     ("training", "aftermath", "movement"),
     ("definition", "proposal", "challenge"),
     ("pipeline",),
-    ("workspace",),
+    ("workspace", "client"),
     ("propend", "screen"),
     ("server",),
     ("cli",),
@@ -55,6 +55,7 @@ ROOMS = {
     "duckdb": ("engines.duckdb",),
     "fastapi": ("server",),
     "filelock": ("workspace.runs",),
+    "httpx": ("client",),
     "jinja2": ("report",),
     "lark": ("conditions", "sentence"),
     "markupsafe": ("language", "report"),
@@ -75,21 +76,29 @@ ROOMS = {
     ),
     "pyarrow": (
         *("connectors", "engines", "scoring", "store", "pipeline", "demo", "aftermath", "challenge", "movement"),
-        "explain.wording",
+        *("explain.wording", "workspace.segments", "server", "client"),
     ),
-    "pydantic": ("conditions", "goal", "document", "instance", "sentence", "binding", "workspace.settings"),
+    "prometheus_client": ("server.metrics",),
+    "pydantic": ("conditions", "goal", "document", "instance", "sentence", "binding", "workspace.settings", "server"),
     "pyspark": ("engines.spark",),
     "rich": ("cli",),
     "scipy": ("model",),
     "sklearn": ("model",),
-    "sqlalchemy": ("store.catalog", "store.migrations", "workspace"),
+    "sqlalchemy": ("store.catalog", "store.migrations", "workspace", "server"),
+    "starlette": ("server",),
     "threadpoolctl": ("model",),
     "typer": ("cli",),
+    "uvicorn": ("server.listening",),
     "xgboost": ("model", "explain.shap", "store"),
     "yaml": ("document",),
 }
 """Where each library may be imported; everything else goes through these rooms."""
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "prometheus_client": "prometheus-client",
+    "sklearn": "scikit-learn",
+    "starlette": "fastapi",
+    "yaml": "pyyaml",
+}
 
 HEAVY = (
     "alembic",
@@ -105,6 +114,7 @@ HEAVY = (
     "scipy",
     "sklearn",
     "sqlalchemy",
+    "uvicorn",
     "xgboost",
 )
 BANNED_NAMES = re.compile(r"util|helper|manager|common|misc|processor|handler", re.IGNORECASE)

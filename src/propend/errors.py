@@ -214,6 +214,18 @@ class KeyUsedError(PropendError):
     number, symbol, stage, exit_status = 134, "IDEMPOTENCY_KEY_USED", "request", 1
 
 
+class ServerBusyError(PropendError):
+    """So much is being worked on that this has to wait for another time (503 over HTTP)."""
+
+    number, symbol, stage, exit_status = 135, "SERVER_BUSY", "request", 1
+
+
+class ServerUnreachableError(PropendError):
+    """The client got no answer of propend from that address."""
+
+    number, symbol, stage, exit_status = 136, "SERVER_UNREACHABLE", "request", 1
+
+
 class PolicyError(PropendError):
     """A policy forbids what a document does with a labelled field (spec CF-29)."""
 
