@@ -290,7 +290,7 @@ def _said(condition: Condition) -> str:
     field, value = condition.field.replace("_", " "), condition.value
     if condition.field in FACTORS:
         codes = value if isinstance(value, tuple) else (value,)
-        which = {"factor": "a factor", "raised_by": "a factor that raises the score", "lowered_by": "one that lowers it"}
+        which = {"factor": "a factor", "raised_by": "a factor that raises the score", "lowered_by": "a factor that lowers it"}
         has = "is" if condition.operator in ("eq", "in") else "is not"
         return f"{which[condition.field]} {has} {_listed(codes)}"
     if condition.operator == "exists":
