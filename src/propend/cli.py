@@ -403,6 +403,29 @@ def list_(
         _say(list_text(found))
 
 
+@app.command()
+def serve(
+    workspace: Annotated[Path, typer.Option("--workspace", help="The workspace's folder.")] = Path(),
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="Nobody logs in; on loopback only.")] = False,
+    json_logs: Annotated[bool, typer.Option("--json-logs", help="Logs as lines of JSON.")] = False,
+) -> None:
+    """Serve a workspace: REST, schedules and runs, until told to end."""
+    try:
+        from propend.server.listening import serve as listen  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        mistake = Mistake("propend serve", f"the server needs {error.name}: pip install 'propend[server]'")
+        _fail(ConfigurationError([mistake], "the installation"), False)
+    try:
+        listen(
+            workspace, host, port, access=not no_auth, json_logs=json_logs,
+            told=lambda address: _say(f"propend {__version__} listens on {address}"),
+        )  # fmt: skip
+    except PropendError as error:
+        _fail(error, False)
+
+
 def main() -> None:
     """The console entry point; what nobody expected is told in a line, with its traceback if PROPEND_DEBUG is set."""
     for stream in (sys.stdout, sys.stderr):

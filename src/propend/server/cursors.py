@@ -26,7 +26,7 @@ def place_of(cursor: str, *kinds: type) -> tuple[Any, ...]:
         found = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)))
     except (ValueError, RecursionError):
         raise _not_one() from None
-    if not isinstance(found, list) or [type(v) for v in found] != list(kinds):
+    if not isinstance(found, list) or [type(v) for v in found] != list(kinds) or not all(map(_sound, found)):
         raise _not_one()
     return tuple(found)
 
@@ -45,6 +45,13 @@ def moment_of(cursor: str) -> datetime:
     if found.tzinfo is None or found.year < 1900:
         raise _not_one()
     return found
+
+
+def _sound(value: Any) -> bool:
+    """Whether a database or a column can be asked for it."""
+    if isinstance(value, str):
+        return "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
+    return bool(abs(value) < 2**31)  # nor NaN
 
 
 def _not_one() -> RequestInvalidError:

@@ -43,7 +43,8 @@ class ScoreFile:
         """Use ``open``."""
         self.path = folder / "scores.parquet"
         self._data = ds.dataset(self.path, format="parquet")
-        self.names: list[str] = self._data.schema.names
+        self.schema = self._data.schema.remove_metadata()
+        self.names: list[str] = self.schema.names
 
     @classmethod
     def open(cls, folder: Path) -> ScoreFile:
@@ -76,7 +77,7 @@ class ScoreFile:
     def batches(
         self, rule: Rule, columns: Sequence[str] | None = None, beyond: pc.Expression | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """The rows that a rule means, in the order of the file, a part at a time; only those ``beyond`` says as well."""
+        """The rows that a rule means, in the order of the file, a part at a time; of them those that ``beyond`` says."""
         asked = [e for e in (rule.expression(self.names), beyond) if e is not None]
         wanted = list(columns) if columns is not None else self.names
         read = [*wanted, *(["factors"] if rule.on_factors and "factors" not in wanted else [])]
@@ -224,7 +225,7 @@ def stream(scores: ScoreFile, rule: Rule, form: str) -> Iterator[bytes]:
         form: ``csv``, ``arrow`` or ``parquet``.
     """
     batches = scores.batches(rule)
-    schema = pa.schema([scores._data.schema.field(name) for name in scores.names])
+    schema = scores.schema
     if form == "csv":
         yield from _csv(batches, schema)
     elif form == "arrow":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -367,7 +367,7 @@ class SegmentBody(Asked):
         str,
         Field(
             min_length=1, max_length=20_000, examples=["bucket = 'high' and probability >= 0.4"],
-            description="conditions joined by `and` on columns of the scores and on `factor`, `raised_by`, `lowered_by`",
+            description="conditions joined by `and`, on columns of the scores, `factor`, `raised_by`, `lowered_by`",
         ),
     ]  # fmt: skip
 
@@ -384,8 +384,8 @@ class SegmentItem(Shape):
     created_by: str
 
     @classmethod
-    def of(cls, row: SegmentRow, sentence: str, **more: Any) -> SegmentItem:
-        """From its row."""
+    def of(cls, row: SegmentRow, sentence: str, **more: Any) -> Self:
+        """From its row; ``more``: what a larger shape has besides."""
         named = {name: getattr(row, name) for name in ("id", "name", "where", "created_at", "created_by")}
         return cls(instance=row.instance_id, sentence=sentence, **named, **more)
 

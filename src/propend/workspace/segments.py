@@ -93,7 +93,7 @@ class Rule:
             ("probability", "lte", max_probability),
             ("factor", "eq", factor),
         )
-        return cls(tuple(Condition(field=f, operator=o, value=v) for f, o, v in asked if v is not None))  # type: ignore[arg-type]
+        return cls(tuple(Condition(field=f, operator=o, value=v) for f, o, v in asked if v is not None))
 
     def __add__(self, other: Rule) -> Rule:
         """Both."""
@@ -290,7 +290,11 @@ def _said(condition: Condition) -> str:
     field, value = condition.field.replace("_", " "), condition.value
     if condition.field in FACTORS:
         codes = value if isinstance(value, tuple) else (value,)
-        which = {"factor": "a factor", "raised_by": "a factor that raises the score", "lowered_by": "a factor that lowers it"}
+        which = {
+            "factor": "a factor",
+            "raised_by": "a factor that raises the score",
+            "lowered_by": "a factor that lowers it",
+        }
         has = "is" if condition.operator in ("eq", "in") else "is not"
         return f"{which[condition.field]} {has} {_listed(codes)}"
     if condition.operator == "exists":

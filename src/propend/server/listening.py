@@ -1,0 +1,92 @@
+"""``propend serve``: the server of a workspace on an address, until it is told to end."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+from propend.errors import ConfigurationError, Mistake
+from propend.server.app import create_app
+from propend.server.logs import set_up
+from propend.workspace import Workspace
+from propend.workspace.dispatch import Dispatcher
+
+GRACE_SECONDS = 10
+"""So long answers that are being sent may take when the server is told to end."""
+
+
+def serve(
+    home: Path,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    *,
+    access: bool = True,
+    json_logs: bool = False,
+    told: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Serve a workspace until SIGTERM or SIGINT; runs that are executed then go on, and the next server finds them.
+
+    Args:
+        port: 0 takes a free one.
+        access: whether callers must be known.
+        told: hears the address when it listens.
+
+    Raises:
+        ConfigurationError: it cannot listen there, or access is switched off on an address that others reach.
+        WorkspaceNotFoundError: the folder is not a workspace.
+        CatalogUnavailableError: the catalog cannot be reached.
+    """
+    if not access and not is_loopback(host):
+        raise ConfigurationError(
+            [Mistake("--no-auth", f"everybody who reaches {host} could manage; only loopback is allowed so")],
+            "the command",
+        )
+    set_up(json_logs)
+    workspace = Workspace.open(home)
+    try:
+        with _listening(host, port) as listener:
+            shown = f"[{host}]" if ":" in host else host
+            told(f"http://{shown}:{listener.getsockname()[1]}")
+            config = uvicorn.Config(
+                create_app(workspace, access=access), log_config=None, access_log=False, server_header=False,
+                timeout_graceful_shutdown=GRACE_SECONDS, proxy_headers=False,
+            )  # fmt: skip
+            dispatcher = Dispatcher(workspace)
+            dispatcher.start()
+            try:
+                uvicorn.Server(config).run(sockets=[listener])
+            finally:
+                dispatcher.stop()
+    finally:
+        workspace.close()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        found = socket.socket(family)
+        try:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.bind(address)
+            found.listen(1024)
+        except OSError:
+            found.close()
+            raise
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigurationError(
+            [Mistake("--host, --port", f"cannot listen on {host}, port {port}: {reason}")], "the command"
+        ) from None
+    return found
