@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from starlette.middleware.base import RequestResponseEndpoint
-from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from propend.server import failures
 from propend.server.access import Caller
 from propend.server.metrics import Metrics
-from propend.server.requests import Watch
+from propend.server.requests import OPENAPI, PREFIX, Watch
 from propend.server.routes import checks, health, instances, profiles, runs, scores, segments
 from propend.server.serving import Serving
 from propend.server.state import HeavyWork
 from propend.version import __version__
 from propend.workspace import Workspace
 
-PREFIX = "/api/v1"
 ROUTERS = (instances.router, checks.router, runs.router, scores.router, profiles.router, segments.router)
 """Under the prefix."""
 OPEN = ("/healthz", "/readyz")
 """Which anybody may ask for."""
 ABOUT = (
     "For every profile, how likely it is to do something, and why. Lists are `{items, next}`: `next` is the "
-    "`cursor` of the page that follows, or null. Errors are `{error: {code, symbol, stage, message, hint, facts}}`; the "
-    "codes are stable. What creates takes an `Idempotency-Key`."
+    "`cursor` of the page that follows, or null. Errors are `{error: {code, symbol, stage, message, hint, facts}}`, "
+    "with stable codes. What creates takes an `Idempotency-Key`."
 )
 
 
@@ -37,7 +35,7 @@ def create_app(workspace: Workspace, *, access: bool = True) -> FastAPI:
     """
     app = FastAPI(
         title="propend", version=__version__, description=ABOUT, docs_url=None, redoc_url=None,
-        openapi_url="/openapi.json", separate_input_output_schemas=False,
+        openapi_url=OPENAPI, separate_input_output_schemas=False,
     )  # fmt: skip
     app.state.workspace, app.state.serving = workspace, Serving(workspace)
     app.state.heavy, app.state.metrics = HeavyWork(), Metrics(workspace)
@@ -46,15 +44,21 @@ def create_app(workspace: Workspace, *, access: bool = True) -> FastAPI:
         app.include_router(router, prefix=PREFIX)
     app.include_router(health.router)
     if not access:
-        app.middleware("http")(_everybody_manages)
+        app.add_middleware(_EverybodyManages)
     app.add_middleware(Watch, metrics=app.state.metrics)  # last added is outermost
     _describe(app)
     return app
 
 
-async def _everybody_manages(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    request.state.caller = Caller("local", "manage")
-    return await call_next(request)
+class _EverybodyManages:
+    """Who asks is whoever works on this machine."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["caller"] = Caller("local", "manage")
+        await self._app(scope, receive, send)
 
 
 def _describe(app: FastAPI) -> None:

@@ -1,8 +1,8 @@
 """Requests that create are done once: the same key with the same request gets the same answer again.
 
 A row with the key is written before the work, with status 0, and filled with the answer after it; a failure removes it,
-so that the request can be repeated. A server that died between the two leaves a row without an answer, which is void after
-a minute.
+so that the request can be repeated. A server that died between the two leaves a row without an answer, which is void
+after a minute.
 """
 
 from __future__ import annotations

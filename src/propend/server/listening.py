@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -58,11 +60,25 @@ def serve(
             dispatcher = Dispatcher(workspace)
             dispatcher.start()
             try:
-                uvicorn.Server(config).run(sockets=[listener])
+                _Server(config).run(sockets=[listener])
             finally:
                 dispatcher.stop()
     finally:
         workspace.close()
+
+
+class _Server(uvicorn.Server):
+    """Ends with what was begun done, and lets this process end as any other: uvicorn's own kills it by the signal."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals ask for an end, which the loop sees within moments."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def is_loopback(host: str) -> bool:
@@ -75,9 +91,11 @@ def is_loopback(host: str) -> bool:
 
 def _listening(host: str, port: int) -> socket.socket:
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        found = socket.socket(family)
+        named = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = named[0]
+        found = socket.socket(family, kind, protocol)
         try:
+            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else answers wait for acknowledgements
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             found.bind(address)
             found.listen(1024)

@@ -19,6 +19,7 @@ from propend.errors import RequestInvalidError
 from propend.server.failures import answer, unexpected
 from propend.server.metrics import Metrics
 
+PREFIX, OPENAPI = "/api/v1", "/openapi.json"
 MOST_BODY_BYTES = 8_000_000
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
@@ -133,6 +134,9 @@ class _Request:
 
 def template_of(scope: Any) -> str:
     """The template of the route that answered, such as ``/api/v1/profiles/{profile_id}``."""
-    route = scope.get("route")
-    template = getattr(route, "path_format", None) or getattr(route, "path", None)
-    return str(template) if template else "unmatched"
+    route, path = scope.get("route"), str(scope.get("path", ""))
+    template = str(getattr(route, "path_format", None) or getattr(route, "path", None) or "")
+    if not template:
+        return path if path == OPENAPI else "unmatched"
+    # newer FastAPI names a route as its router does, without the prefix that the router was included under
+    return PREFIX + template if path.startswith(PREFIX) and not template.startswith(PREFIX) else template

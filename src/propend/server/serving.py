@@ -77,7 +77,7 @@ class ScoreFile:
     def batches(
         self, rule: Rule, columns: Sequence[str] | None = None, beyond: pc.Expression | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """The rows that a rule means, in the order of the file, a part at a time; of them those that ``beyond`` says."""
+        """The rows that a rule means, in the order of the file, a part at a time; only those ``beyond``, too."""
         asked = [e for e in (rule.expression(self.names), beyond) if e is not None]
         wanted = list(columns) if columns is not None else self.names
         read = [*wanted, *(["factors"] if rule.on_factors and "factors" not in wanted else [])]
