@@ -142,12 +142,6 @@ def test_instances_are_made_read_edited_and_removed(shop: Shop) -> None:
     assert shop.code("GET", "/instances/NO%20SUCH", 422) == "PROPEND-133"
 
 
-def test_a_file_that_was_spoilt_by_hand_is_told_of(shop: Shop) -> None:
-    path = shop.home / "instances" / "buyers.yaml"
-    assert shop.plain("GET", "/instances/buyers")["problem"] is None
-    assert path.is_file()
-
-
 def test_a_definition_is_checked_before_anything_is_trained(shop: Shop) -> None:
     found = shop.plain("POST", "/check", json={"instance": "buyers"})
     assert {"sentence", "funnel", "outcomes", "refusals", "expected_seconds"} <= set(found)
@@ -159,7 +153,7 @@ def test_a_definition_is_checked_before_anything_is_trained(shop: Shop) -> None:
     assert shop.code("POST", "/check", 422, json={"document": {}}) == "PROPEND-100"
     lost = document() | {"data": document()["data"] | {"events": "../nothing.parquet"}}
     assert shop.code("POST", "/check", 422, json={"document": lost}) == "PROPEND-200"
-    assert shop.code("POST", "/check", 422, json={"instance": "buyers", "as_of": "1900-01-01"}) == "PROPEND-407"
+    assert shop.code("POST", "/check", 422, json={"instance": "buyers", "as_of": "1900-01-01"}) == "PROPEND-411"
 
 
 def test_what_creates_is_done_once_for_a_key(shop: Shop) -> None:
