@@ -60,7 +60,8 @@ class _OfWorkspace(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Gauges of the workspace."""
         with self._workspace.catalog.reading() as session:
-            counted = dict(session.execute(select(RunRow.state, func.count()).group_by(RunRow.state)).tuples().all())
+            by_state = session.execute(select(RunRow.state, func.count()).group_by(RunRow.state))
+            counted: dict[str, int] = {state: n for state, n in by_state}
             enabled = session.scalar(
                 select(func.count()).select_from(InstanceRow).where(InstanceRow.status == "enabled")
             )
