@@ -19,6 +19,7 @@ import pyarrow as pa
 from propend.errors import (
     ConfigurationError,
     Mistake,
+    ProfileNotFoundError,
     PropendError,
     ServerUnreachableError,
     TimeLimitError,
@@ -270,8 +271,12 @@ class Client:
         """
         if profile_id in (".", ".."):  # which addresses cannot end in
             found = self.profiles([profile_id])
-            if found:
-                return {"profile_id": profile_id, "scores": found[profile_id]}
+            if not found:
+                raise ProfileNotFoundError(
+                    "No instance serves a score of this profile.",
+                    "it may not have been eligible at the last runs, or its id is written otherwise.",
+                )
+            return {"profile_id": profile_id, "scores": found[profile_id]}
         return self._plain("GET", f"/profiles/{_quoted(profile_id)}")
 
     def profiles(self, ids: Sequence[str], instances: Sequence[str] | None = None) -> dict[str, Plain]:

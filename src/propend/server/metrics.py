@@ -61,7 +61,7 @@ class _OfWorkspace(Collector):
         """Gauges of the workspace."""
         with self._workspace.catalog.reading() as session:
             by_state = session.execute(select(RunRow.state, func.count()).group_by(RunRow.state))
-            counted: dict[str, int] = {state: n for state, n in by_state}
+            counted = {row[0]: row[1] for row in by_state}
             enabled = session.scalar(
                 select(func.count()).select_from(InstanceRow).where(InstanceRow.status == "enabled")
             )
