@@ -265,7 +265,7 @@ def test_heavy_work_takes_turns() -> None:
 
 def test_without_access_control_only_this_machine_is_served(tmp_path: Path) -> None:
     assert [is_loopback(h) for h in ("127.0.0.1", "::1", "localhost", "127.9.9.9")] == [True] * 4
-    assert [is_loopback(h) for h in ("0.0.0.0", "::", "192.168.1.1", "example.com", "")] == [False] * 5
+    assert [is_loopback(h) for h in ("0.0.0.0", "::", "192.168.1.1", "nowhere.invalid", "")] == [False] * 5
     home = made(tmp_path / "shop")
 
     def refused(*options: str) -> str:
@@ -278,6 +278,13 @@ def test_without_access_control_only_this_machine_is_served(tmp_path: Path) -> N
     assert "cannot listen on" in refused("--no-auth", "--host", "::1%nowhere")
     with serving(home, "--no-auth") as server:
         assert "in use" in refused("--no-auth", "--port", server.url.rsplit(":", 1)[1])
+
+
+def test_without_its_libraries_it_says_what_to_install(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['uvicorn'] = None; from propend.cli import app; app(['serve'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the server needs uvicorn: pip install 'propend[server]'" in done.stderr
 
 
 def test_who_is_not_known_gets_nothing(tmp_path: Path) -> None:
