@@ -38,7 +38,7 @@ LAYERS = (
     ("record", "outlook", "horizons", "suspects", "fairness", "population"),
     ("training", "aftermath", "movement"),
     ("definition", "proposal", "challenge"),
-    ("pipeline",),
+    ("live", "pipeline"),
     ("workspace",),
     ("propend", "screen"),
     ("server",),
