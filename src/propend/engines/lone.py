@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import md5
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ from propend.engines import event_rows
 from propend.engines.attributes import ALWAYS
 from propend.engines.coding import shortened
 from propend.engines.duckdb import DuckdbDatabase
-from propend.engines.event_log import BATCH_ROWS, columns_of
+from propend.engines.event_log import columns_of
 from propend.engines.event_rows import Layout
 from propend.engines.gathering import Cluster
 from propend.engines.relations import RawColumn, Relation
@@ -96,8 +97,8 @@ class LoneReader:
         )
         return LoneLog(self.request, kinds, vocabularies, self._numbers, self._texts, words), part
 
-    def _judged(self, events: pa.Table) -> pa.Table:
-        """Rows as ``staging.delivered`` has them, but those left out."""
+    def _judged(self, events: pa.Table) -> dict[str, tuple[Any, ...]]:
+        """Columns of the rows that are used, as ``staging.delivered`` has them."""
         source = self._source(events)
         self._db.register(TABLE, events)
         if ID in events.column_names and _repeats(events.column(ID)):
@@ -105,10 +106,12 @@ class LoneReader:
         else:
             judged = judging_sql([source], self.request, self._fields)
             staged = Staged(f"SELECT {delivered(self.request)} FROM ({judged})")
-        batches = list(self._db.batches(f"SELECT * FROM ({staged.query}) WHERE reason = 0", BATCH_ROWS))
+        names = ["moment", "kind", "value", "bits", *(f"n{i}" for i in range(self._layout.numbers))]
+        names += [f"t{i}" for i in range(self._layout.texts)]
+        rows = self._db.rows(f"SELECT {', '.join(names)} FROM ({staged.query}) WHERE reason = 0")
         if staged.table:
             self._db.run(f"DROP TABLE {staged.table}")
-        return pa.Table.from_batches(batches) if batches else pa.table({})
+        return dict(zip(names, zip(*rows, strict=True) if rows else ((),) * len(names), strict=True))
 
     def _source(self, events: pa.Table) -> EventSource:
         types: dict[str, FieldType] = {AT: "number", PROFILE: "text", KIND: "text", VALUE: "number", ID: "text"}
@@ -124,17 +127,17 @@ class LoneReader:
         return EventSource(relation, roles, (), None, time)
 
     def _ordered(
-        self, rows: pa.Table
-    ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...], dict[str, NDArray[np.generic]]]:
+        self, rows: Mapping[str, tuple[Any, ...]]
+    ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...], dict[str, NDArray[Any]]]:
         """Kinds, vocabularies and the columns of the partition."""
-        layout, n = self._layout, len(rows)
+        layout, n = self._layout, len(rows["moment"])
         packed = np.empty((n, layout.words), dtype=np.uint64)
-        kinds, kind = _coded(rows, "kind")
-        texts = [_coded(rows, f"t{i}") for i in range(layout.texts)]
+        kinds, kind = _coded(rows["kind"])
+        texts = [_coded(rows[f"t{i}"]) for i in range(layout.texts)]
         event_rows.pack(
-            layout, _numbers(rows, "moment", np.int64), np.zeros(n, np.int32), kind,
-            _numbers(rows, "value", np.float64), _numbers(rows, "bits", np.uint64),
-            [_numbers(rows, f"n{i}", np.float64) for i in range(layout.numbers)], [codes for _, codes in texts], packed,
+            layout, np.array(rows["moment"], np.int64), np.zeros(n, np.int32), kind,
+            np.array(rows["value"], np.float64), np.array(rows["bits"], np.uint64),
+            [np.array(rows[f"n{i}"], np.float64) for i in range(layout.numbers)], [codes for _, codes in texts], packed,
         )  # fmt: skip
         starts = np.array([0, n], dtype=np.int64)
         copies = np.zeros(1, dtype=np.int64)
@@ -174,13 +177,8 @@ def _repeats(ids: pa.ChunkedArray) -> bool:
     return len(known) > len(known.unique())
 
 
-def _numbers(rows: pa.Table, name: str, dtype: type) -> NDArray[np.generic]:
-    return rows.column(name).to_numpy().astype(dtype) if len(rows) else np.zeros(0, dtype=dtype)
-
-
-def _coded(rows: pa.Table, name: str) -> tuple[tuple[str, ...], NDArray[np.int32]]:
-    """Distinct texts in ascending order, and each row's place among them; -1 where there is none."""
-    texts = rows.column(name).to_pylist() if len(rows) else []
+def _coded(texts: Sequence[str | None]) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+    """Distinct texts in ascending order, and each one's place among them; -1 where there is none."""
     words = tuple(sorted({text for text in texts if text is not None}))
-    place = {word: i for i, word in enumerate(words)} | {None: -1}
-    return words, np.array([place[text] for text in texts], dtype=np.int32)
+    place = {word: i for i, word in enumerate(words)}
+    return words, np.array([-1 if text is None else place[text] for text in texts], dtype=np.int32)

@@ -379,9 +379,11 @@ def name_factors(contributions: Contributions, most: int, order: Ints | None = N
         named = wanted.sum(axis=1), picked[wanted], speaker[wanted].astype(np.int64), impact[wanted]
         return *named, importance_of(share[wanted])
 
-    nobody = tuple(np.zeros(0, kind) for kind in (np.int64, np.int64, np.int64, np.float32, np.int8))
-    with ThreadPoolExecutor(2) as pool:
-        found = [nobody, *pool.map(of_chunk, range(0, n, CHUNK_ROWS))]
+    if n <= CHUNK_ROWS:  # starting threads takes longer than a few rows do
+        found = [of_chunk(0)]
+    else:
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(of_chunk, range(0, n, CHUNK_ROWS)))
     counts, *columns = (np.concatenate(column) for column in zip(*found, strict=True))
     return NamedFactors(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), *columns)
 
