@@ -6,6 +6,7 @@ every condition, limit and order of events is that of a run.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import md5
@@ -57,7 +58,7 @@ class LoneReader:
         attribute_numbers: Sequence[str] = (),
         attribute_texts: Sequence[str] = (),
     ) -> None:
-        """Open a database of its own; ``close`` removes it.
+        """Open a database of its own; ``close``, or the reader's end, removes it.
 
         Args:
             request: what is needed of events.
@@ -70,10 +71,8 @@ class LoneReader:
         self._numbers, self._texts = tuple(attribute_numbers), tuple(attribute_texts)
         self._layout = Layout(len(request.number_fields), len(request.text_fields))
         self._db = DuckdbDatabase(None, None, threads=1)
-
-    def close(self) -> None:
-        """Remove the database."""
-        self._db.close()
+        self.close = weakref.finalize(self, self._db.close)
+        """Removes the database; so does the end of the reader, when nobody reads with it any more."""
 
     def read(
         self, profile_id: str, events: pa.Table, numbers: Sequence[float | None], texts: Sequence[str | None]
@@ -89,12 +88,8 @@ class LoneReader:
         kinds, vocabularies, columns = self._ordered(self._judged(events))
         attributes, words = self._attributes(numbers, texts)
         key = int.from_bytes(md5(profile_id.encode(), usedforsecurity=False).digest()[:8], "big")
-        part = Partition(
-            profile_ids=np.array([profile_id], dtype=object),
-            keys=np.array([key], dtype=np.uint64),
-            attributes=attributes,
-            **columns,
-        )
+        ids, keys = np.array([profile_id], dtype=object), np.array([key], dtype=np.uint64)
+        part = Partition(profile_ids=ids, keys=keys, attributes=attributes, first_profile=0, **columns)
         return LoneLog(self.request, kinds, vocabularies, self._numbers, self._texts, words), part
 
     def _judged(self, events: pa.Table) -> dict[str, tuple[Any, ...]]:
@@ -128,7 +123,7 @@ class LoneReader:
 
     def _ordered(
         self, rows: Mapping[str, tuple[Any, ...]]
-    ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...], dict[str, NDArray[Any]]]:
+    ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...], dict[str, Any]]:
         """Kinds, vocabularies and the columns of the partition."""
         layout, n = self._layout, len(rows["moment"])
         packed = np.empty((n, layout.words), dtype=np.uint64)

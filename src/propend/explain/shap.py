@@ -510,9 +510,7 @@ class PlannedTrees:
     _n_groups: int
 
     @classmethod
-    def of(
-        cls, trees: Trees, group: ArrayLike, n_groups: int, background: NDArray[Any] | None = None
-    ) -> PlannedTrees:
+    def of(cls, trees: Trees, group: ArrayLike, n_groups: int, background: NDArray[Any] | None = None) -> PlannedTrees:
         """Make the tables; arguments and errors as of ``factor_contributions``."""
         groups = _checked(group, trees.n_features, n_groups)
         if background is not None and len(background) == 0:

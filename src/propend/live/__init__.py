@@ -22,7 +22,7 @@ from propend.errors import EventsAfterCutoffError, EventsInvalidError
 from propend.events import DAY_US, EventRequest, Partition
 from propend.explain.factors import build_explainer
 from propend.language import speaking
-from propend.live.given import Given, attribute_values
+from propend.live.given import Given, attribute_values, sound_texts
 from propend.model.members import plain_sums
 from propend.preparation import windows_of
 from propend.scoring import Scorer, ScoringContext, Standing, Tabulation
@@ -121,6 +121,7 @@ class LiveModel:
                 f"{len(events):,} events were given; at most {MAX_EVENTS:,} are read.", "leave out the oldest ones.",
                 events=len(events), most=MAX_EVENTS,
             )  # fmt: skip
+        sound_texts([profile_id], "profile_id")
         table = self._given.table(events)
         cutoff = self._cutoff(table.column(AT).to_numpy(), now)
         numbers, texts = attribute_values(attributes, self._numbers, self._texts)
@@ -143,7 +144,12 @@ class LiveModel:
                     "leave out what is planned, or say with `now` when the profile is looked at.",
                 )
             return max(self._bearings.cutoff_day, newest // DAY_US + 1)
-        cutoff = -(-self._given.moment(now, 0) // DAY_US)
+        moment = self._given.moment(now)
+        if moment < 0:
+            raise EventsInvalidError(
+                f"`now` is {now}, and times from 1970 to 2199 are read.", "correct it, or leave it out."
+            )
+        cutoff = -(-moment // DAY_US)
         late = int((moments >= cutoff * DAY_US).sum())
         if late:
             raise EventsAfterCutoffError(

@@ -21,9 +21,10 @@ from propend.store.bearings import SourceColumns
 from propend.wall_clock import zone_offsets
 
 Event = Mapping[str, Any]
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  local times have no zone
+_EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_END = (datetime(2200, 1, 1) - _EPOCH) // _MICROSECOND
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _UNITS = ((10**17, 1, 1_000), (10**14, 1, 1), (10**11, 1_000, 1), (EPOCH_FROM, 1_000_000, 1))
 """Numbers from so much on are nanoseconds, microseconds, milliseconds, seconds: times and divided by what."""
@@ -52,16 +53,16 @@ class Given:
         """
         sources = [self._source(event, i) for i, event in enumerate(events)]
         with_source = list(zip(events, sources, strict=True))
-        moments = [self.moment(_of_role(e, s, "at"), i) for i, (e, s) in enumerate(with_source)]
+        moments = [self._at(e, s, i) for i, (e, s) in enumerate(with_source)]
         columns = {
             AT: pa.array(moments, pa.int64()),
             PROFILE: pa.repeat(pa.scalar("one"), len(events)),
-            KIND: _texts([_kind(e, s, i) for i, (e, s) in enumerate(with_source)], "event"),
+            KIND: sound_texts([_kind(e, s, i) for i, (e, s) in enumerate(with_source)], "event"),
             VALUE: _as_numbers([_plain(_of_role(e, s, "value")) for e, s in with_source], "value"),
         }
         ids = [_plain(_of_role(e, s, "id")) for e, s in with_source if s is not None and "id" in s.columns]
         if len(ids) == len(events) and ids:
-            columns[ID] = _texts(ids, "id")
+            columns[ID] = sound_texts(ids, "id")
         for name, kind in self.fields.items():
             columns[name] = _FORMS[kind]([_of_field(e, s, name) for e, s in with_source], name)
         return pa.table(columns)
@@ -79,23 +80,24 @@ class Given:
             raise _invalid(place, "fits several sources of events that differ in their kind: give its kind as `event`")
         return best[0]
 
-    def moment(self, value: Any, place: int) -> int:
-        """Microseconds of the local wall clock since 1970.
+    def moment(self, value: Any) -> int:
+        """Microseconds of the local wall clock since 1970; -1 where it cannot be read, or is not of 1970 to 2199.
 
         Args:
             value: an ISO 8601 text, a date or time, or a number of seconds, milliseconds, microseconds or nanoseconds
                 since 1970, or of the form 20240403.
-            place: of the event, told where it cannot be read.
-
-        Raises:
-            EventsInvalidError: it is none of these, or before 1970.
         """
-        if value is None or value is _NOTHING or value == "":
-            raise _invalid(place, "has no time")
         try:
             local = self._local(value)
         except (ValueError, OverflowError, TypeError):
-            local = -1
+            return -1
+        return local if 0 <= local < _END else -1
+
+    def _at(self, event: Event, source: SourceColumns | None, place: int) -> int:
+        value = _of_role(event, source, "at")
+        if value is None or value is _NOTHING or value == "":
+            raise _invalid(place, "has no time")
+        local = self.moment(value)
         if local < 0:
             raise _invalid(place, "has a time that cannot be read: write it as 2024-04-03T17:30:00, with a zone or not")
         return local
@@ -111,12 +113,12 @@ class Given:
                 return (value - _EPOCH) // _MICROSECOND
             return self._in_zone((value - _EPOCH_UTC) // _MICROSECOND)
         if isinstance(value, date):
-            return (datetime(value.year, value.month, value.day) - _EPOCH) // _MICROSECOND  # noqa: DTZ001
+            return (datetime(value.year, value.month, value.day) - _EPOCH) // _MICROSECOND
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise TypeError(value)
         if 19_000_101 <= value <= 21_001_231:
-            return (datetime.strptime(str(int(value)), "%Y%m%d") - _EPOCH) // _MICROSECOND  # noqa: DTZ007
-        _, factor, divisor = next(unit for unit in (*_UNITS, (0, 0, 0)) if value >= unit[0])
+            return (datetime.strptime(str(int(value)), "%Y%m%d") - _EPOCH) // _MICROSECOND
+        factor, divisor = next((unit[1:] for unit in _UNITS if value >= unit[0]), (0, 0))
         if not factor:
             raise ValueError(value)
         return self._in_zone(value * factor // divisor if isinstance(value, int) else round(value * factor / divisor))
@@ -142,11 +144,11 @@ def attribute_values(
         value = _plain(_look(given, name))
         try:
             number = None if value in (None, "") else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise _wrong(f"the attribute {name!r} is a number, and {type(value).__name__} was given") from None
         found.append(number + 0.0 if number is not None and abs(number) < float("inf") else None)
-    plain = [as_text(_plain(_look(given, name))) for name in texts]
-    return found, [None if text == "" else text for text in plain]
+    plain = sound_texts([_plain(_look(given, name)) for name in texts], "attributes").to_pylist()
+    return found, [text or None for text in plain]
 
 
 # --- looking into an event --------------------------------------------------------------------------------
@@ -205,12 +207,12 @@ def as_text(value: Any) -> str | None:
         return value
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float | Decimal) and value == value and abs(value) < 9e15 and value == int(value):
+    if isinstance(value, float | Decimal) and abs(float(value)) < 9e15 and value == int(value):
         return str(int(value))
     return str(value)
 
 
-def _texts(values: Sequence[Any], name: str) -> pa.Array:
+def sound_texts(values: Sequence[Any], name: str) -> pa.Array:
     try:
         return pa.array([as_text(value) for value in values], pa.string())
     except UnicodeEncodeError:
@@ -220,33 +222,36 @@ def _texts(values: Sequence[Any], name: str) -> pa.Array:
 def _as_numbers(values: Sequence[Any], name: str) -> pa.Array:
     """Numbers as such; as they are written where any is given as a text."""
     if any(isinstance(v, str | Decimal | date) for v in values):
-        return _texts(values, name)
+        return sound_texts(values, name)
     whole = all(v is None or (isinstance(v, int) and abs(v) < 1 << 63) for v in values)
     if whole:
         return pa.array([None if v is None else int(v) for v in values], pa.int64())
-    return pa.array([None if v is None else float(v) for v in values], pa.float64())
+    try:
+        return pa.array([None if v is None else float(v) for v in values], pa.float64())
+    except OverflowError:
+        raise _wrong(f"a number of {name!r} is larger than numbers can be") from None
 
 
 def _as_booleans(values: Sequence[Any], name: str) -> pa.Array:
     if all(v is None or isinstance(v, bool) for v in values):
         return pa.array(values, pa.bool_())
-    return _texts(values, name)
+    return sound_texts(values, name)
 
 
 def _as_times(values: Sequence[Any], name: str) -> pa.Array:
     if all(v is None or isinstance(v, date) for v in values):
         return pa.array([None if v is None else _without_zone(v) for v in values], pa.timestamp("us"))
-    return _texts(values, name)
+    return sound_texts(values, name)
 
 
 def _without_zone(value: date) -> datetime:
     if not isinstance(value, datetime):
-        return datetime(value.year, value.month, value.day)  # noqa: DTZ001
+        return datetime(value.year, value.month, value.day)
     return value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
 
 
 _FORMS: dict[FieldType, Callable[[Sequence[Any], str], pa.Array]] = {
-    "number": _as_numbers, "text": _texts, "boolean": _as_booleans, "time": _as_times,
+    "number": _as_numbers, "text": sound_texts, "boolean": _as_booleans, "time": _as_times,
 }  # fmt: skip
 
 

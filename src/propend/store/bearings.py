@@ -76,5 +76,7 @@ class Bearings:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InstanceNotFoundError(
-                f"{FILE} in {folder.name!r} cannot be read: {error}.", "run the instance again.", path=str(folder / FILE)
+                f"{FILE} in {folder.name!r} cannot be read: {error}.",
+                "run the instance again.",
+                path=str(folder / FILE),
             ) from None

@@ -87,7 +87,7 @@ class _Part:
             if _stamp(file.fileno()) != self.stamp:
                 raise _ChangedError
             reader = pq.ParquetFile(file, metadata=self.footer, read_dictionary=self.texts)
-            found = []
+            found: list[Row] = []
             for group, ids in wanted.items():
                 table = reader.read_row_group(group, use_threads=False)
                 places = pc.index_in(pa.array(ids, pa.string()), value_set=table.column(ID)).drop_null()
@@ -137,7 +137,7 @@ class ScoreIndex:
             ScoresGoneError: the scores have been removed.
             InstanceNotFoundError: they are damaged.
         """
-        asked = list(dict.fromkeys(profile_ids))
+        asked = [profile_id for profile_id in dict.fromkeys(profile_ids) if _can_be(profile_id)]
         while True:
             parts = self._parts
             try:
@@ -195,6 +195,11 @@ def _candidates(parts: Sequence[_Part], profile_id: str) -> Sequence[int]:
     first = max(0, bisect.bisect_right([p.keys[0] for p in parts], key) - 1)
     last = min(len(parts), bisect.bisect_left([p.keys[1] for p in parts], key) + 1)
     return range(first, last)
+
+
+def _can_be(profile_id: str) -> bool:
+    """Whether any data can have such an id: none has half of a surrogate pair."""
+    return not any("\ud800" <= c <= "\udfff" for c in profile_id)
 
 
 def _key(profile_id: str) -> int:
