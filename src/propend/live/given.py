@@ -213,6 +213,11 @@ def as_text(value: Any) -> str | None:
 
 
 def sound_texts(values: Sequence[Any], name: str) -> pa.Array:
+    """Values as a column of texts, whole numbers without decimals; null where there is none.
+
+    Raises:
+        EventsInvalidError: one has half of a surrogate pair.
+    """
     try:
         return pa.array([as_text(value) for value in values], pa.string())
     except UnicodeEncodeError:
