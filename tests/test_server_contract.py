@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -304,6 +305,18 @@ def test_profiles_are_looked_up(shop: Shop) -> None:
     assert shop.code("POST", "/profiles/lookup", 422, json={"ids": []}) == "PROPEND-133"
     assert shop.code("POST", "/profiles/lookup", 422, json={"ids": ["x"] * 5001}) == "PROPEND-133"
     assert shop.code("POST", "/profiles/lookup", 422, content=b" " * 8_000_001) == "PROPEND-133"
+
+
+def test_a_profile_is_scored_from_the_events_that_are_sent(shop: Shop) -> None:
+    row = paged(shop, "/instances/buyers/scores")[0]
+    events = pq.read_table(shop.home / "events.parquet")
+    own = events.filter(pc.equal(events.column("profile_id"), row["profile_id"])).drop_columns("profile_id").to_pylist()
+    body = {"profile_id": row["profile_id"], "events": [e | {"at": str(e["at"])} for e in own]}
+    found = shop.plain("POST", "/instances/buyers/score", json=body)
+    assert (found["probability"], found["score"]) == (row["probability"], row["score"])
+    assert [f["code"] for f in found["factors"]] == [f["code"] for f in row["factors"]]
+    assert shop.code("POST", "/instances/nobody/score", 404, json=body) == "PROPEND-103"
+    assert shop.code("POST", "/instances/buyers/score", 422, json={"events": [{"at": "then"}]}) == "PROPEND-160"
 
 
 def test_segments_are_rules_over_scores(shop: Shop) -> None:

@@ -232,6 +232,30 @@ class PolicyError(PropendError):
     number, symbol, stage, exit_status = 140, "POLICY_FORBIDS", "configure", 2
 
 
+class EventsInvalidError(RequestInvalidError):
+    """The events given to be scored cannot be read: a time, a number or a role is missing or of another form."""
+
+    number, symbol, stage, exit_status = 160, "EVENTS_NOT_UNDERSTOOD", "score", 2
+
+
+class EventsAfterCutoffError(RequestInvalidError):
+    """Events given to be scored are of the cutoff or later: what is foretold would be known."""
+
+    number, symbol, stage, exit_status = 161, "EVENTS_AFTER_CUTOFF", "score", 2
+
+
+class NotForLiveError(StatusError):
+    """The run keeps nothing to compare a single profile with: it was made by an earlier propend."""
+
+    number, symbol, stage, exit_status = 162, "NOT_FOR_LIVE_SCORING", "score", 2
+
+
+class ScoresGoneError(InstanceNotFoundError):
+    """The scores of a run have been removed."""
+
+    number, symbol, stage, exit_status = 163, "SCORES_GONE", "explain", 2
+
+
 class DifferentQuestionsError(PropendError):
     """Runs or models that are to be held against each other ask different questions."""
 

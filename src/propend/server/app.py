@@ -10,13 +10,13 @@ from propend.server import failures
 from propend.server.access import Caller
 from propend.server.metrics import Metrics
 from propend.server.requests import OPENAPI, PREFIX, Watch
-from propend.server.routes import checks, health, instances, profiles, runs, scores, segments
+from propend.server.routes import checks, health, instances, live, profiles, runs, scores, segments
 from propend.server.serving import Serving
 from propend.server.state import HeavyWork
 from propend.version import __version__
 from propend.workspace import Workspace
 
-ROUTERS = (instances.router, checks.router, runs.router, scores.router, profiles.router, segments.router)
+ROUTERS = (instances.router, checks.router, runs.router, scores.router, profiles.router, segments.router, live.router)
 """Under the prefix."""
 OPEN = ("/healthz", "/readyz")
 """Which anybody may ask for."""

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from propend.errors import InstanceNotFoundError
 from propend.store.catalog import RunRow
+from propend.store.lookup import ScoreIndex
 from propend.store.runs import plain
 from propend.workspace import Workspace
 from propend.workspace.segments import Rule
@@ -42,6 +43,7 @@ class ScoreFile:
     def __init__(self, folder: Path) -> None:
         """Use ``open``."""
         self.path = folder / "scores.parquet"
+        self._index = ScoreIndex.open(folder)
         self._data = ds.dataset(self.path, format="parquet")
         self.schema = self._data.schema.remove_metadata()
         self.names: list[str] = self.schema.names
@@ -66,13 +68,7 @@ class ScoreFile:
 
     def find_many(self, ids: Sequence[str]) -> dict[str, Row]:
         """The rows of those of the profiles that were scored, by id."""
-        if not ids:
-            return {}
-        name = pc.field("profile_id")
-        # bounds are compared with those of groups of rows, which need not be read then
-        wanted = (name >= min(ids)) & (name <= max(ids)) & name.isin(pa.array(list(ids), pa.string()))
-        rows = self._data.to_table(filter=wanted).to_pylist()
-        return {row["profile_id"]: plain(row) for row in rows}
+        return {profile_id: plain(row) for profile_id, row in self._index.find_many(ids).items()}
 
     def batches(
         self, rule: Rule, columns: Sequence[str] | None = None, beyond: pc.Expression | None = None
@@ -119,7 +115,7 @@ class ScoreFile:
             return []
         ids = best.sort_by(keys).column("profile_id").to_pylist()
         found = self.find_many(ids)
-        return [found[i] for i in ids]
+        return [found[i] for i in ids if i in found]  # not of who was forgotten between the two
 
 
 def _later(order: str, after: Row) -> pc.Expression:

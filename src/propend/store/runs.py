@@ -36,6 +36,8 @@ from propend.snapshots.plan import Channel, Factor, Feature, Op, Plan
 MODEL_FORMAT = 2
 LINEAR_ARRAYS = ("columns", "coefficients", "center")
 WORK_FOLDER = ".propend"
+GROUP_ROWS = 4_096
+"""Rows of scores that are decoded to find one of them (decision 0025)."""
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -170,15 +172,21 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def write_table(path: Path, table: pa.Table) -> None:
+def write_table(path: Path, table: pa.Table, group_rows: int | None = None) -> None:
     """Scores or contributions as Parquet, flushed to disk.
 
     Numbers hardly repeat, so that looking for repetitions costs time and room. Bounds of groups of rows are kept of the
     first column alone, which tables are sorted by: of others they would exclude nothing.
+
+    Args:
+        group_rows: rows that are decoded together; very many where None.
     """
     leaves = [leaf for field in table.schema for leaf in _leaves(field.name, field.type)]
     repeating = [name for name, kind in leaves if not pa.types.is_floating(kind)]
-    pq.write_table(table, path, compression="zstd", use_dictionary=repeating, write_statistics=table.column_names[:1])
+    pq.write_table(
+        table, path, compression="zstd", use_dictionary=repeating, write_statistics=table.column_names[:1],
+        row_group_size=group_rows,
+    )  # fmt: skip
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
