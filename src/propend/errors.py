@@ -214,6 +214,12 @@ class KeyUsedError(PropendError):
     number, symbol, stage, exit_status = 134, "IDEMPOTENCY_KEY_USED", "request", 1
 
 
+class ProviderFailedError(PropendError):
+    """The OpenID provider cannot be reached, or does not answer as it should (502 over HTTP)."""
+
+    number, symbol, stage, exit_status = 150, "PROVIDER_FAILED", "access", 1
+
+
 class PolicyError(PropendError):
     """A policy forbids what a document does with a labelled field (spec CF-29)."""
 
