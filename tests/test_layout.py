@@ -50,12 +50,16 @@ LAYERS = (
 ROOMS = {
     "alembic": ("store.catalog", "store.migrations"),
     "altair": ("charts",),
+    "argon2": ("workspace.accounts",),
+    "authlib": ("server.oidc",),
     "babel": ("language",),
     "croniter": ("workspace.schedules",),
     "duckdb": ("engines.duckdb",),
     "fastapi": ("server",),
     "filelock": ("workspace.runs",),
+    "httpx": ("server.oidc",),
     "jinja2": ("report",),
+    "joserfc": ("server.oidc",),
     "lark": ("conditions", "sentence"),
     "markupsafe": ("language", "report"),
     "numba": (
@@ -77,7 +81,16 @@ ROOMS = {
         *("connectors", "engines", "scoring", "store", "pipeline", "demo", "aftermath", "challenge", "movement"),
         "explain.wording",
     ),
-    "pydantic": ("conditions", "goal", "document", "instance", "sentence", "binding", "workspace.settings"),
+    "pydantic": (
+        "conditions",
+        "goal",
+        "document",
+        "instance",
+        "sentence",
+        "binding",
+        "workspace.settings",
+        "server.shapes_access",
+    ),
     "pyspark": ("engines.spark",),
     "rich": ("cli",),
     "scipy": ("model",),
@@ -89,7 +102,7 @@ ROOMS = {
     "yaml": ("document",),
 }
 """Where each library may be imported; everything else goes through these rooms."""
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+DISTRIBUTIONS = {"argon2": "argon2-cffi", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
 HEAVY = (
     "alembic",
