@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import uvicorn
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from propend.errors import (
@@ -18,6 +19,7 @@ from propend.errors import (
     NotLoggedInError,
     PropendError,
     ProviderFailedError,
+    RequestInvalidError,
     StatusError,
     TooManyAttemptsError,
 )
@@ -61,6 +63,7 @@ def application(workspace: Workspace, enabled: bool = True) -> FastAPI:
     app = FastAPI()
     app.state.workspace = workspace
     app.add_exception_handler(PropendError, _told)
+    app.add_exception_handler(RequestValidationError, _invalid)
     for router in (sessions.router, audit.router):
         app.include_router(router, prefix="/api/v1")
     install(app, workspace, enabled)
@@ -72,3 +75,9 @@ async def _told(_request: Request, error: Exception) -> JSONResponse:
     status = STATUSES.get(type(error), 422)
     headers = {"Retry-After": str(error.facts["retry_seconds"])} if status == 429 else None
     return JSONResponse({"error": error.to_dict()}, status, headers)
+
+
+async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    told = RequestInvalidError("; ".join(str(e["msg"]) for e in error.errors()))  # the values are not repeated
+    return JSONResponse({"error": told.to_dict()}, 422)

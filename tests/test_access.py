@@ -24,7 +24,7 @@ from openid_provider import Identity, OpenIdProvider, another_key, curve_key, pr
 from permissions import ACCESS_RULES, wrong
 from postgres import databases
 from propend.errors import ConfigurationError
-from propend.server.access import CSRF_FIELD, CSRF_HEADER
+from propend.server.access import CSRF_FIELD, CSRF_HEADER, first_start
 from propend.server.oidc import SECRET_VARIABLE
 from propend.store.catalog import SessionRow, TokenRow, now
 from propend.workspace import Workspace
@@ -273,14 +273,31 @@ def test_passwords_are_changed_with_the_present_one_or_by_who_manages(site: Site
 
 def test_the_first_start(opening: Callable[..., Site]) -> None:
     site = opening(people=False)
-    token = site.accounts.first_token()
+    said = first_start(site.app) or ""
+    token = said.split("\n\n")[1].strip()
     client = site.client()
     body = {"token": "x", "name": "Ana", "password": PASSWORD}
     assert code(client.post("/setup", json=body)) == (401, "PROPEND-130")
     answer = client.post("/setup", json=body | {"token": token})
     assert (answer.status_code, answer.json()["name"], answer.json()["role"]) == (201, "ana", "manage")
     assert client.get("/users").json()["items"][0]["name"] == "ana"
+    assert first_start(site.app) is None
     assert code(client.post("/setup", json=body | {"token": token})) == (401, "PROPEND-130")
+
+
+def test_names_of_any_kind_are_refused_politely(either: Site) -> None:
+    ana = either.client("ana")
+    for name in ("\x00", "\ud800", "'; DROP TABLE users; --", "é" * 200, "🙂"):
+        body = json.dumps({"name": name, "password": PASSWORD, "token": "x", "role": "view"})
+        json_type = {"Content-Type": "application/json"}
+        for path, statuses in (("/session", (401, 422, 429)), ("/setup", (422,)), ("/users", (422,))):
+            assert ana.post(path, content=body, headers=json_type).status_code in statuses
+    for path in ("/audit?who=%00", "/audit?subject=%00"):
+        assert ana.get(path).status_code == 422
+    assert ana.patch("/users/%00", json={"role": "view"}).status_code == 404
+    assert ana.get("/session", headers={"Authorization": b"Bearer pp_\xff"}).status_code == 401
+    assert ana.get("/session", headers={"Cookie": b"propend=\xff"}).status_code == 401
+    assert ana.get("/session").status_code == 200
 
 
 # --- forged requests --------------------------------------------------------------------------------------------

@@ -255,7 +255,7 @@ def test_every_dependency_has_its_reason() -> None:
 
 def test_pages_name_no_machine() -> None:
 
-    told = re.compile(r"/(work|root|home|tmp)/|localhost|127\.0\.0\.1:\d{4}/simple")
+    told = re.compile(r"/(work|root|home|tmp)/|(localhost|127\.0\.0\.1):\d{4}/simple")
     files = [
         *PAGES,
         *SOURCES,

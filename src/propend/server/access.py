@@ -118,6 +118,18 @@ def install(app: FastAPI, workspace: Workspace, enabled: bool) -> None:
     app.add_middleware(Gate, accounts=app.state.accounts, address=settings.address, enabled=enabled)
 
 
+def first_start(app: FastAPI) -> str | None:
+    """What a server that starts says as long as there is no user, with a new one-time token; None with users."""
+    accounts: Accounts = app.state.accounts
+    token = accounts.first_token()
+    if token is None:
+        return None
+    return (
+        f"Nobody can log in yet. Make the first user, who manages, within 24 hours, with this token:\n\n    {token}\n\n"
+        "by POST /api/v1/setup with token, name and password; or: propend user add NAME --role manage"
+    )
+
+
 class Gate:
     """What every request goes through before its route."""
 

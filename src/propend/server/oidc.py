@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from authlib.oauth2.client import OAuth2Client
-from authlib.oauth2.rfc6749.errors import OAuth2Error
+from authlib.oauth2 import OAuth2Client, OAuth2Error
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet

@@ -226,7 +226,7 @@ class Accounts:
     @staticmethod
     def _newcomer(session: Session, subject: str, name: str, newcomers: Role | None) -> UserRow:
         """Whoever was added without a password is the one with that address; nobody takes over another's account."""
-        user = session.scalars(select(UserRow).where(UserRow.name == name)).one_or_none()
+        user = _named(session, name)
         if user is not None and (user.password is not None or user.subject is not None):
             raise NotAllowedError(
                 f"There is another user {name!r}, who comes in otherwise.", "ask somebody who manages to add you."
@@ -242,7 +242,7 @@ class Accounts:
         folded = name.strip().casefold()
         attempt = self._attempts.begin(folded, address)
         with self._catalog.reading() as session:
-            user = session.scalars(select(UserRow).where(UserRow.name == folded)).one_or_none()
+            user = _named(session, folded)
         hashed = user.password if user is not None and user.password and not user.disabled else self._nobodys
         right = self._verified(hashed, password) and hashed is not self._nobodys
         if user is None or not right:
@@ -314,11 +314,16 @@ def _is_first(kept: dict[str, str], token: str) -> bool:
 
 
 def _user(session: Session, name: str) -> UserRow:
-    folded = name.strip().casefold()
-    found = session.scalars(select(UserRow).where(UserRow.name == folded)).one_or_none()
+    found = _named(session, name.strip().casefold())
     if found is None:
         raise InstanceNotFoundError(f"There is no user {name[:200]!r}.", "the list of users shows those there are.")
     return found
+
+
+def _named(session: Session, folded: str) -> UserRow | None:
+    """The user of a name; where no user can have it, the database is not asked: PostgreSQL takes no zero bytes."""
+    asked = folded if _NAME.fullmatch(folded) else ""
+    return session.scalars(select(UserRow).where(UserRow.name == asked)).one_or_none()
 
 
 def _add(session: Session, name: str, role: Role, hashed: str | None, by: str) -> UserRow:

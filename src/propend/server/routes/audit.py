@@ -19,6 +19,8 @@ from propend.workspace.audit import Audit
 
 router = APIRouter(tags=["access"])
 PAGE = 1000
+NO_ZERO = r"^[^\x00]*$"
+"""PostgreSQL's texts have no zero bytes."""
 COLUMNS = ("id", "at", "who", "action", "kind", "subject", "before", "after")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
@@ -36,8 +38,12 @@ EXAMPLE_CSV = "id,at,who,action,kind,subject,before,after\r\n"
 def read_audit(
     request: Request,
     _: Manager,
-    who: Annotated[str | None, Query(max_length=200, description="Of this user only.", examples=["ana"])] = None,
-    subject: Annotated[str | None, Query(max_length=200, description="Of this only.", examples=["buyers"])] = None,
+    who: Annotated[
+        str | None, Query(max_length=200, pattern=NO_ZERO, description="Of this user only.", examples=["ana"])
+    ] = None,
+    subject: Annotated[
+        str | None, Query(max_length=200, pattern=NO_ZERO, description="Of this only.", examples=["buyers"])
+    ] = None,
     cursor: Annotated[int | None, Query(ge=1, le=2_000_000_000, description="`next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE, description="So many at most.", examples=[100])] = 100,
     as_file: Annotated[
