@@ -40,7 +40,8 @@ STATUSES = {
 @contextmanager
 def served(app: FastAPI) -> Iterator[str]:
     """The address of an application that listens on a free port of 127.0.0.1 until the end."""
-    with socket.socket() as listening:
+    # with the protocol's number asyncio sends small answers at once, without waiting for the other side's word
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
         server = uvicorn.Server(uvicorn.Config(app, log_level="info", log_config=None, lifespan="off"))
