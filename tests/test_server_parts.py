@@ -20,8 +20,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import propend
+from permissions import ACCESS_RULES, wrong
 from propend import errors
-from propend.errors import ConfigurationError, PropendError, RequestInvalidError, ServerBusyError
+from propend.errors import (
+    ConfigurationError,
+    NotAllowedError,
+    NotLoggedInError,
+    PropendError,
+    RequestInvalidError,
+    ServerBusyError,
+)
 from propend.scoring import SCORES_SCHEMA
 from propend.server.app import OPEN, create_app
 from propend.server.cursors import cursor_of, moment_of, place_of
@@ -70,7 +79,8 @@ def test_every_error_has_its_status() -> None:
     assert statuses[429] == {"TOO_MANY_ATTEMPTS"}
     assert statuses[503] == {"CATALOG_UNAVAILABLE", "SERVER_BUSY"}
     assert {"CONFIGURATION_INVALID", "REQUEST_INVALID", "NOT_ENOUGH_OBJECTIVE", "BAD_MODEL"} <= statuses[422]
-    assert set(statuses) == {401, 403, 404, 409, 412, 422, 429, 500, 503}
+    assert statuses[502] == {"PROVIDER_FAILED"}
+    assert set(statuses) == {401, 403, 404, 409, 412, 422, 429, 500, 502, 503}
 
 
 # --- rules of segments ----------------------------------------------------------------------------------------
@@ -300,18 +310,39 @@ def test_without_its_libraries_it_says_what_to_install(tmp_path: Path) -> None:
     assert "the server needs uvicorn: pip install 'propend[server]'" in done.stderr
 
 
-def test_who_is_not_known_gets_nothing(tmp_path: Path) -> None:
-    with serving(made(tmp_path / "shop")) as server, httpx.Client(base_url=server.url) as http:
-        described = http.get("/openapi.json").json()
-        for template, methods in described["paths"].items():
-            path = re.sub(r"\{\w+\}", "1", template)
-            for method in methods:
-                answer = http.request(method, path, json={})
-                if template in OPEN:
-                    assert answer.status_code == 200
-                else:
-                    assert answer.status_code in (401, 422), (method, template)
-                    assert "items" not in answer.json()
+def test_everybody_gets_what_the_page_says_and_no_more(tmp_path: Path) -> None:
+    """Every route, asked by nobody, by one who views and by one who manages."""
+    text = (ROOT / "docs" / "rest.md").read_text(encoding="utf-8")
+    written = re.findall(r"^\| `([A-Z]+) (/\S+)` \| (\w+) \|", text, re.MULTILINE)
+    rules = {(method, path): "anyone" if role == "open" else role for method, path, role in written}
+    home = made(tmp_path / "shop")
+    with serving(home) as server:
+        workspace = Workspace.open(home)
+        app = create_app(workspace)
+        assert wrong(app, workspace, server.url, rules) == []
+        workspace.close()
+
+
+def test_the_first_user_is_made_with_the_token_of_the_first_start(tmp_path: Path) -> None:
+    with serving(made(tmp_path / "shop")) as server, httpx.Client(base_url=f"{server.url}/api/v1") as http:
+        assert server.process.stdout is not None
+        told = [server.process.stdout.readline().strip() for _ in range(3)]
+        body = {"token": told[2], "name": "ana", "password": "four or five long words"}
+        assert http.post("/setup", json=body).status_code == 201
+        session = http.post("/session", json={"name": "ana", "password": "four or five long words"})
+        csrf = {"X-CSRF-Token": session.json()["csrf"]}
+        assert http.post("/instances", json={"name": "Mine"}).status_code == 403
+        made_one = http.post("/instances", json={"name": "Mine"}, headers=csrf)
+        assert (made_one.status_code, made_one.json()["created_by"]) == (201, "ana")
+        asked = {"name": "program", "scope": "view", "days": 1}
+        token = http.post("/tokens", json=asked, headers=csrf).json()
+        with propend.connect(server.url, token["secret"]) as served:
+            assert [i["id"] for i in served.instances()] == ["mine"]
+            with pytest.raises(NotAllowedError):
+                served.delete("mine")
+        with propend.connect(server.url, "pp_wrong") as served, pytest.raises(NotLoggedInError):
+            served.instances()
+        assert token["secret"] not in server.log.read_text()
 
 
 def test_told_to_end_it_ends_well_and_its_run_goes_on(tmp_path: Path) -> None:
@@ -363,9 +394,10 @@ def test_the_page_has_every_route_and_who_may(workspace: Workspace) -> None:
     described = create_app(workspace, access=False).openapi()["paths"]
     routes = {f"{method.upper()} {path}" for path, methods in described.items() for method in methods}
     assert set(written) == routes
-    changes = {r for r in routes if not r.startswith("GET") and r not in READING}
-    assert {r for r, role in written.items() if role == "manage"} == changes
-    assert {r.split()[1] for r, role in written.items() if role == "open"} == set(OPEN)
+    others = READING | {f"{m} {p}" for m, p in ACCESS_RULES}
+    changes = {r for r in routes if not r.startswith("GET")} - others
+    assert {r for r, role in written.items() if role == "manage" and r not in others} == changes
+    assert {r.split()[1] for r, role in written.items() if role == "open"} >= set(OPEN)
 
 
 def test_the_page_has_every_metric(workspace: Workspace) -> None:

@@ -226,6 +226,12 @@ class ServerUnreachableError(PropendError):
     number, symbol, stage, exit_status = 136, "SERVER_UNREACHABLE", "request", 1
 
 
+class ProviderFailedError(PropendError):
+    """The OpenID provider cannot be reached, or does not answer as it should (502 over HTTP)."""
+
+    number, symbol, stage, exit_status = 150, "PROVIDER_FAILED", "access", 1
+
+
 class PolicyError(PropendError):
     """A policy forbids what a document does with a labelled field (spec CF-29)."""
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from propend.server import failures
-from propend.server.access import Caller
+from propend.server.access import install
 from propend.server.metrics import Metrics
 from propend.server.requests import OPENAPI, PREFIX, Watch
-from propend.server.routes import checks, health, instances, live, profiles, runs, scores, segments
+from propend.server.routes import audit, checks, health, instances, live, profiles, runs, scores, segments, sessions
 from propend.server.serving import Serving
 from propend.server.state import HeavyWork
 from propend.version import __version__
 from propend.workspace import Workspace
 
-ROUTERS = (instances.router, checks.router, runs.router, scores.router, profiles.router, segments.router, live.router)
+ROUTERS = (
+    *(instances.router, checks.router, runs.router, scores.router, profiles.router, segments.router, live.router),
+    *(sessions.router, audit.router),
+)
 """Under the prefix."""
 OPEN = ("/healthz", "/readyz")
-"""Which anybody may ask for."""
+"""Which anybody may ask for, besides what log-in needs."""
 ABOUT = (
     "For every profile, how likely it is to do something, and why. Lists are `{items, next}`: `next` is the "
     "`cursor` of the page that follows, or null. Errors are `{error: {code, symbol, stage, message, hint, facts}}`, "
@@ -43,22 +45,10 @@ def create_app(workspace: Workspace, *, access: bool = True) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     app.include_router(health.router)
-    if not access:
-        app.add_middleware(_EverybodyManages)
+    install(app, workspace, access)
     app.add_middleware(Watch, metrics=app.state.metrics)  # last added is outermost
     _describe(app)
     return app
-
-
-class _EverybodyManages:
-    """Who asks is whoever works on this machine."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope.setdefault("state", {})["caller"] = Caller("local", "manage")
-        await self._app(scope, receive, send)
 
 
 def _describe(app: FastAPI) -> None:

@@ -21,6 +21,7 @@ from propend.errors import (
     PolicyError,
     ProfileNotFoundError,
     PropendError,
+    ProviderFailedError,
     RequestInvalidError,
     RunWaitingError,
     ServerBusyError,
@@ -43,6 +44,7 @@ STATUSES: dict[type[PropendError], int] = {
     RequestInvalidError: 422,
     PolicyError: 422,
     TooManyAttemptsError: 429,
+    ProviderFailedError: 502,
     CatalogUnavailableError: 503,
     ServerBusyError: 503,
 }

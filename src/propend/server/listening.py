@@ -12,8 +12,10 @@ from pathlib import Path
 import uvicorn
 
 from propend.errors import ConfigurationError, Mistake
+from propend.server.access import first_start
 from propend.server.app import create_app
 from propend.server.logs import set_up
+from propend.version import __version__
 from propend.workspace import Workspace
 from propend.workspace.dispatch import Dispatcher
 
@@ -35,7 +37,7 @@ def serve(
     Args:
         port: 0 takes a free one.
         access: whether callers must be known.
-        told: hears the address when it listens.
+        told: hears where it listens and, as long as there is no user, how to make the first one.
 
     Raises:
         ConfigurationError: it cannot listen there, or access is switched off on an address that others reach.
@@ -52,9 +54,13 @@ def serve(
     try:
         with _listening(host, port) as listener:
             shown = f"[{host}]" if ":" in host else host
-            told(f"http://{shown}:{listener.getsockname()[1]}")
+            app = create_app(workspace, access=access)
+            told(f"propend {__version__} listens on http://{shown}:{listener.getsockname()[1]}")
+            hello = first_start(app) if access else None
+            if hello is not None:
+                told(hello)
             config = uvicorn.Config(
-                create_app(workspace, access=access), log_config=None, access_log=False, server_header=False,
+                app, log_config=None, access_log=False, server_header=False,
                 timeout_graceful_shutdown=GRACE_SECONDS, proxy_headers=False,
             )  # fmt: skip
             dispatcher = Dispatcher(workspace)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from propend.errors import (
@@ -29,7 +29,7 @@ from propend.errors import (
     StatusError,
 )
 from propend.pipeline import new_run_id
-from propend.store.catalog import Catalog, InstanceRow, RunRow, now
+from propend.store.catalog import Catalog, InstanceRow, RunRow, alone, now
 from propend.store.runs import WORK_FOLDER, plain
 from propend.workspace.audit import LOCAL, note
 from propend.workspace.instances import Instances
@@ -126,7 +126,7 @@ class Runs:
             RunWaitingError: a run of it waits already.
         """
         with self._catalog.writing() as session:
-            _alone(session)
+            alone(session, "runs")
             instance = self._instances.row(session, instance_id)
             if instance.status != "enabled":
                 done = "publish it" if instance.status == "draft" else "enable it"
@@ -154,7 +154,7 @@ class Runs:
             StatusError: it has ended already.
         """
         with self._catalog.writing() as session:
-            _alone(session)
+            alone(session, "runs")
             found = self._row(session, run_id)
             if found.state in ENDED:
                 raise StatusError(
@@ -170,7 +170,7 @@ class Runs:
     def abandon(self, instance_id: str) -> None:
         """Stop every run of an instance that is being removed; waits until its folders are nobody's."""
         with self._catalog.writing() as session:
-            _alone(session)
+            alone(session, "runs")
             asked = select(RunRow).where(RunRow.instance_id == instance_id, RunRow.state.in_(("queued", "running")))
             stopped = list(session.scalars(asked))
             for run in stopped:
@@ -195,7 +195,7 @@ class Runs:
             process: the id of the process that executes it.
         """
         with self._catalog.writing() as session:
-            _alone(session)
+            alone(session, "runs")
             found = self._claimable(session, run_id)
             if found is None:
                 return None
@@ -384,9 +384,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def _alone(session: Session) -> None:
-    """No other transaction decides about runs meanwhile; on SQLite a writer is alone anyway."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("LOCK TABLE runs IN SHARE ROW EXCLUSIVE MODE"))
