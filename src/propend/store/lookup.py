@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import bisect
 import hashlib
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -61,8 +60,9 @@ class _Part:
         Raises:
             OSError, pa.ArrowException: it is not there, or not Parquet.
         """
-        with path.open("rb") as file:
-            stamp, footer = _stamp(file.fileno()), pq.read_metadata(file)
+        stamp = _stamp(path)
+        with pa.OSFile(str(path)) as file:
+            footer = pq.read_metadata(file)
             schema = footer.schema
             kinds = [schema.column(i) for i in range(len(schema))]
             texts = [c.path for c in kinds if c.physical_type == "BYTE_ARRAY" and c.path != ID]
@@ -83,15 +83,19 @@ class _Part:
             _ChangedError: the file is another by now.
             OSError, pa.ArrowException: it is gone or damaged.
         """
-        with self.path.open("rb") as file:
-            if _stamp(file.fileno()) != self.stamp:
+        # read without Python; not mapped, for a mapped file that is cut short ends the process
+        with pa.OSFile(str(self.path)) as file:
+            if _stamp(self.path) != self.stamp:
                 raise _ChangedError
             reader = pq.ParquetFile(file, metadata=self.footer, read_dictionary=self.texts)
             found: list[Row] = []
             for group, ids in wanted.items():
                 table = reader.read_row_group(group, use_threads=False)
                 places = pc.index_in(pa.array(ids, pa.string()), value_set=table.column(ID)).drop_null()
-                found += table.take(places).to_pylist() if len(places) else []
+                if len(places) == 1:
+                    found += table.slice(places[0].as_py(), 1).to_pylist()
+                elif len(places):
+                    found += table.take(places).to_pylist()
         return found
 
 
@@ -207,12 +211,12 @@ def _key(profile_id: str) -> int:
     return int.from_bytes(hashlib.md5(profile_id.encode(), usedforsecurity=False).digest()[:8], "big")
 
 
-def _stamp(descriptor: int) -> Stamp:
-    found = os.fstat(descriptor)
+def _stamp(path: Path) -> Stamp:
+    found = path.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _least(file: Any, footer: pq.FileMetaData, group: int, place: int) -> str:
+def _least(file: pa.NativeFile, footer: pq.FileMetaData, group: int, place: int) -> str:
     """The least id of a group of rows, read where its bounds were not kept: very long ids have none."""
     kept = footer.row_group(group).column(place).statistics
     if kept is not None and kept.has_min_max:

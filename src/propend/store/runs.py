@@ -36,7 +36,7 @@ from propend.snapshots.plan import Channel, Factor, Feature, Op, Plan
 MODEL_FORMAT = 2
 LINEAR_ARRAYS = ("columns", "coefficients", "center")
 WORK_FOLDER = ".propend"
-GROUP_ROWS = 4_096
+GROUP_ROWS = 2_048
 """Rows of scores that are decoded to find one of them (decision 0025)."""
 
 
