@@ -39,13 +39,20 @@ ACCESS_RULES = {
 """Of the routes of access; the whole application adds its own."""
 BODIES = {("PUT", "/api/v1/users/{name}/password"): {"password": "four or five long words"}}
 """Where a route decides by what is sent, and an empty body would be refused before."""
+OF_THE_FRAMEWORK = ("/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc")
+"""The document of all routes and pages that show it; anyone may read them."""
 ASKING = (None, "view", "manage")
 
 
 def routes(app: FastAPI) -> set[tuple[str, str]]:
-    """Method and path of every route of an application, as its OpenAPI document has them."""
+    """Method and path of every route of an application: those of its OpenAPI document, and those hidden from it."""
     paths = app.openapi()["paths"]
-    return {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    found = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    for route in app.routes:
+        path = getattr(route, "path", None)
+        if path is not None and path not in OF_THE_FRAMEWORK:
+            found |= {(method, path) for method in getattr(route, "methods", None) or () if method != "HEAD"}
+    return found
 
 
 def wrong(app: FastAPI, workspace: Workspace, address: str, rules: Mapping[tuple[str, str], str]) -> list[str]:

@@ -186,6 +186,27 @@ def test_two_who_disable_each_other_at_once_leave_one(catalog: Catalog, accounts
     assert (len(failed), sum(not u.disabled for u in accounts.users())) == (1, 1)
 
 
+def test_changes_of_users_take_turns(catalog: Catalog, accounts: Accounts) -> None:
+    """So that who is left to manage is counted after a change that is under way."""
+    accounts.add("bo", "manage", PASSWORD, "ana")
+    told: list[PropendError] = []
+
+    def disable() -> None:
+        try:
+            accounts.change("bo", "ana", disabled=True)
+        except StatusError as error:
+            told.append(error)
+
+    thread = threading.Thread(target=disable)
+    with catalog.writing() as session:
+        session.execute(update(UserRow).where(UserRow.name == "ana").values(disabled=True))
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive()
+    thread.join(30)
+    assert (len(told), accounts.user("bo").disabled) == (1, False)
+
+
 def test_changes_are_in_the_log_of_changes(catalog: Catalog, accounts: Accounts) -> None:
     accounts.add("bo", "view", PASSWORD, "ana")
     accounts.change("bo", "ana", role="manage")
