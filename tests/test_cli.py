@@ -27,6 +27,7 @@ from shops import SHOP, before, last_day, no_signal, shop
 COMMANDS = [
     *("demo", "init", "check", "run", "train", "score", "evaluate", "report", "explain", "moved", "compile", "list"),
     *("history", "cancel", "versions", "enable", "disable", "delete"),
+    *("user", "token"),
 ]
 RUN_FILES = [
     *("contributions.parquet", "evaluation.json", "insights.json", "model"),
@@ -129,6 +130,41 @@ def test_module_is_the_command_line(tmp_path: Path) -> None:
         [sys.executable, "-m", "propend", "list", "--json"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert (json.loads(called.stdout), called.stderr) == ({"instances": [], "runs": []}, "")
+
+
+# --- people -----------------------------------------------------------------------------------------------------
+
+
+def test_people_are_let_in_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "propend.toml").touch()
+    at = ("--workspace", str(tmp_path))
+
+    def typed(*arguments: str, password: str = "") -> Called:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(f"{password}\n"))
+        return propend(*arguments, *at)
+
+    assert propend("user", "list", *at).out.startswith("nobody yet")
+    short = typed("user", "add", "Ana", "--role", "manage", password="short")
+    assert (short.status, short.err.split()[0], "short." in short.err) == (2, "PROPEND-133", False)
+    added = typed("user", "add", "Ana", "--role", "manage", password="correct horse battery")
+    assert added == Called(0, "ana may manage from now on\n", "")
+    assert typed("user", "add", "bo@example.com", "--oidc").out == "bo@example.com may view from now on\n"
+    assert typed("user", "add", "ana", password="correct horse battery").err.startswith("PROPEND-113")
+    assert typed("user", "disable", "ana").err.startswith("PROPEND-113")
+    assert typed("user", "disable", "bo@example.com").status == 0
+    listed = json.loads(propend("user", "list", "--json", *at).out)
+    assert [(u["name"], u["role"], u["disabled"], u["comes_by"]) for u in listed] == [
+        ("ana", "manage", False, "password"), ("bo@example.com", "view", True, "oidc"),
+    ]  # fmt: skip
+    assert re.search(r"bo@example.com +not log in +oidc", propend("user", "list", *at).out)
+    assert typed("user", "enable", "bo@example.com").status == 0
+    assert typed("user", "password", "ana", password="staple correct horse").status == 0
+    token = typed("token", "create", "ana", "--scope", "manage", "--expires", "never", "--label", "deploy")
+    assert re.fullmatch(r"pp_[\w-]{43}\n", token.out)
+    assert typed("token", "create", "bo@example.com", "--scope", "manage").err.startswith("PROPEND-131")
+    assert typed("token", "create", "nobody").err.startswith("PROPEND-103")
+    for wrong in (("--expires", "soon"), ("--expires", "0d"), ("--scope", "all")):
+        assert typed("token", "create", "ana", *wrong).status == 2
 
 
 # --- init and check ---------------------------------------------------------------------------------------------

@@ -38,8 +38,8 @@ LAYERS = (
     ("record", "outlook", "horizons", "suspects", "fairness", "population"),
     ("training", "aftermath", "movement"),
     ("definition", "proposal", "challenge"),
-    ("pipeline",),
-    ("workspace",),
+    ("live", "pipeline"),
+    ("workspace", "client"),
     ("propend", "screen"),
     ("server",),
     ("cli",),
@@ -50,13 +50,16 @@ LAYERS = (
 ROOMS = {
     "alembic": ("store.catalog", "store.migrations"),
     "altair": ("charts",),
+    "argon2": ("workspace.accounts",),
+    "authlib": ("server.oidc",),
     "babel": ("language",),
     "croniter": ("workspace.schedules",),
     "duckdb": ("engines.duckdb",),
     "fastapi": ("server",),
     "filelock": ("workspace.runs", "workspace.privacy"),
-    "httpx": ("workspace.alerts",),
+    "httpx": ("workspace.alerts", "client", "server.oidc"),
     "jinja2": ("report",),
+    "joserfc": ("server.oidc",),
     "lark": ("conditions", "sentence"),
     "markupsafe": ("language", "report"),
     "numba": (
@@ -66,34 +69,52 @@ ROOMS = {
         "snapshots.kernel",
         "snapshots.lines",
         "compiling",
+        "live",
         "snapshots.build",
         "explain.shap",
     ),
     "numpy": (
         *("events", "timeline", "connectors", "engines", "snapshots", "model", "explain", "scoring", "store"),
         *("record", "outlook", "horizons", "suspects", "fairness", "population", "training", "definition", "proposal"),
-        *("pipeline", "aftermath", "challenge", "movement", "demo"),
+        *("pipeline", "aftermath", "challenge", "movement", "demo", "live"),
     ),
     "pyarrow": (
         *("connectors", "engines", "scoring", "store", "pipeline", "demo", "aftermath", "challenge", "movement"),
-        "explain.wording",
+        *("explain.wording", "workspace.segments", "server", "client", "live"),
     ),
+    "prometheus_client": ("server.metrics",),
     "pydantic": (
-        *("conditions", "goal", "document", "instance", "sentence", "binding", "protection", "workspace.settings"),
-        "server.routes.privacy",
+        "conditions",
+        "goal",
+        "document",
+        "instance",
+        "sentence",
+        "binding",
+        "protection",
+        "workspace.settings",
+        "workspace.segments",
+        "server",
     ),
     "pyspark": ("engines.spark",),
     "rich": ("cli.screen",),
     "scipy": ("model",),
     "sklearn": ("model",),
-    "sqlalchemy": ("store.catalog", "store.migrations", "workspace"),
+    "sqlalchemy": ("store.catalog", "store.migrations", "workspace", "server"),
+    "starlette": ("server",),
     "threadpoolctl": ("model",),
     "typer": ("cli",),
+    "uvicorn": ("server.listening",),
     "xgboost": ("model", "explain.shap", "store"),
     "yaml": ("document",),
 }
 """Where each library may be imported; everything else goes through these rooms."""
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "argon2": "argon2-cffi",
+    "prometheus_client": "prometheus-client",
+    "sklearn": "scikit-learn",
+    "starlette": "fastapi",
+    "yaml": "pyyaml",
+}
 
 HEAVY = (
     "alembic",
@@ -109,6 +130,7 @@ HEAVY = (
     "scipy",
     "sklearn",
     "sqlalchemy",
+    "uvicorn",
     "xgboost",
 )
 BANNED_NAMES = re.compile(r"util|helper|manager|common|misc|processor|handler", re.IGNORECASE)
@@ -280,7 +302,7 @@ def test_every_library_is_a_declared_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     asked = [*project["dependencies"], *project["optional-dependencies"]["spark"]]
     asked += project["optional-dependencies"]["server"]
-    declared = {re.split(r"[<>=; ]", d)[0] for d in asked} - {"tzdata", "xgboost-cpu", "pandas"}
+    declared = {re.split(r"[<>=; ]", d)[0] for d in asked} - {"tzdata", "xgboost-cpu", "pandas", "python-multipart"}
     assert {DISTRIBUTIONS.get(lib, lib) for lib in found} == declared
 
 

@@ -26,6 +26,7 @@ from propend.store.catalog import InstanceRow, RunRow, now
 from propend.store.runs import read_scores
 from propend.workspace import Workspace
 from propend.workspace.dispatch import Dispatcher, enqueue_due, follow, spawn
+from propend.workspace.execution import NICENESS
 from propend.workspace.retraining import Champion, decide
 from propend.workspace.schedules import next_due
 from propend.workspace.settings import RetrainingSettings, Settings, read_settings
@@ -377,6 +378,8 @@ def test_a_cancelled_run_stops_within_moments(workspace: Workspace) -> None:
     run = workspace.runs.start("buyers")
     process = spawn(workspace, run.id)
     until(lambda: workspace.runs.get(run.id).state == "running")
+    priority = [os.getpriority(os.PRIO_PROCESS, p) for p in (process.pid, os.getpid())]
+    assert priority[0] == min(priority[1] + NICENESS, 19)
     workspace.runs.cancel(run.id, "ana")
     process.wait(timeout=20)
     ended = workspace.runs.get(run.id)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from propend.errors import ConfigurationError, NotEnoughObjectiveError, PropendError, RunWaitingError, error_of
+from propend.errors import ConfigurationError, NotEnoughObjectiveError, RunWaitingError, UnexpectedError, error_of
 from propend.instance import Instance
 from propend.workspace import Workspace
 from propend.workspace.dispatch import follow
@@ -106,7 +106,7 @@ def test_errors_come_back_from_their_documents() -> None:
     back = error_of(refused.value.to_dict())
     assert isinstance(back, ConfigurationError)
     assert back.mistakes == refused.value.mistakes
-    assert type(error_of({"code": "PROPEND-9999", "message": "?"})) is PropendError
+    assert type(error_of({"code": "PROPEND-9999", "message": "?"})) is UnexpectedError
 
 
 def test_every_setting_is_described() -> None:

@@ -1,8 +1,9 @@
 """propend: for every profile, how likely it is to do something, and why.
 
 The verbs ``check``, ``run``, ``train`` and ``score`` take an instance (a document, a path or a mapping)
-and your events (files, or a pandas, polars or Arrow table); ``evaluate`` takes finished runs, later. Importing
-this package is cheap: engines and models are loaded when a verb is first used.
+and your events (files, or a pandas, polars or Arrow table); ``evaluate`` takes finished runs, later; ``connect`` does
+the same with a workspace that is served somewhere. Importing this package is cheap: engines and models are loaded when
+a verb is first used.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from propend import kernel_cache
 from propend.version import __version__
 
 if TYPE_CHECKING:
+    from propend.client import connect
     from propend.definition import Check
     from propend.errors import PropendError
     from propend.instance import Instance
@@ -26,6 +28,7 @@ _ROOMS = {
     "PropendError": "errors",
     "Run": "pipeline",
     "check": "pipeline",
+    "connect": "client",
     "evaluate": "pipeline",
     "propose": "proposal",
     "run": "pipeline",
@@ -42,6 +45,7 @@ __all__ = [
     "Run",
     "__version__",
     "check",
+    "connect",
     "evaluate",
     "propose",
     "run",

@@ -55,10 +55,10 @@ class PropendError(Exception):
 
 
 def error_of(document: dict[str, Any]) -> PropendError:
-    """The error that ``to_dict`` made a document of, of the same class; of an unknown code the base class."""
+    """The error that ``to_dict`` made a document of, of the same class; of an unknown code an unexpected one."""
     number = str(document.get("code", "")).rpartition("-")[2]
     kinds = {str(kind.number): kind for kind in _kinds(PropendError)}
-    kind = kinds.get(number, PropendError)
+    kind = kinds.get(number, UnexpectedError)
     error = kind.__new__(kind)
     PropendError.__init__(error, document["message"], document.get("hint", ""), **document.get("facts", {}))
     if isinstance(error, ConfigurationError):
@@ -233,6 +233,24 @@ class KeyUsedError(PropendError):
     number, symbol, stage, exit_status = 134, "IDEMPOTENCY_KEY_USED", "request", 1
 
 
+class ServerBusyError(PropendError):
+    """So much is being worked on that this has to wait for another time (503 over HTTP)."""
+
+    number, symbol, stage, exit_status = 135, "SERVER_BUSY", "request", 1
+
+
+class ServerUnreachableError(PropendError):
+    """The client got no answer of propend from that address."""
+
+    number, symbol, stage, exit_status = 136, "SERVER_UNREACHABLE", "request", 1
+
+
+class ProviderFailedError(PropendError):
+    """The OpenID provider cannot be reached, or does not answer as it should (502 over HTTP)."""
+
+    number, symbol, stage, exit_status = 150, "PROVIDER_FAILED", "access", 1
+
+
 class PolicyError(PropendError):
     """A policy forbids what a document does with a labelled field (spec CF-29)."""
 
@@ -249,6 +267,30 @@ class ForgettingFailedError(PropendError):
     """Something of a person could not be removed yet; it is tried again."""
 
     number, symbol, stage, exit_status = 142, "FORGETTING_FAILED", "privacy", 1
+
+
+class EventsInvalidError(RequestInvalidError):
+    """The events given to be scored cannot be read: a time, a number or a role is missing or of another form."""
+
+    number, symbol, stage, exit_status = 160, "EVENTS_NOT_UNDERSTOOD", "score", 2
+
+
+class EventsAfterCutoffError(RequestInvalidError):
+    """Events given to be scored are of the cutoff or later: what is foretold would be known."""
+
+    number, symbol, stage, exit_status = 161, "EVENTS_AFTER_CUTOFF", "score", 2
+
+
+class NotForLiveError(StatusError):
+    """The run keeps nothing to compare a single profile with: it was made by an earlier propend."""
+
+    number, symbol, stage, exit_status = 162, "NOT_FOR_LIVE_SCORING", "score", 2
+
+
+class ScoresGoneError(InstanceNotFoundError):
+    """The scores of a run have been removed."""
+
+    number, symbol, stage, exit_status = 163, "SCORES_GONE", "explain", 2
 
 
 class DifferentQuestionsError(PropendError):

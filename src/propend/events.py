@@ -229,11 +229,8 @@ def least_key(share: float) -> np.uint64:
     return np.uint64(int(share * 2.0**64))
 
 
-class EventLog(Protocol):
-    """Canonical events, ready to be visited partition by partition, as often as needed."""
-
-    @property
-    def facts(self) -> EventFacts: ...
+class EventCodes(Protocol):
+    """What the codes of partitions stand for."""
 
     @property
     def request(self) -> EventRequest: ...
@@ -252,6 +249,13 @@ class EventLog(Protocol):
 
     @property
     def attribute_vocabularies(self) -> tuple[tuple[str, ...], ...]: ...
+
+
+class EventLog(EventCodes, Protocol):
+    """Canonical events, ready to be visited partition by partition, as often as needed."""
+
+    @property
+    def facts(self) -> EventFacts: ...
 
     @property
     def elsewhere(self) -> bool:

@@ -73,7 +73,7 @@ from propend.snapshots.build import rows_at
 from propend.snapshots.program import lines_of, measured_fields
 from propend.snapshots.volumes import weekly_volumes
 from propend.store import runs as store
-from propend.timeline import midnight_utc
+from propend.store.bearings import Bearings, SourceColumns
 from propend.training import Trained, train_stage
 from propend.version import __version__
 
@@ -523,12 +523,14 @@ class ScoredPopulation:
         n: how many are scored.
         insights: ``insights.json``.
         notices: warnings.
+        bearings: what is kept for profiles that are scored alone later.
     """
 
     population: Population
     n: int
     insights: dict[str, Any]
     notices: tuple[checks.Notice, ...]
+    bearings: Bearings
 
 
 def score_stage(prepared: Prepared, saved: store.SavedModel, run_id: str, stages: Stages) -> ScoredPopulation:
@@ -546,7 +548,7 @@ def score_stage(prepared: Prepared, saved: store.SavedModel, run_id: str, stages
     with stages("describe"):
         everyone = population_of(prepared.log, prepared.survey, rows, saved.plan, options.language)
     with stages("score"):
-        context = _context(prepared, run_id)
+        context = ScoringContext.of(prepared.instance, timeline.now, timeline.windows.reach_days, run_id)
         pictured = pictured_of(len(rows))
         usual = everyone.some(pictured)
         sample = usual[:: max(1, len(usual) // EXPLAINER_SAMPLE)]
@@ -575,21 +577,24 @@ def score_stage(prepared: Prepared, saved: store.SavedModel, run_id: str, stages
         notices += checks.new_kind_notices(saved.facts["kinds"], prepared.log.facts.kinds)
         notices += checks.volume_notices(weekly_volumes(prepared.log, timeline.now))
         notices += checks.drift_notices(saved.reference, verdicts.inputs, used, timeline.now)
-    return ScoredPopulation(everyone, len(probability), found, tuple(notices))
+    bearings = _bearings(prepared, tabulation)
+    return ScoredPopulation(everyone, len(probability), found, tuple(notices), bearings)
 
 
-def _context(prepared: Prepared, run_id: str) -> ScoringContext:
-    timeline, instance = prepared.timeline, prepared.instance
-    zone, options = instance.options.zone, instance.options
-    return ScoringContext(
-        propensity_type=instance.type,
-        scored_at=midnight_utc(timeline.now, zone),
-        expires_at=midnight_utc(timeline.now + timeline.windows.reach_days, zone),
-        run_id=run_id,
-        instance=instance.name,
-        bucket_edges=options.buckets,
-        factors=options.factors,
-        lead_days=instance.goal.lead_days,
+def _bearings(prepared: Prepared, tabulation: Tabulation) -> Bearings:
+    """What is kept for profiles that are scored alone later."""
+    data, opened = prepared.inputs.instance.data, prepared.opened
+    kinds = [s.kind for s in data.events] if len(data.events) == len(opened.sources) else [None] * len(opened.sources)
+    return Bearings(
+        cutoff_day=prepared.timeline.now,
+        mean=tabulation.standing.mean,
+        steps=tuple(tabulation.standing.steps.tolist()),
+        typical=tabulation.typical,
+        sources=tuple(
+            SourceColumns(dict(s.columns), data.kind if kind is None else kind)
+            for s, kind in zip(opened.sources, kinds, strict=True)
+        ),
+        fields={name: field.type for name, field in opened.fields.items()},
     )
 
 
@@ -659,6 +664,7 @@ def _write(
         writing = pool.submit(scored.population.write, folder)
         store.write_json(folder / "evaluation.json", evaluation)
         store.write_json(folder / "insights.json", scored.insights)
+        scored.bearings.write(folder)
         closed = store.plain(_closed(document, run_id, started, stages, "succeeded"))
         Report(evaluation=evaluation, insights=store.plain(scored.insights), run=closed).save(folder / "report.html")
         writing.result()

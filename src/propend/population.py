@@ -23,9 +23,11 @@ from propend.scoring import Float, Ints, Judged, Matrix, Scorer, Tabulation
 from propend.snapshots.build import Describer, Rows, Survey, describe, describer, feature_matrix, survey_part
 from propend.snapshots.plan import Plan
 from propend.snapshots.program import Program
-from propend.store.runs import write_table
+from propend.store.runs import GROUP_ROWS, write_table
 
 TABLES = ("scores", "contributions")
+GROUPS = (GROUP_ROWS, None)
+"""Rows of each table that are decoded together: contributions have too many columns for small groups."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class Here:
     def write(self, folder: Path) -> None:
         """See ``Population.write``."""
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(write_table, (folder / f"{name}.parquet" for name in TABLES), self._tables))
+            list(pool.map(write_table, (folder / f"{name}.parquet" for name in TABLES), self._tables, GROUPS))
 
 
 @dataclass(frozen=True)
@@ -211,9 +213,9 @@ def _write(where: _Where, tabulation: Tabulation, folder: Path, language: str, p
     with speaking(language):
         tables = tabulation.tables(profile_ids, tabulation.scorer.judge(X))
     name = f"part-{part.first_profile:012d}.parquet"
-    for what, table in zip(TABLES, tables, strict=True):
+    for what, table, group_rows in zip(TABLES, tables, GROUPS, strict=True):
         made = folder / f"{what}.parquet"
         beside = made / f".{name}-{id(part)}"  # a task may be done twice, even at once
-        write_table(beside, table)
+        write_table(beside, table, group_rows)
         beside.replace(made / name)
     return name

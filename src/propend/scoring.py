@@ -29,9 +29,11 @@ from propend.explain.factors import (
     name_factors,
 )
 from propend.explain.wording import Showing, distinct_texts, typical_text
+from propend.instance import Instance
 from propend.model.calibrate import logit, sigmoid
 from propend.model.certainty import Certainty, total_interval
 from propend.model.horizons import NEVER, Horizons
+from propend.timeline import midnight_utc
 
 Float = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -135,6 +137,21 @@ class ScoringContext:
     factors: int = 5
     lead_days: int = 0
 
+    @classmethod
+    def of(cls, instance: Instance, cutoff_day: int, reach_days: int, run_id: str) -> ScoringContext:
+        """What is said of an instance's scores of a cutoff, a day number; they expire with the outcome window."""
+        zone, options = instance.options.zone, instance.options
+        return cls(
+            propensity_type=instance.type,
+            scored_at=midnight_utc(cutoff_day, zone),
+            expires_at=midnight_utc(cutoff_day + reach_days, zone),
+            run_id=run_id,
+            instance=instance.name,
+            bucket_edges=options.buckets,
+            factors=options.factors,
+            lead_days=instance.goal.lead_days,
+        )
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -218,10 +235,17 @@ class Tabulation:
         Args:
             profile_ids: str[N], in the order of what was judged.
         """
+        ids, order = _ascending(profile_ids)
+        others = _contribution_table(ids, judged.X, order, self.scorer.explainer, judged.contributions)
+        return self._scores(ids, order, judged), others
+
+    def scores(self, profile_ids: NDArray[np.object_], judged: Judged) -> pa.Table:
+        """The first of ``tables`` alone."""
+        return self._scores(*_ascending(profile_ids), judged)
+
+    def _scores(self, ids: pa.Array, order: Ints, judged: Judged) -> pa.Table:
         context, standing, explainer = self.context, self.standing, self.scorer.explainer
-        n, ids, probability = len(profile_ids), pa.array(profile_ids, pa.string()), judged.probability
-        order = pc.sort_indices(ids).to_numpy().astype(np.int64)
-        ids = ids.take(pa.array(order))
+        n, probability = len(ids), judged.probability
         score = standing.scores(probability)
         bucket = buckets_of(score, context.bucket_edges)
         named = name_factors(judged.contributions, context.factors, order)
@@ -247,7 +271,14 @@ class Tabulation:
         )
         if self.scorer.horizons:
             table = _with_horizons(table, self.scorer.horizons, judged.curve[order], context.lead_days)
-        return table, _contribution_table(ids, judged.X, order, explainer, judged.contributions)
+        return table
+
+
+def _ascending(profile_ids: NDArray[np.object_]) -> tuple[pa.Array, Ints]:
+    """Ids in ascending order, and int64[N], where each was."""
+    ids = pa.array(profile_ids, pa.string())
+    order = pc.sort_indices(ids).to_numpy().astype(np.int64)
+    return ids.take(pa.array(order)), order
 
 
 IMPACT, VALUE, SAYS = "impact__", "value__", "says__"

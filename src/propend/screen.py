@@ -570,6 +570,31 @@ def differences_text(found: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def users_document(users: Sequence[Any]) -> list[dict[str, Any]]:
+    """Rows of users as plain data, without anything secret."""
+    return [
+        {
+            "name": u.name,
+            "role": u.role,
+            "disabled": u.disabled,
+            "comes_by": "password" if u.password else "oidc",
+            "created_at": u.created_at.isoformat(),
+        }
+        for u in users
+    ]
+
+
+def users_text(found: Sequence[dict[str, Any]]) -> str:
+    """The same as a table."""
+    if not found:
+        return "nobody yet; `propend user add NAME --role manage` lets the first one in"
+    rows = [("name", "may", "comes by", "since")]
+    rows += [
+        (u["name"], "not log in" if u["disabled"] else u["role"], u["comes_by"], u["created_at"][:10]) for u in found
+    ]
+    return columns_text(rows, 0)
+
+
 # --- init ----------------------------------------------------------------------------------------------
 
 

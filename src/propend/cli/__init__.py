@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from propend.cli import workspace as workspace_commands
+from propend.cli.people import token_app, user_app
 from propend.cli.screen import JsonOption, err, fail, out, say, show_error
 from propend.errors import ColumnNotFoundError, ConfigurationError, Mistake, PropendError, UnexpectedError
 from propend.version import __version__
@@ -398,6 +399,33 @@ def list_(
 
 for _command in workspace_commands.COMMANDS:
     app.command()(_command)
+
+
+@app.command()
+def serve(
+    workspace: Annotated[Path, typer.Option("--workspace", help="The workspace's folder.")] = Path(),
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="Nobody logs in; on loopback only.")] = False,
+    json_logs: Annotated[bool, typer.Option("--json-logs", help="Logs as lines of JSON.")] = False,
+) -> None:
+    """Serve a workspace: REST, schedules and runs, until told to end."""
+    try:
+        from propend.server.listening import serve as listen  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        mistake = Mistake("propend serve", f"the server needs {error.name}: pip install 'propend[server]'")
+        fail(ConfigurationError([mistake], "the installation"), False)
+    try:
+        listen(
+            workspace, host, port, access=not no_auth, json_logs=json_logs,
+            told=say,
+        )  # fmt: skip
+    except PropendError as error:
+        fail(error, False)
+
+
+app.add_typer(user_app, name="user")
+app.add_typer(token_app, name="token")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import md5
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,13 @@ def short_text(text: str) -> str:
     # bytes are counted faster than characters, and are at least as many
     long = f"strlen({text}) > {LONGEST_TEXT} AND length({text}) > {LONGEST_TEXT}"
     return f"(CASE WHEN {long} THEN {cut} ELSE {text} END)"
+
+
+def shortened(text: str) -> str:
+    """What ``short_text`` makes of a text."""
+    if len(text) <= LONGEST_TEXT:
+        return text
+    return f"{text[:_KEPT_TEXT]}…{md5(text.encode(), usedforsecurity=False).hexdigest()[:16]}"
 
 
 def not_blank(text: str) -> str:

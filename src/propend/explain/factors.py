@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propend.errors import NoInfluentialFactorsError
-from propend.explain.shap import Trees, factor_contributions, linear_factor_contributions, sum_up
+from propend.explain.shap import PlannedTrees, Trees, factor_contributions, linear_factor_contributions, sum_up
 from propend.explain.wording import Ranges, Showing, ranges_of, typical_text
 from propend.model.certainty import Margins, leading_share
 from propend.model.members import Logistic
@@ -54,6 +54,7 @@ class Parts:
         offset: what is added to the members' margins.
         background: float32[B, C], rows whose values stand for what is unknown: then contributions are interventional;
             None: the trees' are path-dependent, and a line's count from the means of training.
+        planned: the trees with their tables, every feature apart, where few rows are explained at a time.
     """
 
     trees: Trees | None
@@ -61,6 +62,7 @@ class Parts:
     linear_weights: tuple[float, ...]
     offset: float
     background: Matrix | None
+    planned: PlannedTrees | None = None
 
     @classmethod
     def of(cls, model: Model, background: Matrix | None = None) -> Parts:
@@ -74,6 +76,12 @@ class Parts:
         if known is not None:
             linear = tuple(replace(m, center=m.columns_of(known).mean(axis=0, dtype=np.float64)) for m in linear)
         return cls(trees, linear, tuple(slope * w for w in model.linear_weights), model.calibration.offset, known)
+
+    def kept_ready(self, n_features: int) -> Parts:
+        """The same, so that the trees' tables are not made anew for every call."""
+        if self.trees is None:
+            return self
+        return replace(self, planned=PlannedTrees.of(self.trees, np.arange(n_features), n_features, self.background))
 
     def bases(self, n_features: int) -> tuple[float, ...]:
         """What each member adds to the log-odds of a profile about whom nothing is known, the leading one first."""
@@ -90,12 +98,15 @@ class Parts:
 
         Args:
             used: float32[N, C], the features the model uses.
-            group: int64[C], the group of each.
+            group: int64[C], the group of each; every feature's own where the trees are kept ready.
             n_groups: G.
         """
         out, leading = np.zeros((len(used), n_groups), dtype=np.float32), None
         if self.trees is not None:
-            out += factor_contributions(self.trees, used, group, n_groups, self.background)[0]
+            if self.planned is not None:
+                out += self.planned.contributions(used)
+            else:
+                out += factor_contributions(self.trees, used, group, n_groups, self.background)[0]
             leading = out.sum(axis=1, dtype=np.float64)
         for member, weight in zip(self.linear, self.linear_weights, strict=True):
             out += linear_factor_contributions(
@@ -149,6 +160,10 @@ class Explainer:
         """Log-odds of a profile about whom nothing is known."""
         return self.parts.offset + sum(self.bases)
 
+    def kept_ready(self) -> Explainer:
+        """The same, faster where few rows are explained at a time; it takes the memory of the trees' tables."""
+        return replace(self, parts=self.parts.kept_ready(len(self.columns)))
+
     def contributions(self, X: Matrix) -> Contributions:
         """What each factor does to each row.
 
@@ -189,7 +204,7 @@ class Explainer:
 def build_explainer(
     model: Model,
     features: Sequence[Feature],
-    sample: Matrix,
+    sample: Matrix | None,
     background: Matrix | None = None,
     standing: Mapping[str, str] | None = None,
 ) -> Explainer:
@@ -198,7 +213,8 @@ def build_explainer(
     Args:
         model: fitted and calibrated.
         features: all features of the plan.
-        sample: float32[N, F] rows to judge by which feature of a factor carries most.
+        sample: float32[N, F] rows to judge by which feature of a factor carries most; None where nothing is shown of
+            many rows together, as when a model is used again that has been judged before.
         background: float32[B, F], rows to explain against; None: along the trees' paths.
         standing: name of the feature shown of many rows, by the code of its factor; by default what carries most.
 
@@ -210,9 +226,8 @@ def build_explainer(
     factors = tuple(dict.fromkeys(f.factor for f in used))
     group = np.array([factors.index(f.factor) for f in used], dtype=np.int64)
     parts = Parts.of(model, background)
-    each, _ = parts.contributions(model.inputs(sample[:SAMPLE_ROWS]), np.arange(len(used)), len(used))
-    carried = np.abs(each).mean(axis=0, dtype=np.float64) if len(each) else np.zeros(len(used))
-    if carried.max(initial=0.0) < NEGLIGIBLE:
+    carried = np.zeros(len(used)) if sample is None else _carried(parts, model.inputs(sample[:SAMPLE_ROWS]))
+    if sample is not None and carried.max(initial=0.0) < NEGLIGIBLE:
         raise NoInfluentialFactorsError(
             f"None of {len(used)} features moves the prediction: every profile gets the same probability.",
             "name further events, add data sources, or lengthen the history.",
@@ -226,6 +241,12 @@ def build_explainer(
     settled = [(standing or {}).get(factor.code, "") for factor in factors]
     showing = tuple(speaking[places.get(name, place)] for name, place in zip(settled, most, strict=True))
     return Explainer(columns, factors, group, showing, speaking, parts, parts.bases(len(used)), model)
+
+
+def _carried(parts: Parts, used: Matrix) -> Float:
+    """float64[C]: mean absolute contribution of each feature the model uses, over float32[N, C]."""
+    each, _ = parts.contributions(used, np.arange(used.shape[1]), used.shape[1])
+    return np.abs(each).mean(axis=0, dtype=np.float64) if len(each) else np.zeros(used.shape[1])
 
 
 def join_opposed(
@@ -358,9 +379,11 @@ def name_factors(contributions: Contributions, most: int, order: Ints | None = N
         named = wanted.sum(axis=1), picked[wanted], speaker[wanted].astype(np.int64), impact[wanted]
         return *named, importance_of(share[wanted])
 
-    nobody = tuple(np.zeros(0, kind) for kind in (np.int64, np.int64, np.int64, np.float32, np.int8))
-    with ThreadPoolExecutor(2) as pool:
-        found = [nobody, *pool.map(of_chunk, range(0, n, CHUNK_ROWS))]
+    if n <= CHUNK_ROWS:  # starting threads takes longer than a few rows do
+        found = [of_chunk(0)]
+    else:
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(of_chunk, range(0, n, CHUNK_ROWS)))
     counts, *columns = (np.concatenate(column) for column in zip(*found, strict=True))
     return NamedFactors(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), *columns)
 

@@ -493,6 +493,40 @@ def _checked(groups: ArrayLike, n_features: int, n_groups: int) -> Ints:
     return checked
 
 
+@dataclass(frozen=True, eq=False)
+class PlannedTrees:
+    """Trees with the tables that explain rows, to be used again for further rows.
+
+    Attributes:
+        trees: as given.
+        base: plus a row's contributions, the row's margin.
+    """
+
+    trees: Trees
+    base: float
+    _nodes: _Nodes
+    _plan: _Plan
+    _groups: Ints
+    _n_groups: int
+
+    @classmethod
+    def of(cls, trees: Trees, group: ArrayLike, n_groups: int, background: NDArray[Any] | None = None) -> PlannedTrees:
+        """Make the tables; arguments and errors as of ``factor_contributions``."""
+        groups = _checked(group, trees.n_features, n_groups)
+        if background is not None and len(background) == 0:
+            raise ValueError("the background has no row")
+        nodes, base = _related(trees, None if background is None else _matrix(trees, background))
+        return cls(trees, base, nodes, _planned(nodes, groups, n_groups), groups, n_groups)
+
+    def contributions(self, X: NDArray[Any]) -> Matrix:
+        """float32[N, G]: those of rows, float32[N, C]."""
+        matrix = _matrix(self.trees, X)
+        out = np.empty((len(matrix), self._n_groups), dtype=np.float32)
+        most_nodes = int(np.diff(self.trees.offsets).max(initial=0))
+        _contribute(self._nodes, self._plan, matrix, self._groups, most_nodes, out)
+        return out
+
+
 def factor_contributions(
     trees: Trees, X: NDArray[Any], group: ArrayLike, n_groups: int, background: NDArray[Any] | None = None
 ) -> tuple[Matrix, float]:
@@ -514,14 +548,9 @@ def factor_contributions(
     Raises:
         ValueError: a matrix, a background or groups that do not fit the trees.
     """
-    matrix, groups = _matrix(trees, X), _checked(group, trees.n_features, n_groups)
-    if background is not None and len(background) == 0:
-        raise ValueError("the background has no row")
-    nodes, base = _related(trees, None if background is None else _matrix(trees, background))
-    out = np.empty((len(matrix), n_groups), dtype=np.float32)
-    most_nodes = int(np.diff(trees.offsets).max(initial=0))
-    _contribute(nodes, _planned(nodes, groups, n_groups), matrix, groups, most_nodes, out)
-    return out, base
+    matrix = _matrix(trees, X)
+    planned = PlannedTrees.of(trees, group, n_groups, background)
+    return planned.contributions(matrix), planned.base
 
 
 def linear_factor_contributions(

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from propend.events import DAY_US, AttributeRows, EventLog, Partition, least_key
+from propend.events import DAY_US, AttributeRows, EventCodes, EventLog, Partition, least_key
 from propend.language import say
 from propend.snapshots.kernel import Asked, Events, Facts, Routes, asked_for, compute_features
 from propend.snapshots.lines import count_past, evaluate_lines
@@ -221,14 +221,14 @@ class Describer:
     named: dict[int, NDArray[np.float32]]
 
 
-def describer(log: EventLog, plan: Plan) -> Describer:
+def describer(log: EventCodes, plan: Plan) -> Describer:
     """A plan in the codes of a log."""
     named = {j: _named_codes(f, log) for j, f in enumerate(plan.features) if f.op in CODE_OPS}
     asked = asked_for(np.array(plan.windows, dtype=np.int64), _table(plan, log))
     return Describer(plan, asked, _routes(plan, log), named)
 
 
-def _named_codes(feature: Feature, log: EventLog) -> NDArray[np.float32]:
+def _named_codes(feature: Feature, log: EventCodes) -> NDArray[np.float32]:
     """From the log's codes, which differ from log to log, to the plan's."""
     names, vocabularies = (
         (log.request.text_fields, log.vocabularies)
@@ -273,7 +273,7 @@ def _no_attributes() -> AttributeRows:
     return AttributeRows(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros((0, 0)), np.zeros((0, 0), np.int32))
 
 
-def _routes(plan: Plan, log: EventLog) -> Routes:
+def _routes(plan: Plan, log: EventCodes) -> Routes:
     """Channels of kinds, bits and values of a log; none for those that no feature is made of."""
     offsets = _value_offsets(log)
     kinds = {k: i for i, k in enumerate(log.kinds)}
@@ -303,7 +303,7 @@ def _code(vocabulary: Sequence[str], value: str) -> int:
     return i if i < len(vocabulary) and vocabulary[i] == value else -2
 
 
-def _table(plan: Plan, log: EventLog) -> NDArray[np.int64]:
+def _table(plan: Plan, log: EventCodes) -> NDArray[np.int64]:
     """int64[F, 4]: op, channel or field position, window position, argument."""
     window = {w: i for i, w in enumerate(plan.windows)}
     rows = []
@@ -396,7 +396,7 @@ def _count_part(
     return [of_kind, of_bit, of_value, bit_events, valued_kinds, valued_bits, whole, *of_attributes]
 
 
-def _value_offsets(log: EventLog) -> NDArray[np.int64]:
+def _value_offsets(log: EventCodes) -> NDArray[np.int64]:
     """int64[T + 1]: where the values of each text field begin when all are laid end to end."""
     return np.concatenate([[0], np.cumsum([len(v) for v in log.vocabularies])]).astype(np.int64)
 

@@ -199,7 +199,11 @@ class UserRow(Base):
 
 
 class SessionRow(Base):
-    """A log-in of a browser; of its secret only the SHA-256 is kept."""
+    """A log-in of a browser; of its secret, and of what forms send beside it, only the SHA-256 is kept.
+
+    Attributes:
+        expires_at: moved on while it is used, up to a time from ``created_at``.
+    """
 
     __tablename__ = "sessions"
 
@@ -229,6 +233,20 @@ class TokenRow(Base):
     expires_at: Mapped[datetime | None]
     used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+
+class AttemptRow(Base):
+    """A log-in that failed lately, or is being tried; several servers count them together.
+
+    Attributes:
+        key: the SHA-256 of a name or an address: people mistype passwords into names.
+    """
+
+    __tablename__ = "attempts"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    key: Mapped[str] = mapped_column(String(64), index=True)
+    at: Mapped[datetime] = mapped_column(index=True)
 
 
 class ReplyRow(Base):
@@ -369,6 +387,12 @@ def sqlite_url(path: Path) -> str:
 def now() -> datetime:
     """This instant, in UTC, to the microsecond."""
     return datetime.now(UTC)
+
+
+def alone(session: Session, table: str) -> None:
+    """Within a transaction: no other decides about a table's rows meanwhile; on SQLite a writer is alone anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def _engine(url: str, shown: str) -> Engine:

@@ -36,6 +36,8 @@ from propend.snapshots.plan import Channel, Factor, Feature, Op, Plan
 MODEL_FORMAT = 2
 LINEAR_ARRAYS = ("columns", "coefficients", "center")
 WORK_FOLDER = ".propend"
+GROUP_ROWS = 2_048
+"""Rows of scores that are decoded to find one of them (decision 0025)."""
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -170,13 +172,16 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def write_table(path: Path, table: pa.Table) -> None:
+def write_table(path: Path, table: pa.Table, group_rows: int | None = None) -> None:
     """Scores or contributions as Parquet, flushed to disk.
 
     Numbers hardly repeat, so that looking for repetitions costs time and room. Bounds of groups of rows are kept of the
     first column alone, which tables are sorted by: of others they would exclude nothing.
+
+    Args:
+        group_rows: rows that are decoded together; very many where None.
     """
-    pq.write_table(table, path, **table_options(table.schema))
+    pq.write_table(table, path, row_group_size=group_rows, **table_options(table.schema))
     with path.open("rb") as file:
         os.fsync(file.fileno())
 

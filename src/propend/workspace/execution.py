@@ -43,6 +43,8 @@ from propend.workspace.retraining import Champion, Decision, decide
 
 Plain = dict[str, Any]
 WATCH_SECONDS = 0.5
+NICENESS = 10
+"""Whoever looks a profile up waits for milliseconds, and goes before a run that takes minutes."""
 SHARES = {
     "read": 0.25, "survey": 0.03, "features": 0.07, "fit": 0.25, "level": 0.08, "prove": 0.08, "fairness": 0.01,
     "refit": 0.05, "horizons": 0.03, "look back": 0.02, "compare": 0.05, "describe": 0.03, "score": 0.12, "write": 0.03,
@@ -323,6 +325,7 @@ def main() -> int:
     """Execute one run; exit status 0 where it was executed, whatever came of it."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     signal.signal(signal.SIGTERM, _terminated)
+    os.nice(NICENESS)
     home, run_id = sys.argv[1:3]
     workspace = Workspace.open(home)
     try:

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from propend.errors import ForgettingFailedError, NoProfileGivenError, PropendError
 from propend.protection import Forgotten, digest_of
-from propend.store.catalog import Catalog, ForgottenRow, RunRow, SettingRow, now
+from propend.store.catalog import Catalog, ForgottenRow, RunRow, SettingRow, alone, now
 from propend.store.erasure import Erased, Who, any_of, erase, exactly
 from propend.store.runs import WORK_FOLDER
 from propend.workspace.audit import LOCAL, note
@@ -146,7 +146,7 @@ class Privacy:
     def _remember(self, profile_id: str, by: str) -> tuple[str, bool]:
         """Commit that somebody is to be forgotten; from then on no run that has the person can be committed."""
         with self._catalog.writing() as session:
-            self._runs.alone(session)
+            alone(session, "runs")
             key = session.get(SettingRow, KEY)
             if key is None:
                 key = SettingRow(key=KEY, value=secrets.token_bytes(KEY_BYTES).hex())

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from propend.errors import (
@@ -31,7 +31,7 @@ from propend.errors import (
 from propend.instance import Instance
 from propend.labels import gate_policies
 from propend.pipeline import new_run_id
-from propend.store.catalog import Catalog, InstanceRow, RunRow, now
+from propend.store.catalog import Catalog, InstanceRow, RunRow, alone, now
 from propend.store.runs import WORK_FOLDER, plain
 from propend.workspace.audit import LOCAL, note
 from propend.workspace.instances import Instances
@@ -129,7 +129,7 @@ class Runs:
             PolicyError: a policy forbids what it does with a labelled column.
         """
         with self._catalog.writing() as session:
-            _alone(session)
+            alone(session, "runs")
             instance = self._instances.row(session, instance_id)
             if instance.status != "enabled":
                 done = "publish it" if instance.status == "draft" else "enable it"
@@ -159,7 +159,7 @@ class Runs:
             StatusError: it has ended already.
         """
         with self._catalog.writing() as session:
-            _alone(session)
+            alone(session, "runs")
             found = self._row(session, run_id)
             if found.state in ENDED:
                 raise StatusError(
@@ -175,7 +175,7 @@ class Runs:
     def abandon(self, instance_id: str) -> None:
         """Stop every run of an instance that is being removed; waits until its folders are nobody's."""
         with self._catalog.writing() as session:
-            _alone(session)
+            alone(session, "runs")
             asked = select(RunRow).where(RunRow.instance_id == instance_id, RunRow.state.in_(("queued", "running")))
             stopped = list(session.scalars(asked))
             for run in stopped:
@@ -200,7 +200,7 @@ class Runs:
             process: the id of the process that executes it.
         """
         with self._catalog.writing() as session:
-            _alone(session)
+            alone(session, "runs")
             found = self._claimable(session, run_id)
             if found is None:
                 return None
@@ -235,7 +235,7 @@ class Runs:
             may: asked within the transaction; where it says no, nothing changes either.
         """
         with self._catalog.writing() as session:
-            _alone(session)
+            alone(session, "runs")
             found = session.get(RunRow, run_id)
             if found is None or found.state != "running" or (may is not None and not may(session)):
                 return False
@@ -310,11 +310,6 @@ class Runs:
         """Remove scores and contributions of a run; model, proof and report stay."""
         for name in ("scores.parquet", "contributions.parquet"):
             _remove(folder / name)
-
-    @staticmethod
-    def alone(session: Session) -> None:
-        """Within a transaction: nobody else decides about runs meanwhile."""
-        _alone(session)
 
     def _lock_path(self, run_id: str) -> Path:
         path = self._work / "locks" / f"{run_id}.lock"
@@ -409,9 +404,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def _alone(session: Session) -> None:
-    """No other transaction decides about runs meanwhile; on SQLite a writer is alone anyway."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("LOCK TABLE runs IN SHARE ROW EXCLUSIVE MODE"))

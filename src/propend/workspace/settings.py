@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
@@ -71,6 +71,39 @@ class AlertSettings(Part):
     webhook: str | None = None
 
 
+class OidcSettings(Part):
+    """Where people log in by OpenID Connect.
+
+    Attributes:
+        issuer: the provider's address, as its tokens say; ``https``, or ``http`` on this machine.
+        client_id: what the provider calls this server; its secret is in ``PROPEND_OIDC_CLIENT_SECRET``.
+        domains: of e-mail addresses that may come; any where empty.
+        newcomers: role of those who come for the first time; ``none``: only who was added before may come.
+    """
+
+    issuer: Annotated[str, Field(pattern=r"^(https://|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/|$))")]
+    client_id: Annotated[str, Field(min_length=1)]
+    domains: tuple[str, ...] = ()
+    newcomers: Literal["none", "view", "manage"] = "none"
+
+
+class AccessSettings(Part):
+    """Who may come in, and for how long.
+
+    Attributes:
+        address: of the server as browsers see it, such as ``https://propend.example.com``; as the request says where
+            absent.
+        session_hours: after which people log in again.
+        idle_minutes: without a request, after which people log in again.
+        oidc: log-in by OpenID Connect; by password alone where absent.
+    """
+
+    address: Annotated[str, Field(pattern=r"^https?://[^/\s]+$")] | None = None
+    session_hours: Annotated[int, Field(ge=1, le=24 * 30)] = 12
+    idle_minutes: Annotated[int, Field(ge=1, le=24 * 60)] = 120
+    oidc: OidcSettings | None = None
+
+
 class Settings(Part):
     """All of ``propend.toml``; ``policies`` say what may be done with labelled columns."""
 
@@ -79,6 +112,7 @@ class Settings(Part):
     retention: RetentionSettings = RetentionSettings()
     alerts: AlertSettings = AlertSettings()
     policies: Policies = Policies()
+    access: AccessSettings = AccessSettings()
 
 
 def read_settings(home: Path) -> Settings:

@@ -1,1 +1,1 @@
-"""Routes, one module for each thing they speak of."""
+"""One module for each kind of thing that can be asked for."""

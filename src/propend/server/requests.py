@@ -1,0 +1,142 @@
+"""Around every request: its id, its line in the log, its figures, headers that browsers obey, a bound for bodies.
+
+A line of the log has the route's template and never an address, a query, a body or a token: these name people.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import traceback
+import uuid
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from propend.errors import RequestInvalidError
+from propend.server.failures import answer, unexpected
+from propend.server.metrics import Metrics
+
+PREFIX, OPENAPI = "/api/v1", "/openapi.json"
+MOST_BODY_BYTES = 8_000_000
+SECURITY = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+"""Where an answer does not say otherwise."""
+_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+log = logging.getLogger("propend.requests")
+
+
+class _TooLargeError(Exception):
+    """The body is longer than is read."""
+
+
+class Watch:
+    """The outermost layer of the application."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        """``app``: what answers."""
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let one request be answered."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = _Request(scope, receive, send)
+        began = time.perf_counter()
+        try:
+            await self._answered(request)
+        finally:
+            self._told(request, time.perf_counter() - began)
+
+    async def _answered(self, request: _Request) -> None:
+        scope = request.scope
+        length = Headers(scope=scope).get("content-length", "0")
+        try:
+            if not length.isdigit() or int(length) > MOST_BODY_BYTES:
+                raise _TooLargeError
+            await self._app(scope, request.receive, request.send)
+        except _TooLargeError:
+            told = RequestInvalidError(f"A body has at most {MOST_BODY_BYTES:,} bytes.", "ask in several requests.")
+            await self._instead(request, answer(told))
+        except Exception as error:
+            frames = "".join(traceback.format_tb(error.__traceback__))  # without the message, which may name people
+            log.error("request %s failed with %s\n%s", request.id, type(error).__name__, frames)
+            await self._instead(request, unexpected(error, request.id))
+
+    @staticmethod
+    async def _instead(request: _Request, response: ASGIApp) -> None:
+        """Answer so, where nothing was sent yet; what is sent half is broken off, and the caller sees that."""
+        if request.status is None:
+            await response(request.scope, request.receive, request.send)
+        else:
+            raise ConnectionAbortedError(f"request {request.id} was broken off")
+
+    def _told(self, request: _Request, seconds: float) -> None:
+        scope, status = request.scope, request.status or 500
+        route = template_of(scope)
+        method = scope["method"] if route != "unmatched" else "any"
+        self._metrics.answered(method, route, status, seconds)
+        caller = scope.get("state", {}).get("caller")
+        log.info(
+            "%s %s %s",
+            scope["method"][:20],
+            route,
+            status,
+            extra={
+                "fields": {
+                    "method": scope["method"][:20],
+                    "route": route,
+                    "status": status,
+                    "milliseconds": round(seconds * 1000, 2),
+                    "request_id": request.id,
+                    "caller": getattr(caller, "name", None),
+                }
+            },
+        )
+
+
+class _Request:
+    """One request on its way: what comes is counted, what goes gets its headers."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope, self._receive, self._send = scope, receive, send
+        given = Headers(scope=scope).get("x-request-id", "")
+        self.id = given if _ID.fullmatch(given) else uuid.uuid4().hex
+        self.status: int | None = None
+        self._read = 0
+        scope.setdefault("state", {})["request_id"] = self.id
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._read += len(message.get("body", b""))
+        if self._read > MOST_BODY_BYTES:
+            raise _TooLargeError
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self.id
+            for name, value in SECURITY.items():
+                headers.setdefault(name, value)
+        await self._send(message)
+
+
+def template_of(scope: Any) -> str:
+    """The template of the route that answered, such as ``/api/v1/profiles/{profile_id}``."""
+    route, path = scope.get("route"), str(scope.get("path", ""))
+    template = str(getattr(route, "path_format", None) or getattr(route, "path", None) or "")
+    if not template:
+        return path if path == OPENAPI else "unmatched"
+    # newer FastAPI names a route as its router does, without the prefix that the router was included under
+    return PREFIX + template if path.startswith(PREFIX) and not template.startswith(PREFIX) else template

@@ -1,0 +1,40 @@
+"""Profiles: the scores that are served of one, or of thousands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from propend.errors import ProfileNotFoundError
+from propend.server.access import Viewer
+from propend.server.shapes import LookupBody, LookupOut, ProfileOut, ScoreOut, refusals
+from propend.server.state import Scores
+
+router = APIRouter(prefix="/profiles", tags=["profiles"])
+ProfileId = Annotated[str, Path(max_length=1000, description="Id of the profile, as in the data.", examples=["c-1042"])]
+
+
+@router.post("/lookup", responses=refusals(404))
+def look_up(body: LookupBody, scores: Scores, _caller: Viewer) -> LookupOut:
+    """Many profiles at once, up to 5000: their served scores with factors, by instance."""
+    ids = list(dict.fromkeys(body.ids))
+    found = scores.profiles(ids, body.instances)
+    items = [
+        ProfileOut.model_validate({"profile_id": profile_id, "scores": found[profile_id]})
+        for profile_id in ids
+        if profile_id in found
+    ]
+    return LookupOut(items=items, missing=[i for i in ids if i not in found])
+
+
+@router.get("/{profile_id:path}", responses=refusals(404))
+def get_profile(profile_id: ProfileId, scores: Scores, _caller: Viewer) -> ProfileOut:
+    """One profile: its served score of every instance, with factors. The id may have slashes."""
+    found = scores.profile(profile_id)
+    if not found:
+        raise ProfileNotFoundError(
+            "No instance serves a score of this profile.",
+            "it may not have been eligible at the last runs, or its id is written otherwise.",
+        )
+    return ProfileOut(profile_id=profile_id, scores={i: ScoreOut.model_validate(row) for i, row in found.items()})

@@ -1,0 +1,94 @@
+"""Segments: saved rules over the scores of an instance, and who is in them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from propend.errors import InstanceNotFoundError
+from propend.server.access import Manager, Viewer
+from propend.server.cursors import cursor_of, place_of
+from propend.server.idempotency import Creating
+from propend.server.routes.scores import TABLES, Form, IfNoneMatch, Order, table_or_page
+from propend.server.serving import Serving
+from propend.server.shapes import Cursor, Limit, ScorePage, SegmentBody, SegmentItem, SegmentOut, SegmentPage, refusals
+from propend.server.state import InstanceId, Number, Rules, Scores
+from propend.store.catalog import SegmentRow
+from propend.workspace.segments import Rule
+
+router = APIRouter(tags=["segments"])
+
+
+@router.get("/instances/{instance_id}/segments", responses=refusals(404))
+def list_segments(
+    instance_id: InstanceId, rules: Rules, _caller: Viewer, limit: Limit = 100, cursor: Cursor = None
+) -> SegmentPage:
+    """The segments of an instance, in the order in which they were made."""
+    after = place_of(cursor, int)[0] if cursor is not None else 0
+    found = rules.all(instance_id, after, limit + 1)
+    more = cursor_of(found[limit - 1].id) if len(found) > limit else None
+    return SegmentPage(items=[SegmentItem.of(row, Rule.read(row.where).sentence) for row in found[:limit]], next=more)
+
+
+@router.post(
+    "/instances/{instance_id}/segments", status_code=201, response_model=SegmentOut, responses=refusals(404, 409)
+)
+def create_segment(
+    instance_id: InstanceId, body: SegmentBody, rules: Rules, scores: Scores, caller: Manager, once: Creating
+) -> Response:
+    """Save a rule."""
+
+    def work() -> SegmentOut:
+        return _shown(rules.create(instance_id, body.name, body.where, caller.name), scores)
+
+    return once.answer(201, work)
+
+
+@router.get("/segments/{segment_id}", responses=refusals(404))
+def get_segment(segment_id: Number, rules: Rules, scores: Scores, _caller: Viewer) -> SegmentOut:
+    """One segment: its rule in English, and how many profiles it has now."""
+    return _shown(rules.get(segment_id), scores)
+
+
+@router.put("/segments/{segment_id}", responses=refusals(404, 409))
+def change_segment(segment_id: Number, body: SegmentBody, rules: Rules, scores: Scores, caller: Manager) -> SegmentOut:
+    """Give it another name or rule."""
+    return _shown(rules.change(segment_id, body.name, body.where, caller.name), scores)
+
+
+@router.delete("/segments/{segment_id}", status_code=204, responses=refusals(404))
+def delete_segment(segment_id: Number, rules: Rules, caller: Manager) -> None:
+    """Remove a segment."""
+    rules.remove(segment_id, caller.name)
+
+
+@router.get("/segments/{segment_id}/members", response_model=ScorePage, responses={**TABLES, **refusals(404)})
+def get_members(
+    request: Request,
+    segment_id: Number,
+    rules: Rules,
+    scores: Scores,
+    _caller: Viewer,
+    order: Order = "profile",
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    format: Form = None,  # noqa: A002  what everybody calls it
+    known: IfNoneMatch = None,
+) -> Any:
+    """The scores of its profiles, in the same forms as those of an instance."""
+    row = rules.get(segment_id)
+    run = scores.run(row.instance_id)
+    asked = (order, limit, cursor, format, known)
+    etag = f"{run.id}-{hashlib.sha256(row.where.encode()).hexdigest()[:8]}"  # the rule may be changed, too
+    return table_or_page(request, run, scores.scores(run), Rule.read(row.where), asked, etag)
+
+
+def _shown(row: SegmentRow, serving: Serving) -> SegmentOut:
+    rule = Rule.read(row.where)
+    try:
+        run = serving.run(row.instance_id)
+    except InstanceNotFoundError:  # no scores yet
+        return SegmentOut.of(row, rule.sentence)
+    return SegmentOut.of(row, rule.sentence, run=run.id, count=serving.scores(run).count(rule))

@@ -1,0 +1,303 @@
+"""Scores of the runs that are served: one profile, many, pages, and whole tables as a stream.
+
+The newest run of an instance that succeeded is served (``Runs.serving``). Each has an index that is opened when it is
+first asked and let go when another run takes its place.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import operator
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from propend.errors import InstanceNotFoundError
+from propend.store.catalog import RunRow
+from propend.store.lookup import ScoreIndex
+from propend.store.runs import plain
+from propend.workspace import Workspace
+from propend.workspace.segments import Rule
+
+Row = dict[str, Any]
+BATCH_ROWS = 16_384
+GROUP_ROWS = 131_072
+MEDIA = {
+    "csv": "text/csv",
+    "arrow": "application/vnd.apache.arrow.stream",
+    "parquet": "application/vnd.apache.parquet",
+}
+
+
+class ScoreFile:
+    """The scores of one run, read where they stand; safe for threads."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use ``open``."""
+        self.path = folder / "scores.parquet"
+        self._index = ScoreIndex.open(folder)
+        self._data = ds.dataset(self.path, format="parquet")
+        self.schema = self._data.schema.remove_metadata()
+        self.names: list[str] = self.schema.names
+
+    @classmethod
+    def open(cls, folder: Path) -> ScoreFile:
+        """The scores in a run's folder.
+
+        Raises:
+            InstanceNotFoundError: there are none, or they cannot be read.
+        """
+        try:
+            return cls(folder)
+        except (OSError, pa.ArrowException):
+            raise InstanceNotFoundError(
+                f"The scores of run {folder.name!r} are not there or cannot be read.", "run the instance again."
+            ) from None
+
+    def find(self, profile_id: str) -> Row | None:
+        """The row of one profile; None where it was not scored."""
+        return self.find_many([profile_id]).get(profile_id)
+
+    def find_many(self, ids: Sequence[str]) -> dict[str, Row]:
+        """The rows of those of the profiles that were scored, by id."""
+        return {profile_id: plain(row) for profile_id, row in self._index.find_many(ids).items()}
+
+    def batches(
+        self, rule: Rule, columns: Sequence[str] | None = None, beyond: pc.Expression | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows that a rule means, in the order of the file, a part at a time; only those ``beyond``, too."""
+        asked = [e for e in (rule.expression(self.names), beyond) if e is not None]
+        wanted = list(columns) if columns is not None else self.names
+        read = [*wanted, *(["factors"] if rule.on_factors and "factors" not in wanted else [])]
+        scanner = self._data.scanner(
+            columns=read, filter=functools.reduce(operator.and_, asked) if asked else None, batch_size=BATCH_ROWS,
+            batch_readahead=2, fragment_readahead=1,
+        )  # fmt: skip
+        for batch in scanner.to_batches():
+            kept = rule.keep(batch).select(wanted)
+            if kept.num_rows:
+                yield kept
+
+    def count(self, rule: Rule) -> int:
+        """How many profiles a rule means."""
+        if not rule.on_factors:
+            return int(self._data.count_rows(filter=rule.expression(self.names)))
+        return sum(batch.num_rows for batch in self.batches(rule, ["profile_id"]))
+
+    def page(self, rule: Rule, order: str, after: Row | None, limit: int) -> list[Row]:
+        """So many of the rows that a rule means, from after one of them on.
+
+        Args:
+            order: ``profile``, or ``-probability``: the most probable first.
+            after: ``profile_id`` and ``probability`` of the last row of the page before.
+        """
+        keys = [("profile_id", "ascending")]
+        if order == "-probability":
+            keys = [("probability", "descending"), *keys]
+        best: pa.Table | None = None
+        beyond = _later(order, after) if after is not None else None
+        for batch in self.batches(rule, ["profile_id", "probability"], beyond):
+            table = pa.Table.from_batches([batch])
+            best = table if best is None else pa.concat_tables([best, table])
+            if best.num_rows > limit:
+                best = best.take(pc.select_k_unstable(best, limit, keys))
+                if order == "profile" and self.path.is_file():
+                    break  # the file is sorted so
+        if best is None or best.num_rows == 0:
+            return []
+        ids = best.sort_by(keys).column("profile_id").to_pylist()
+        found = self.find_many(ids)
+        return [found[i] for i in ids if i in found]  # not of who was forgotten between the two
+
+
+def _later(order: str, after: Row) -> pc.Expression:
+    beyond = pc.field("profile_id") > after["profile_id"]
+    if order == "profile":
+        return beyond
+    probability = pc.field("probability")
+    return (probability < after["probability"]) | ((probability == after["probability"]) & beyond)
+
+
+class Serving:
+    """The scores that a workspace serves."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        """Nothing is opened yet."""
+        self._workspace = workspace
+        self._open: dict[str, tuple[str, ScoreFile]] = {}
+        self._lock = threading.Lock()
+
+    def run(self, instance_id: str) -> RunRow:
+        """The run of an instance whose scores are served.
+
+        Raises:
+            InstanceNotFoundError: there is no such instance, or it has no scores yet.
+        """
+        self._workspace.instances.get(instance_id)
+        found = self._workspace.runs.serving(instance_id)
+        if found is None:
+            raise InstanceNotFoundError(f"{instance_id!r} has no scores yet.", "run it.", instance=instance_id)
+        return found
+
+    def runs(self, wanted: Sequence[str] | None = None) -> list[RunRow]:
+        """The runs that are served, of all instances or of some; those without scores are left out.
+
+        Raises:
+            InstanceNotFoundError: there is no such instance.
+        """
+        if wanted is None:
+            return self._workspace.runs.all_serving()
+        for instance_id in wanted:
+            self._workspace.instances.get(instance_id)
+        return [run for run in self._workspace.runs.all_serving() if run.instance_id in set(wanted)]
+
+    def scores(self, run: RunRow) -> ScoreFile:
+        """The scores of a run, kept open until its instance serves another.
+
+        Raises:
+            InstanceNotFoundError: they are not there.
+        """
+        with self._lock:
+            known = self._open.get(run.instance_id)
+            if known is None or known[0] != run.id:
+                known = self._open[run.instance_id] = (run.id, ScoreFile.open(self._workspace.runs.folder(run)))
+            return known[1]
+
+    def profile(self, profile_id: str) -> dict[str, Row]:
+        """The served row of one profile, by instance."""
+        found = ((run.instance_id, self.scores(run).find(profile_id)) for run in self.runs())
+        return {instance_id: row for instance_id, row in found if row is not None}
+
+    def profiles(self, ids: Sequence[str], instances: Sequence[str] | None = None) -> dict[str, dict[str, Row]]:
+        """The served rows of many profiles: by id, by instance; those that were scored nowhere are left out."""
+        found: dict[str, dict[str, Row]] = {}
+        for run in self.runs(instances):
+            for profile_id, row in self.scores(run).find_many(ids).items():
+                found.setdefault(profile_id, {})[run.instance_id] = row
+        return found
+
+
+# --- streams ---------------------------------------------------------------------------------------------------
+
+
+class _Chunks(io.RawIOBase):
+    """Takes what a writer writes, and gives it away piece by piece."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[bytes] = []
+        self._written = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        part = bytes(data)
+        self._parts.append(part)
+        self._written += len(part)
+        return len(part)
+
+    def tell(self) -> int:
+        return self._written
+
+    def taken(self) -> bytes:
+        """What was written since the last time."""
+        found, self._parts = b"".join(self._parts), []
+        return found
+
+
+def stream(scores: ScoreFile, rule: Rule, form: str) -> Iterator[bytes]:
+    """All rows that a rule means, as bytes; never more than some parts of them are in memory.
+
+    Args:
+        form: ``csv``, ``arrow`` or ``parquet``.
+    """
+    batches = scores.batches(rule)
+    schema = scores.schema
+    if form == "csv":
+        yield from _csv(batches, schema)
+    elif form == "arrow":
+        chunks = _Chunks()
+        with pa.ipc.new_stream(pa.PythonFile(chunks, mode="w"), schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+                yield chunks.taken()
+        yield chunks.taken()
+    else:
+        chunks = _Chunks()
+        with pq.ParquetWriter(pa.PythonFile(chunks, mode="w"), schema, compression="zstd") as writer:
+            for group in _gathered(batches, schema):
+                writer.write_table(group)
+                yield chunks.taken()
+        yield chunks.taken()
+
+
+def _gathered(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Batches put together to groups of rows that are worth one."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(b.num_rows for b in waiting) >= GROUP_ROWS:
+            yield pa.Table.from_batches(waiting, schema)
+            waiting = []
+    if waiting:
+        yield pa.Table.from_batches(waiting, schema)
+
+
+def _csv(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[bytes]:
+    yield _written(_for_sheets(pa.Table.from_batches([], schema)), True)
+    for batch in batches:
+        yield _written(_for_sheets(pa.Table.from_batches([batch])), False)
+
+
+def _written(table: pa.Table, head: bool) -> bytes:
+    sink = pa.BufferOutputStream()
+    pacsv.write_csv(table, sink, pacsv.WriteOptions(include_header=head))
+    return bytes(sink.getvalue())
+
+
+def _for_sheets(table: pa.Table) -> pa.Table:
+    """A table that a spreadsheet opens: factors as labels, and no text that it would take for a formula."""
+    columns: dict[str, Any] = {}
+    for name in table.column_names:
+        column = table.column(name).combine_chunks() if table.num_rows else pa.array([], table.schema.field(name).type)
+        if name == "factors":
+            columns["raised_by"], columns["lowered_by"] = (guarded(_labels(column, up)) for up in (True, False))
+        elif name == "horizons":
+            columns |= _of_horizons(column)
+        else:
+            columns[name] = guarded(column) if pa.types.is_string(column.type) else column
+    return pa.table(columns)
+
+
+def guarded(texts: pa.Array) -> pa.Array:
+    """Texts that begin as a formula does, with an apostrophe before them."""
+    return pc.replace_substring_regex(texts, pattern=r"^([=+\-@\t\r])", replacement=r"'\1")
+
+
+def _labels(lists: pa.Array, raises: bool) -> pa.Array:
+    """For each profile the labels of the factors that raise, or lower, its score, strongest first."""
+    factors = pc.list_flatten(lists)
+    impact = pc.struct_field(factors, "impact")
+    meant = pc.greater(impact, 0) if raises else pc.less(impact, 0)
+    labels = pc.if_else(meant, pc.struct_field(factors, "label"), pa.scalar(None, pa.string()))
+    counts = pc.fill_null(pc.list_value_length(lists), 0)
+    ends = pc.cumulative_sum(pc.cast(counts, pa.int32()))
+    offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends])
+    kept = pa.ListArray.from_arrays(offsets, labels)
+    return pa.array(["; ".join(t for t in texts if t is not None) for texts in kept.to_pylist()], pa.string())
+
+
+def _of_horizons(column: pa.Array) -> dict[str, Any]:
+    """One column for each horizon; every row has the same ones."""
+    rows = column.to_pylist()
+    days = [h["days"] for h in next((row for row in rows if row), [])]
+    return {f"probability_{d}_days": pa.array([r[i]["probability"] for r in rows]) for i, d in enumerate(days)}
