@@ -12,7 +12,7 @@ PEERS_ASKED := benchmarks/speed/others/requirements.txt
 SETUP_PEERS := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-faithfulness bench-horizons bench-speed bench-spark bench-leaks bench-intervals evidence translations browser clean
+.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-faithfulness bench-horizons bench-speed bench-spark bench-leaks bench-intervals kills evidence translations browser postgres clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,8 +34,11 @@ demo: $(SETUP)  ## the main job on shipped real data: two instances, scored and 
 demo-quick: $(SETUP)  ## the first of the two instances only
 	$(BIN)/propend demo propend-demo --quick
 
-test: $(SETUP_DEV)  ## all tests
-	$(BIN)/python -m pytest
+test: $(SETUP_DEV)  ## all tests, on every core
+	$(BIN)/python -m pytest -n auto --dist loadfile
+
+kills: $(SETUP_DEV)  ## workers and servers killed at random instants, sixty times each; KILLS=n, SEED=n
+	KILLS=$${KILLS:-60} $(BIN)/python -m pytest -s --timeout 0 tests/test_kills.py
 
 lint: $(SETUP_DEV)  ## style and format
 	$(BIN)/ruff check src tests benchmarks
@@ -101,6 +104,9 @@ translations: $(SETUP_DEV)  ## new texts into the catalogs of every language, th
 	for catalog in src/propend/translations/*.po; do \
 	  $(BIN)/pybabel update -i .bench/texts.pot -o $$catalog -l $$(basename $$catalog .po) \
 	    --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date --width 120; done
+
+postgres:  ## Debian's PostgreSQL, for the tests of the catalog on a real server
+	apt-get update -qq && apt-get install -y -qq postgresql
 
 browser:  ## Debian's Chromium, for the tests that open the report in a real browser
 	apt-get update -qq && apt-get install -y -qq chromium

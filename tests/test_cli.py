@@ -26,6 +26,7 @@ from shops import SHOP, before, last_day, no_signal, shop
 
 COMMANDS = [
     *("demo", "init", "check", "run", "train", "score", "evaluate", "report", "explain", "moved", "compile", "list"),
+    *("history", "cancel", "versions", "enable", "disable", "delete"),
     *("user", "token"),
 ]
 RUN_FILES = [

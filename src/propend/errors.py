@@ -7,7 +7,7 @@ Run errors carry the numbers of the reference spec (section 7.2); codes under 30
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -52,6 +52,25 @@ class PropendError(Exception):
             "hint": self.hint,
             "facts": dict(self.facts),
         }
+
+
+def error_of(document: dict[str, Any]) -> PropendError:
+    """The error that ``to_dict`` made a document of, of the same class; of an unknown code the base class."""
+    number = str(document.get("code", "")).rpartition("-")[2]
+    kinds = {str(kind.number): kind for kind in _kinds(PropendError)}
+    kind = kinds.get(number, PropendError)
+    error = kind.__new__(kind)
+    PropendError.__init__(error, document["message"], document.get("hint", ""), **document.get("facts", {}))
+    if isinstance(error, ConfigurationError):
+        error.mistakes = tuple(Mistake(**m) for m in error.facts.get("mistakes", ()))
+        error.document = "the instance"
+    return error
+
+
+def _kinds(kind: type[PropendError]) -> Iterator[type[PropendError]]:
+    yield kind
+    for lower in kind.__subclasses__():
+        yield from _kinds(lower)
 
 
 @dataclass(frozen=True)

@@ -245,6 +245,7 @@ def run(
     memory: str | None = None,
     progress: Progress | None = None,
     home: Path | None = None,
+    run_id: str | None = None,
 ) -> Run:
     """Data to explained scores: train, prove, score now, write.
 
@@ -257,13 +258,14 @@ def run(
         memory: the engine's budget, such as ``4GB``.
         progress: told the name of each stage as it begins.
         home: where a document that is no file would stand: what its paths are relative to.
+        run_id: what the run is called in what is written; made up by default.
 
     Raises:
         PropendError: a coded refusal; then nothing was written.
     """
     stages, started = Stages(progress), datetime.now(UTC)
     inputs = read_inputs(instance, data, as_of, engine, memory, home)
-    run_id = new_run_id(started)
+    run_id = run_id or new_run_id(started)
     destination = Path(out) if out is not None else _default_folder(inputs.instance, instance, run_id)
     language = inputs.instance.options.language
     with store.new_run(destination) as folder, speaking(language), prepare(inputs, stages) as prepared:
@@ -318,6 +320,7 @@ def score(
     memory: str | None = None,
     progress: Progress | None = None,
     home: Path | None = None,
+    run_id: str | None = None,
     instance: Instance | None = None,
 ) -> Run:
     """Score now with a trained model, without training again.
@@ -327,6 +330,7 @@ def score(
         data, as_of, engine, memory, progress: as in ``run``.
         out: folder for the new scores.
         home: where the document stands now; by default, where it stood when the model was trained.
+        run_id: as in ``run``.
         instance: another version of it: names, bucket edges, language and such are shown as it says.
 
     Raises:
@@ -340,7 +344,7 @@ def score(
     inputs = read_inputs(saved.instance, data, as_of, engine, memory, home)
     if data is None and home is None:  # paths are relative to where they were when the model was trained
         inputs = replace(inputs, folder=Path(saved.facts["data_folder"]))
-    run_id = new_run_id(started)
+    run_id = run_id or new_run_id(started)
     language = inputs.instance.options.language
     with store.new_run(Path(out)) as folder, speaking(language), prepare(inputs, stages, saved) as prepared:
         scored = score_stage(prepared, saved, run_id, stages)
@@ -363,6 +367,7 @@ def evaluate(
     engine: Any = "duckdb",
     memory: str | None = None,
     progress: Progress | None = None,
+    home: Path | None = None,
 ) -> Aftermath:
     """After the window: what came of finished runs, beside what they expected and what their proofs promised.
 
@@ -374,6 +379,7 @@ def evaluate(
         margin: share of the champion's log loss that the challenger must save to be promoted.
         out: folder for ``aftermath.json`` and ``aftermath.html``.
         engine, memory, progress: as in ``run``.
+        home: as in ``score``.
 
     Raises:
         DifferentQuestionsError: the runs, or the challenger, ask different questions.
@@ -382,7 +388,7 @@ def evaluate(
     """
     stages = Stages(progress)
     found, left_out = aftermath.find_runs([Path(f) for f in ([runs] if isinstance(runs, str | Path) else runs)])
-    champion, given = found[-1], (data, as_of, engine, memory)
+    champion, given = found[-1], (data, as_of, engine, memory, home)
     pair = _contenders(champion.folder, Path(challenger), margin) if challenger is not None else ()
     inputs = _past_inputs(champion.instance, champion.folder, *given)
     shared = [c for c in pair if same_events(c.saved.instance, champion.instance)]
@@ -439,8 +445,8 @@ def challenge(
     theirs = theirs.before_refit()
     if ours.learnt_until > theirs.learnt_until:
         ours = ours.before_refit()
-    given = (data, as_of, engine, memory)
-    inputs = _past_inputs(theirs.saved.instance, theirs.folder, *given, home)
+    given = (data, as_of, engine, memory, home)
+    inputs = _past_inputs(theirs.saved.instance, theirs.folder, *given)
     fields = together(
         theirs.fields, *([ours.fields] if same_events(ours.saved.instance, theirs.saved.instance) else [])
     )
@@ -450,7 +456,7 @@ def challenge(
             if same_events(ours.saved.instance, theirs.saved.instance):
                 found = compare(seen, ours, theirs, seen, margin)
             else:
-                inputs = _past_inputs(ours.saved.instance, ours.folder, *given, home)
+                inputs = _past_inputs(ours.saved.instance, ours.folder, *given)
                 with read_log(inputs, stages, ours.fields) as (_, other):
                     found = compare(Seen.of(inputs, other), ours, theirs, seen, margin)
     return dict(store.plain(found))
@@ -463,7 +469,7 @@ def _past_inputs(
     as_of: date | str | None,
     engine: Any,
     memory: str | None,
-    home: Path | None = None,
+    home: Path | None,
 ) -> Inputs:
     inputs = read_inputs(instance, data, as_of, engine, memory, home)
     if data is None and home is None:  # paths are relative to where they were when the model was trained

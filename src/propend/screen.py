@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from propend.aftermath_page import PAGE_NAME
@@ -17,6 +19,10 @@ from propend.proposal import Proposal
 from propend.sentence import write_sentence
 from propend.snapshots.kernel import compute_features
 from propend.store.runs import list_runs
+
+if TYPE_CHECKING:
+    from propend.store.catalog import RunRow, VersionRow
+    from propend.workspace.instances import Difference
 
 METRIC_WORDS = (
     ("auc", "AUC (0.5 is chance, 1 is perfect)", 3),
@@ -479,6 +485,89 @@ def list_text(found: dict[str, Any]) -> str:
         rows5 += [(r["folder"], r["status"], f"{r['population']:,}", r["name"]) for r in found["runs"]]
         lines += ["", columns_text(rows5, 0)]
     return "\n".join(lines).strip("\n")
+
+
+# --- the workspace -------------------------------------------------------------------------------------
+
+
+def history_document(runs: Sequence[RunRow]) -> list[dict[str, Any]]:
+    """Runs of a workspace as plain data."""
+    return [
+        {
+            "run_id": run.id,
+            "instance": run.instance_id,
+            "version": run.version,
+            "state": run.state,
+            "stage": run.stage if run.state == "running" else None,
+            "progress": run.progress,
+            "trigger": run.trigger,
+            "asked_by": run.asked_by,
+            "queued_at": run.queued_at.isoformat(),
+            "finished_at": run.finished_at.isoformat() if run.finished_at else None,
+            "summary": run.summary,
+            "error": run.error,
+        }
+        for run in runs
+    ]
+
+
+def history_text(found: Sequence[dict[str, Any]]) -> str:
+    """Runs as a table: what came of each, or what it is doing."""
+    if not found:
+        return "no runs yet; `propend run INSTANCE` makes one"
+    rows = [("run", "instance", "state", "AUC", "profiles", "what")]
+    for run in found:
+        summary = run["summary"] or {}
+        auc, scored = (f"{summary['auc']:.3f}", f"{summary['population']:,}") if summary else ("", "")
+        rows.append((run["run_id"], f"{run['instance']} v{run['version']}", run["state"], auc, scored, _what(run)))
+    return left_text(rows, 0)
+
+
+def _what(run: dict[str, Any]) -> str:
+    if run["error"]:
+        return f"{run['error']['code']} {run['error']['symbol']}"
+    if run["summary"]:
+        realised = run["summary"].get("realised")
+        return f"{run['summary']['decision']['kind']}" + (f"; level {realised['level']}" if realised else "")
+    return f"{run['stage'] or 'waiting'} {run['progress']:.0%}" if run["state"] == "running" else ""
+
+
+def versions_document(versions: Sequence[VersionRow]) -> list[dict[str, Any]]:
+    """Versions of an instance as plain data."""
+    return [
+        {
+            "version": v.number,
+            "created_at": v.created_at.isoformat(),
+            "created_by": v.created_by,
+            "hash": v.hash,
+            "document": v.document,
+        }
+        for v in versions
+    ]
+
+
+def versions_text(found: Sequence[dict[str, Any]]) -> str:
+    """Versions as a table."""
+    rows = [("version", "made at (UTC)", "by", "hash")]
+    rows += [(str(v["version"]), v["created_at"][:16].replace("T", " "), v["created_by"], v["hash"]) for v in found]
+    return left_text(rows, 0)
+
+
+def differences_document(found: Sequence[Difference]) -> list[dict[str, Any]]:
+    """What changed between two versions as plain data."""
+    return [asdict(d) for d in found]
+
+
+def differences_text(found: Sequence[dict[str, Any]]) -> str:
+    """What changed, place by place."""
+    if not found:
+        return "nothing changed"
+    lines: list[str] = []
+    for d in found:
+        lines.append(d["place"])
+        lines += [f"  {sign} {json.dumps(d[k], ensure_ascii=False)}" for sign, k in (("-", "before"), ("+", "after"))
+                  if d[k] is not None]  # fmt: skip
+    return "\n".join(lines)
 
 
 def users_document(users: Sequence[Any]) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from propend.errors import PropendError
 from propend.store.catalog import Catalog, RunRow, sqlite_url
 from propend.store.runs import WORK_FOLDER
+from propend.workspace.alerts import Alerts
 from propend.workspace.audit import LOCAL, Audit
 from propend.workspace.instances import Instances
 from propend.workspace.runs import Runs
@@ -32,7 +33,7 @@ class Workspace:
     Attributes:
         home: its folder.
         settings: of ``propend.toml``.
-        catalog, instances, runs, audit: its rooms.
+        catalog, instances, runs, audit, alerts: its rooms.
         problems: files of instances that could not be taken in when it was opened, by name.
     """
 
@@ -41,6 +42,7 @@ class Workspace:
         self.home, self.settings, self.catalog = home, settings, catalog
         self.instances = Instances(home, catalog)
         self.runs = Runs(home, catalog, self.instances, settings)
+        self.alerts = Alerts(settings.alerts.webhook)
         self.audit = Audit(catalog, settings.retention.audit_days)
         self.problems: dict[str, PropendError] = {}
 
@@ -68,7 +70,8 @@ class Workspace:
     def refresh(self) -> None:
         """Take in files that were edited by hand, end runs that nobody is at work on, finish what was being removed."""
         self.problems = self.instances.sync()
-        self.runs.reap()
+        for run_id in self.runs.reap():
+            self.alerts.of_run(self.runs.get(run_id))
         for instance_id in self.instances.deleted():
             self.instances.remove_rest(instance_id)
 

@@ -122,7 +122,7 @@ class Dispatcher(threading.Thread):
         runs = self._workspace.runs
         for run_id in [i for i, p in self._processes.items() if p.poll() is not None]:
             del self._processes[run_id]
-            runs.reap()
+            self._workspace.refresh()
             if self._ended is not None:
                 self._ended(runs.get(run_id))
         if time.monotonic() - self._tidied > TIDY_SECONDS:

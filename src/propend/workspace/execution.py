@@ -15,7 +15,8 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,7 +36,7 @@ from propend.errors import (
 from propend.instance import Instance
 from propend.store.catalog import RunRow, VersionRow, now
 from propend.store.runs import read_json
-from propend.workspace import Workspace
+from propend.workspace import Workspace, outcomes
 from propend.workspace.retraining import Champion, Decision, decide
 
 Plain = dict[str, Any]
@@ -57,13 +58,11 @@ def execute(workspace: Workspace, run_id: str) -> bool:
         claimed = runs.claim(run_id, os.getpid())
         if claimed is None:
             return False
-        scratch = runs.scratch(claimed)
-        scratch.mkdir(parents=True, exist_ok=True)
-        tempfile.tempdir = os.environ["TMPDIR"] = str(scratch)
         watch = _Watch(workspace, claimed)
         watch.start()
         try:
-            _work(workspace, claimed, watch)
+            with _scratch_in(runs.scratch(claimed)):
+                _work(workspace, claimed, watch)
         except PropendError as error:
             runs.end(run_id, "failed", error)
         except _Stopped as stopped:
@@ -74,7 +73,38 @@ def execute(workspace: Workspace, run_id: str) -> bool:
         finally:
             watch.done.set()
             workspace.clear_scratch(claimed)
+        after(workspace, run_id)
     return True
+
+
+@contextmanager
+def _scratch_in(folder: Path) -> Iterator[None]:
+    """Temporary files of this process go to a folder that is removed even where the process is killed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    before, variable = tempfile.tempdir, os.environ.get("TMPDIR")
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        os.environ.pop("TMPDIR", None)
+        if variable is not None:
+            os.environ["TMPDIR"] = variable
+
+
+def after(workspace: Workspace, run_id: str) -> None:
+    """What follows a run that has ended: alerts, and a look at what came of earlier ones."""
+    run = workspace.runs.get(run_id)
+    workspace.alerts.of_run(run)
+    if run.state != "succeeded":
+        return
+    try:
+        verdicts = outcomes.look_back(workspace, run.instance_id, workspace.settings.runs.memory)
+    except PropendError as error:
+        log.warning("run %s: outcomes of earlier runs cannot be told: %s", run_id, error.message)
+        return
+    for judged, verdict in verdicts.items():
+        workspace.alerts.of_outcome(workspace.runs.get(judged), verdict)
 
 
 class _Stopped(BaseException):
@@ -174,10 +204,10 @@ def _work(workspace: Workspace, run: RunRow, watch: _Watch) -> None:
     log.info("run %s of %s: %s, %s", run.id, run.instance_id, decision.kind, decision.reason)
     out, model_run, challenge = workspace.runs.folder(run), run.id, None
     if decision.kind == "train":
-        finished = pipeline.run(instance, out=out, **asked.given())
+        finished = pipeline.run(instance, out=out, run_id=run.id, **asked.given())
     elif decision.kind == "score" and champion is not None:
         model_run = champion.run
-        finished = _score(workspace, champion, instance, out, asked)
+        finished = _score(workspace, run, champion, instance, asked)
     elif champion is not None:
         finished, challenge = _challenge(workspace, run, champion, instance, asked)
         model_run = run.id if challenge["decision"] == "promote" else champion.run
@@ -207,9 +237,9 @@ def _as_document(version: VersionRow) -> Instance:
     return Instance.load(version.document)
 
 
-def _score(workspace: Workspace, champion: Champion, instance: Instance, out: Path, asked: _Asked) -> pipeline.Run:
-    model = workspace.runs.folder(workspace.runs.get(champion.run))
-    return pipeline.score(model, out=out, instance=instance, **asked.given())
+def _score(workspace: Workspace, run: RunRow, champion: Champion, instance: Instance, asked: _Asked) -> pipeline.Run:
+    model, out = workspace.runs.folder(workspace.runs.get(champion.run)), workspace.runs.folder(run)
+    return pipeline.score(model, out=out, run_id=run.id, instance=instance, **asked.given())
 
 
 def _challenge(
@@ -228,8 +258,8 @@ def _challenge(
     except PropendError as error:
         found = {"decision": "keep", "sentence": error.message, "error": error.to_dict()}
     if found["decision"] == "promote":
-        return pipeline.score(trained, out=out, instance=instance, **asked.given()), found
-    return _score(workspace, champion, instance, out, asked), found
+        return pipeline.score(trained, out=out, run_id=run.id, instance=instance, **asked.given()), found
+    return _score(workspace, run, champion, instance, asked), found
 
 
 def summary_of(finished: pipeline.Run, decision: Decision, challenge: Plain | None) -> Plain:

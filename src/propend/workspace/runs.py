@@ -237,6 +237,12 @@ class Runs:
                 instance.champion = model_run
             return True
 
+    def keep_verdict(self, run_id: str, verdict: Plain) -> None:
+        """Keep what came of a run, with its summary."""
+        with self._catalog.writing() as session:
+            found = self._row(session, run_id)
+            found.summary = dict(found.summary or {}) | {"realised": plain(verdict)}
+
     def end(self, run_id: str, state: str, error: PropendError) -> None:
         """A running run failed, or was stopped; its files are removed and the scores before it stay."""
         with self._catalog.writing() as session:

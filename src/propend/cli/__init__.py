@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from propend.cli import workspace as workspace_commands
+from propend.cli.people import token_app, user_app
+from propend.cli.screen import JsonOption, err, fail, out, say, show_error
 from propend.errors import ColumnNotFoundError, ConfigurationError, Mistake, PropendError, UnexpectedError
 from propend.version import __version__
 
@@ -26,9 +28,6 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-out = Console(soft_wrap=True, highlight=False, emoji=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
-
 InstanceArgument = Annotated[Path, typer.Argument(help="The instance document (YAML or JSON).")]
 DataOption = Annotated[str | None, typer.Option("--data", help="A folder or file in place of the instance's own.")]
 AsOfOption = Annotated[
@@ -36,7 +35,6 @@ AsOfOption = Annotated[
 ]
 EngineOption = Annotated[str, typer.Option("--engine", help="Which engine reads the data.")]
 MemoryOption = Annotated[str | None, typer.Option("--memory", help="The engine's memory budget, such as 4GB.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
 RunArgument = Annotated[Path, typer.Option("--run", help="A run's folder, or a folder with runs in it.")]
 
 
@@ -59,29 +57,6 @@ def _progress(quiet: bool) -> Iterator[Callable[[str], None] | None]:
 
         with told_of_compiling(lambda part: show(f" compiling, at first use (part {part})"), show):
             yield begun
-
-
-def _fail(error: PropendError, as_json: bool) -> NoReturn:
-    _show_error(error, as_json)
-    raise typer.Exit(error.exit_status)
-
-
-def _show_error(error: PropendError, as_json: bool) -> None:
-    if as_json:
-        out.print_json(json.dumps({"error": error.to_dict()}, default=str))
-    err.print(_printable(str(error)), markup=False, style="bold red" if sys.stderr.isatty() else "")
-
-
-_CONTROLS = {c: f"\\x{c:02x}" for c in (*range(32), *range(127, 160)) if chr(c) not in "\n\t"}
-
-
-def _printable(text: str) -> str:
-    """Control characters spelled out: ids and kinds are other people's texts, and a terminal obeys."""
-    return text.translate(_CONTROLS)
-
-
-def _say(text: str) -> None:
-    out.print(_printable(text), markup=False)
 
 
 def _version(wanted: bool) -> None:
@@ -109,17 +84,17 @@ def demo(
     from propend.demo import instance_texts, orders_path  # noqa: PLC0415
 
     names = list(instance_texts())[: 1 if quick else None]
-    _say("Real data: orders of a British gift shop, 2009 to 2011 (UCI Online Retail II, CC BY 4.0).")
+    say("Real data: orders of a British gift shop, 2009 to 2011 (UCI Online Retail II, CC BY 4.0).")
     for position, name in enumerate(names, 1):
-        _say(screen.demo_head(name, position, len(names)))
+        say(screen.demo_head(name, position, len(names)))
         document = orders_path().with_name(f"{name}.yaml")
         try:
             with _progress(False) as progress:
                 finished = pipeline.run(document, out=folder / name, progress=progress)
         except PropendError as error:
-            _fail(error, False)
-        _say(screen.run_text(finished))
-    _say(screen.demo_end(finished))
+            fail(error, False)
+        say(screen.run_text(finished))
+    say(screen.demo_end(finished))
 
 
 @app.command()
@@ -147,14 +122,14 @@ def init(
     except ColumnNotFoundError as error:
         if error.facts.get("role") in named:
             error.hint += f" Here it is named by --{error.facts['role']} COLUMN."
-        _fail(error, False)
+        fail(error, False)
     except PropendError as error:
-        _fail(error, False)
+        fail(error, False)
     if proposal:
-        _say(proposal_text(proposal))
+        say(proposal_text(proposal))
     for path in written:
-        _say(f"wrote {path}")
-    _say(after_init(folder, proposal, written))
+        say(f"wrote {path}")
+    say(after_init(folder, proposal, written))
 
 
 @app.command()
@@ -173,27 +148,37 @@ def check(
         with _progress(as_json) as progress:
             found = pipeline.check(instance, data=data, as_of=as_of, engine=engine, progress=progress)
     except PropendError as error:
-        _fail(error, as_json)
+        fail(error, as_json)
     if as_json:
         out.print_json(json.dumps(found.to_dict(), default=str))
     else:
-        _say(check_text(found.to_dict()))
+        say(check_text(found.to_dict()))
     if not found.ready:
         raise typer.Exit(3)
 
 
 @app.command()
 def run(
-    instance: InstanceArgument,
+    instance: Annotated[Path, typer.Argument(help="The instance document, or the id of one in the workspace.")],
     data: DataOption = None,
     as_of: AsOfOption = None,
     folder: Annotated[Path | None, typer.Option("--out", help="Folder for the run.")] = None,
     engine: EngineOption = "duckdb",
     memory: MemoryOption = None,
+    workspace: workspace_commands.WorkspaceOption = Path(),
+    kind: Annotated[str, typer.Option("--kind", help="In a workspace: auto, train or score.")] = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Data to explained scores: train, prove on a later period, score every eligible profile, report."""
     from propend import pipeline  # noqa: PLC0415
+
+    within = workspace_commands.instance_of(instance, workspace)
+    if within is not None and folder is None and data is None:
+        options = {"as_of": as_of, "engine": engine, "memory": memory}
+        workspace_commands.run_in(
+            *within, kind, {k: v for k, v in options.items() if v not in (None, "duckdb")}, as_json
+        )
+        return
 
     def work(progress: Callable[[str], None] | None) -> Any:
         return pipeline.run(
@@ -221,9 +206,9 @@ def train(
                 instance, data=data, as_of=as_of, out=folder, engine=engine, memory=memory, progress=progress
             )
     except PropendError as error:
-        _fail(error, False)
-    _say(f"model in {written}")
-    _say(f"next: propend score {written} --out scores")
+        fail(error, False)
+    say(f"model in {written}")
+    say(f"next: propend score {written} --out scores")
 
 
 @app.command()
@@ -272,11 +257,11 @@ def evaluate(
                 memory=memory, progress=progress,
             )  # fmt: skip
     except PropendError as error:
-        _fail(error, as_json)
+        fail(error, as_json)
     if as_json:
         out.print_json(json.dumps(found.to_dict(), default=str))
     else:
-        _say(aftermath_text(found.to_dict(), folder))
+        say(aftermath_text(found.to_dict(), folder))
 
 
 def _run_and_show(work: Callable[[Callable[[str], None] | None], Any], as_json: bool) -> None:
@@ -286,12 +271,12 @@ def _run_and_show(work: Callable[[Callable[[str], None] | None], Any], as_json: 
         with _progress(as_json) as progress:
             finished = work(progress)
     except PropendError as error:
-        _fail(error, as_json)
+        fail(error, as_json)
     if as_json:
         document = {"folder": str(finished.folder), "run": finished.record, "evaluation": finished.evaluation}
         out.print_json(json.dumps(document, default=str))
     else:
-        _say(run_text(finished))
+        say(run_text(finished))
 
 
 @app.command()
@@ -307,8 +292,8 @@ def report(
         path = to or finished.folder / "report.html"
         finished.report().save(path)
     except PropendError as error:
-        _fail(error, False)
-    _say(str(path))
+        fail(error, False)
+    say(str(path))
 
 
 @app.command()
@@ -324,7 +309,7 @@ def explain(
     from propend.screen import difference_text, profile_text, zone_of  # noqa: PLC0415
 
     if since is not None and beside is not None:
-        _fail(
+        fail(
             ConfigurationError([Mistake("--since, --beside", "only one of the two can be asked for at a time")]),
             as_json,
         )
@@ -337,13 +322,13 @@ def explain(
         else:
             found = finished.explain(profile_id)
     except PropendError as error:
-        _fail(error, as_json)
+        fail(error, as_json)
     if as_json:
         out.print_json(json.dumps(found, default=str))
     elif since is not None or beside is not None:
-        _say(difference_text(found, zone_of(finished.record)))
+        say(difference_text(found, zone_of(finished.record)))
     else:
-        _say(profile_text(found, zone_of(finished.record)))
+        say(profile_text(found, zone_of(finished.record)))
 
 
 @app.command()
@@ -360,11 +345,11 @@ def moved(
         finished = pipeline.Run.load(folder)
         found = finished.movement(pipeline.Run.load(since))
     except PropendError as error:
-        _fail(error, as_json)
+        fail(error, as_json)
     if as_json:
         out.print_json(json.dumps(found, default=str))
     else:
-        _say(movement_text(found, zone_of(finished.record)))
+        say(movement_text(found, zone_of(finished.record)))
 
 
 @app.command(name="compile")
@@ -381,8 +366,8 @@ def compile_() -> None:
         with tempfile.TemporaryDirectory() as folder, _progress(False) as progress, told_of_compiling(parts.append):
             pipeline.run(document, out=Path(folder) / "run", progress=progress)
     except PropendError as error:
-        _fail(error, False)
-    _say(compiled_text(parts[-1], time.perf_counter() - started))
+        fail(error, False)
+    say(compiled_text(parts[-1], time.perf_counter() - started))
 
 
 @app.command(name="list")
@@ -396,129 +381,19 @@ def list_(
     try:
         found = list_document(folder)
     except PropendError as error:
-        _fail(error, as_json)
+        fail(error, as_json)
     if as_json:
         out.print_json(json.dumps(found, default=str))
     else:
-        _say(list_text(found))
+        say(list_text(found))
 
 
-# --- people -------------------------------------------------------------------------------------------------
+for _command in workspace_commands.COMMANDS:
+    app.command()(_command)
 
-user_app = typer.Typer(help="Who may log in to the server.", no_args_is_help=True)
-token_app = typer.Typer(help="Secrets of programs that ask the server.", no_args_is_help=True)
+
 app.add_typer(user_app, name="user")
 app.add_typer(token_app, name="token")
-NameArgument = Annotated[str, typer.Argument(help="Name of the user.")]
-WorkspaceOption = Annotated[Path, typer.Option("--workspace", help="The workspace.")]
-
-
-@contextmanager
-def _accounts(home: Path, as_json: bool = False) -> Iterator[Any]:
-    """The people of a workspace; what is refused within is told, and ends the command."""
-    try:
-        from propend.workspace import Workspace  # noqa: PLC0415
-        from propend.workspace.accounts import Accounts  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        needed = Mistake("propend", f"{error.name} is not installed; `pip install 'propend[server]'` brings it")
-        _fail(ConfigurationError([needed], "this installation"), as_json)
-    try:
-        workspace = Workspace.open(home)
-        try:
-            yield Accounts(workspace.catalog, workspace.settings.access)
-        finally:
-            workspace.close()
-    except PropendError as error:
-        _fail(error, as_json)
-
-
-def _role(value: str) -> str:
-    if value not in ("view", "manage"):
-        raise typer.BadParameter("view or manage")
-    return value
-
-
-def _days(value: str) -> int | None:
-    """``90d`` as a number; None for ``never``."""
-    if value == "never":
-        return None
-    if not (value.endswith("d") and value[:-1].isascii() and value[:-1].isdigit()):
-        raise typer.BadParameter("a number of days such as 90d, or never")
-    return int(value[:-1])
-
-
-def _password() -> str:
-    """From the terminal, unseen and twice; else the first line of standard input. Never an argument: others see it."""
-    if sys.stdin.isatty():
-        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
-    return sys.stdin.readline().rstrip("\r\n")
-
-
-@user_app.command("add")
-def add_user(
-    name: NameArgument,
-    role: Annotated[str, typer.Option("--role", callback=_role, help="view or manage.")] = "view",
-    elsewhere: Annotated[bool, typer.Option("--oidc", help="Comes by OpenID Connect, without a password.")] = False,
-    home: WorkspaceOption = Path(),
-) -> None:
-    """Let somebody in; the password is asked for, or read from standard input."""
-    password = None if elsewhere else _password()
-    with _accounts(home) as accounts:
-        added = accounts.add(name, role, password, "local")
-    _say(f"{added.name} may {added.role} from now on")
-
-
-@user_app.command("list")
-def list_users(home: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
-    """Everybody who may log in."""
-    from propend.screen import users_document, users_text  # noqa: PLC0415
-
-    with _accounts(home, as_json) as accounts:
-        found = users_document(accounts.users())
-    if as_json:
-        out.print_json(json.dumps(found))
-    else:
-        _say(users_text(found))
-
-
-@user_app.command("password")
-def set_password(name: NameArgument, home: WorkspaceOption = Path()) -> None:
-    """Give somebody a new password, which is asked for; all their sessions end."""
-    password = _password()
-    with _accounts(home) as accounts:
-        changed = accounts.set_password(name, password, "local")
-    _say(f"{changed.name} has a new password, and is logged out everywhere")
-
-
-@user_app.command("disable")
-def disable_user(name: NameArgument, home: WorkspaceOption = Path()) -> None:
-    """Let somebody in no more; their sessions and tokens end at once."""
-    with _accounts(home) as accounts:
-        changed = accounts.change(name, "local", disabled=True)
-    _say(f"{changed.name} may not log in any more")
-
-
-@user_app.command("enable")
-def enable_user(name: NameArgument, home: WorkspaceOption = Path()) -> None:
-    """Let somebody in again who was disabled."""
-    with _accounts(home) as accounts:
-        changed = accounts.change(name, "local", disabled=False)
-    _say(f"{changed.name} may log in again")
-
-
-@token_app.command("create")
-def create_token(
-    name: NameArgument,
-    scope: Annotated[str, typer.Option("--scope", callback=_role, help="view or manage.")] = "view",
-    expires: Annotated[str, typer.Option("--expires", help="After so many days, such as 90d; or never.")] = "90d",
-    label: Annotated[str, typer.Option("--label", help="What uses it.")] = "command line",
-    home: WorkspaceOption = Path(),
-) -> None:
-    """A token of a user, for a program; it is printed once."""
-    days = _days(expires)
-    with _accounts(home) as accounts:
-        secret, _ = accounts.tokens.create(name, label, scope, days, "local")
-    out.print(secret, markup=False)
 
 
 def main() -> None:
@@ -531,5 +406,5 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("PROPEND_DEBUG", "0") not in ("", "0"):
             raise
-        _show_error(UnexpectedError.of(error), "--json" in sys.argv)
+        show_error(UnexpectedError.of(error), "--json" in sys.argv)
         sys.exit(UnexpectedError.exit_status)
