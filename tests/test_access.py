@@ -119,7 +119,11 @@ def test_a_route_without_a_rule_is_found(site: Site) -> None:
     rules = {k: v for k, v in ACCESS_RULES.items() if k != ("GET", "/api/v1/audit")}
     rules[("GET", "/api/v1/users")] = "view"
     rules[("GET", "/api/v1/nothing")] = "manage"
-    site.app.add_api_route("/hidden", dict, include_in_schema=False)
+
+    def hidden() -> str:
+        return "shown to anyone"
+
+    site.app.add_api_route("/hidden", hidden, include_in_schema=False)
     told = wrong(site.app, site.workspace, site.address, rules)
     assert "GET /hidden has no rule" in told
     assert "GET /api/v1/audit has no rule" in told

@@ -1,4 +1,4 @@
-"""Commands on who may come in to a server: users and their tokens."""
+"""Commands about people: who may log in to the server, and the tokens of their programs."""
 
 from __future__ import annotations
 
