@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
@@ -36,7 +37,9 @@ from propend.errors import (
 from propend.events import EventLog, EventRequest, Partition, Selector
 from propend.goal import NamedEvent
 from propend.instance import Data
+from propend.live import LiveModel
 from propend.protection import Forgotten, Protection, digest_of
+from propend.store.lookup import ScoreIndex
 from shops import instance, shop
 
 COLUMNS = {"profile": "profile_id", "at": "at", "event": "event", "value": "amount"}
@@ -285,6 +288,12 @@ def test_a_run_gives_the_same_to_the_last_bit(spark: Any, tmp_path: Path) -> Non
     assert sum(pq.read_metadata(part).num_rows for part in parts) == one.scores.num_rows
     who = one.scores["profile_id"][7].as_py()
     assert {**several.explain(who), "run_id": ""} == {**one.explain(who), "run_id": ""}
+    rows = {row["profile_id"]: row for row in several.scores.to_pylist()}
+    assert ScoreIndex.open(several.folder).find_many(list(rows)) == rows
+    model = LiveModel.load(several.folder)
+    mine = table.filter(pc.equal(table["profile_id"], who)).to_pylist()
+    assert rows[who].items() <= model.score(mine, profile_id=who).items()
+    model.close()
 
     later = {}
     for engine in ("duckdb", spark):

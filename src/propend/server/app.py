@@ -9,7 +9,19 @@ from propend.server import failures
 from propend.server.access import install
 from propend.server.metrics import Metrics
 from propend.server.requests import OPENAPI, PREFIX, Watch
-from propend.server.routes import audit, checks, health, instances, live, profiles, runs, scores, segments, sessions
+from propend.server.routes import (
+    audit,
+    checks,
+    health,
+    instances,
+    live,
+    privacy,
+    profiles,
+    runs,
+    scores,
+    segments,
+    sessions,
+)
 from propend.server.serving import Serving
 from propend.server.state import HeavyWork
 from propend.version import __version__
@@ -17,7 +29,7 @@ from propend.workspace import Workspace
 
 ROUTERS = (
     *(instances.router, checks.router, runs.router, scores.router, profiles.router, segments.router, live.router),
-    *(sessions.router, audit.router),
+    *(privacy.router, sessions.router, audit.router),
 )
 """Under the prefix."""
 OPEN = ("/healthz", "/readyz")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 import operator
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,8 @@ from propend.workspace.segments import Rule
 Row = dict[str, Any]
 BATCH_ROWS = 16_384
 GROUP_ROWS = 131_072
+FRESH_SECONDS = 1.0
+Stamp = tuple[str, int, int]
 MEDIA = {
     "csv": "text/csv",
     "arrow": "application/vnd.apache.arrow.stream",
@@ -132,8 +136,9 @@ class Serving:
     def __init__(self, workspace: Workspace) -> None:
         """Nothing is opened yet."""
         self._workspace = workspace
-        self._open: dict[str, tuple[str, ScoreFile]] = {}
+        self._open: dict[str, tuple[Stamp, ScoreFile]] = {}
         self._lock = threading.Lock()
+        self._served: tuple[float, list[RunRow]] = (-math.inf, [])
 
     def run(self, instance_id: str) -> RunRow:
         """The run of an instance whose scores are served.
@@ -154,21 +159,30 @@ class Serving:
             InstanceNotFoundError: there is no such instance.
         """
         if wanted is None:
-            return self._workspace.runs.all_serving()
+            return self._all()
         for instance_id in wanted:
             self._workspace.instances.get(instance_id)
-        return [run for run in self._workspace.runs.all_serving() if run.instance_id in set(wanted)]
+        return [run for run in self._all() if run.instance_id in set(wanted)]
+
+    def _all(self) -> list[RunRow]:
+        """What is served, as of a second ago at the most: a look-up reads no catalog."""
+        looked_at, found = self._served
+        if time.monotonic() - looked_at > FRESH_SECONDS:
+            looked_at, found = time.monotonic(), self._workspace.runs.all_serving()
+            self._served = looked_at, found
+        return found
 
     def scores(self, run: RunRow) -> ScoreFile:
-        """The scores of a run, kept open until its instance serves another.
+        """The scores of a run, kept open until its instance serves another, or somebody was taken out of them.
 
         Raises:
             InstanceNotFoundError: they are not there.
         """
         with self._lock:
-            known = self._open.get(run.instance_id)
-            if known is None or known[0] != run.id:
-                known = self._open[run.instance_id] = (run.id, ScoreFile.open(self._workspace.runs.folder(run)))
+            folder = self._workspace.runs.folder(run)
+            known, stamp = self._open.get(run.instance_id), _stamp(run.id, folder)
+            if known is None or known[0] != stamp:
+                known = self._open[run.instance_id] = (stamp, ScoreFile.open(folder))
             return known[1]
 
     def profile(self, profile_id: str) -> dict[str, Row]:
@@ -183,6 +197,15 @@ class Serving:
             for profile_id, row in self.scores(run).find_many(ids).items():
                 found.setdefault(profile_id, {})[run.instance_id] = row
         return found
+
+
+def _stamp(run_id: str, folder: Path) -> Stamp:
+    """Changes with the run, and with the file that its scores are in."""
+    try:
+        found = (folder / "scores.parquet").stat()
+    except OSError:
+        return run_id, 0, 0
+    return run_id, found.st_ino, found.st_mtime_ns
 
 
 # --- streams ---------------------------------------------------------------------------------------------------

@@ -8,12 +8,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from propend.errors import ProfileNotFoundError
 from propend.live import MAX_EVENTS, UNNAMED
 from propend.server.access import Viewer
 from propend.server.live_models import live_models
 from propend.server.shapes import Asked, refusals
 from propend.server.state import InstanceId
 from propend.store.runs import plain
+from propend.workspace import Workspace
 
 router = APIRouter(prefix="/instances", tags=["scores"])
 
@@ -102,6 +104,9 @@ def score_profile(instance_id: InstanceId, body: LiveBody, request: Request, _ca
 
     The model is that of the run whose scores are served. Nothing is kept of what is sent.
     """
+    workspace: Workspace = request.app.state.workspace
+    if body.profile_id != UNNAMED and workspace.privacy.is_forgotten(body.profile_id):
+        raise ProfileNotFoundError("The profile is to be forgotten.", "it is not scored.")
     model = live_models(request.app).of(instance_id)
     found = model.score(
         body.events, body.attributes, profile_id=body.profile_id, now=body.now, regardless=body.regardless

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from propend.server.access import Manager
+from propend.server.shapes import refusals
 from propend.workspace import Workspace
 
-router = APIRouter(prefix="/api/v1", tags=["privacy"])
+router = APIRouter(prefix="/profiles", tags=["privacy"])
 
 
 class RemovalShape(BaseModel):
@@ -31,38 +32,7 @@ class RemovalShape(BaseModel):
     known: Annotated[bool, Field(description="Whether the person had been forgotten before.")]
 
 
-class RefusalShape(BaseModel):
-    """An error: what happened, with its numbers, and what to do."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "error": {
-                        "code": "PROPEND-131", "symbol": "NOT_ALLOWED", "stage": "access",
-                        "message": "'ana' may view, and not change anything.", "hint": "ask somebody who manages.",
-                        "facts": {},
-                    }
-                }
-            ]
-        }
-    )  # fmt: skip
-
-    error: dict[str, object]
-
-
-@router.delete(
-    "/profiles/{profile_id:path}",
-    summary="Forget a person",
-    response_description="What was removed.",
-    responses={
-        401: {"model": RefusalShape, "description": "Nobody is logged in."},
-        403: {"model": RefusalShape, "description": "The caller may not manage."},
-        422: {"model": RefusalShape, "description": "No id was given."},
-        500: {"model": RefusalShape, "description": "A file cannot be written; the removal is tried again."},
-        503: {"model": RefusalShape, "description": "The catalog cannot be reached."},
-    },
-)
+@router.delete("/{profile_id:path}", responses=refusals())
 def forget(
     request: Request,
     caller: Manager,
