@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -16,6 +17,7 @@ import propend
 from propend import pipeline
 from propend.errors import ConfigurationError
 from propend.instance import Instance
+from propend.live import LiveModel
 from propend.snapshots.consent import folded, last_rows
 from propend.store import runs as store
 from shops import FIRST_DAY, PROFILES, SHOP, last_day, plus, shop
@@ -101,6 +103,30 @@ def test_consent_may_be_said_by_events(tmp_path: Path, everybody: set[str]) -> N
     assert found == {i for i in everybody if int(i[1:]) % 4 == 2}
     again = pipeline.score(run.folder, data=events.append_column("choice", said), out=tmp_path / "again")
     assert set(again.scores.column("profile_id").to_pylist()) == found
+
+
+def test_one_profile_is_scored_now_only_where_it_consents(tmp_path: Path) -> None:
+    events = shop()
+    said = pa.array(["accepted"] * events.num_rows, pa.string())
+    by_events = with_consent({"column": "choice", "in": "events", "given": "accepted"})
+    run, found = scored(by_events, events.append_column("choice", said), tmp_path / "events")
+    facts = pa.table({"profile_id": IDS, "c": ["yes"] * len(IDS)})
+    pq.write_table(facts, tmp_path / "f.parquet")
+    other, _ = scored(with_consent({"column": "c"}, tmp_path / "f.parquet", constant=True), events, tmp_path / "facts")
+    one = sorted(found)[0]
+    own = events.filter(pc.equal(events.column("profile_id"), one)).to_pylist()
+    batch = {r["profile_id"]: r["probability"] for r in run.scores.to_pylist()}
+    model, by_facts = LiveModel.load(run.folder), LiveModel.load(other.folder)
+    agreed = [e | {"choice": None} for e in own[:-1]] + [own[-1] | {"choice": "Accepted "}]
+    assert model.score(agreed, profile_id=one)["probability"] == batch[one]
+    for told in (own, [e | {"choice": "declined"} for e in own]):
+        refused = model.score(told, profile_id=one, regardless=True)
+        assert refused == {"profile_id": one, "eligible": False, "reason": "has given consent (choice)"}
+    assert by_facts.score(own, {"c": "Yes"}, profile_id=one)["eligible"]
+    for attributes in (None, {}, {"c": "no"}, {"c": None}):
+        assert by_facts.score(own, attributes, regardless=True)["reason"] == "has given consent (c)"
+    model.close()
+    by_facts.close()
 
 
 def test_who_does_not_consent_may_be_learnt_from_where_the_document_says_so(tmp_path: Path) -> None:

@@ -357,6 +357,22 @@ def test_segments_are_rules_over_scores(shop: Shop) -> None:
     assert shop.code("GET", f"{own}/members", 404) == "PROPEND-103"
 
 
+def test_a_person_is_forgotten(shop: Shop) -> None:
+    gone = shop.plain("GET", "/instances/buyers/scores?limit=1")["items"][0]["profile_id"]
+    before = shop.plain("GET", "/instances/buyers")
+    assert shop.ask("GET", f"/profiles/{gone}").status_code == 200
+    removal = shop.plain("DELETE", f"/profiles/{gone}")
+    assert (removal["known"], removal["rows"] >= 2, gone in str(removal)) == (False, True, False)
+    assert shop.code("GET", f"/profiles/{gone}", 404) == "PROPEND-104"
+    assert shop.plain("POST", "/profiles/lookup", json={"ids": [gone]})["missing"] == [gone]
+    assert gone not in shop.ask("GET", "/instances/buyers/scores", headers={"Accept": "text/csv"}).text
+    events = [{"at": "2022-10-01T10:00:00", "event": "visit"}]
+    body = {"profile_id": gone, "events": events}
+    assert shop.code("POST", "/instances/buyers/score", 404, json=body) == "PROPEND-104"
+    assert shop.plain("DELETE", f"/profiles/{gone}")["known"] is True
+    assert shop.plain("GET", "/instances/buyers")["version"] == before["version"]
+
+
 def test_it_says_how_it_is(shop: Shop) -> None:
     assert shop.plain("GET", "/healthz")["status"] == "ok"
     assert shop.plain("GET", "/readyz")["status"] == "ready"

@@ -12,13 +12,9 @@
 
 from __future__ import annotations
 
-import re
-import resource
-import sys
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -681,7 +677,7 @@ def _closed(document: dict[str, Any], run_id: str, started: datetime, stages: St
             "started_at": _text(started),
             "finished_at": _text(finished),
             "seconds": (finished - started).total_seconds(),
-            "peak_memory_bytes": peak_memory_bytes(),
+            "peak_memory_bytes": record.peak_memory_bytes(),
             "stages": [{"name": name, "seconds": seconds} for name, seconds in stages.seconds],
             "versions": record.versions(),
         }
@@ -690,13 +686,3 @@ def _closed(document: dict[str, Any], run_id: str, started: datetime, stages: St
 
 def _text(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def peak_memory_bytes() -> int:
-    """The most memory this process has held; not what the one that started it held before, where Linux tells."""
-    with suppress(OSError):
-        held = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
-        if held:
-            return int(held.group(1)) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import platform
+import re
+import resource
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -373,3 +377,13 @@ def sentence_of(prepared: Prepared) -> str:
 def end_of_window(timeline: Timeline, zone: ZoneInfo) -> str:
     """When scores made now expire: the end of their outcome window."""
     return instant(timeline.now + timeline.windows.reach_days, zone)
+
+
+def peak_memory_bytes() -> int:
+    """The most memory this process has held; not what the one that started it held before, where Linux tells."""
+    with suppress(OSError):
+        held = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+        if held:
+            return int(held.group(1)) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -21,12 +21,14 @@ from propend.engines.lone import AT, LoneReader, named_fields
 from propend.errors import EventsAfterCutoffError, EventsInvalidError
 from propend.events import DAY_US, EventRequest, Partition
 from propend.explain.factors import build_explainer
-from propend.language import speaking
+from propend.instance import Consent
+from propend.language import say, speaking
 from propend.live.given import Given, attribute_values, sound_texts
 from propend.model.members import plain_sums
 from propend.preparation import windows_of
 from propend.scoring import Scorer, ScoringContext, Standing, Tabulation
 from propend.snapshots.build import Rows, describe, describer, survey_part
+from propend.snapshots.consent import gives
 from propend.snapshots.plan import Op
 from propend.snapshots.program import Program, compile_program, excluded_events, lines_of, selectors_of
 from propend.store.bearings import Bearings
@@ -106,7 +108,7 @@ class LiveModel:
             profile_id: its id, which is only given back.
             now: the cutoff is the first midnight of the instance's zone from then on; without a zone, on its wall
                 clock. By default the midnight after the newest event, and not before the run's own cutoff.
-            regardless: score it even if it is not in the population.
+            regardless: score it even if it is not in the population; not where it does not consent.
 
         Returns:
             ``profile_id``, ``eligible``, ``reason`` (the first line that does not hold, or None), and where it is
@@ -128,6 +130,10 @@ class LiveModel:
         with _alone(), speaking(self.instance.options.language):
             log, part = self._reader.read(profile_id, table, numbers, texts)
             reason = self._reason(part, cutoff)
+            consent = self.instance.data.consent
+            if consent is not None and not self._consents(consent, events, attributes):
+                asked = say("has given consent ({column})", column=consent.column)
+                return {"profile_id": profile_id, "eligible": False, "reason": asked}
             answer = {"profile_id": profile_id, "eligible": reason is None, "reason": reason}
             if reason is not None and not regardless:
                 return answer
@@ -158,6 +164,16 @@ class LiveModel:
                 events=late, cutoff=str(day_date(cutoff)),
             )  # fmt: skip
         return cutoff
+
+    def _consents(
+        self, consent: Consent, events: Sequence[Mapping[str, Any]], attributes: Mapping[str, Any] | None
+    ) -> bool:
+        """Whether the profile consents: by its attributes, or by the newest event that says."""
+        if consent.source == "attributes":
+            return gives(consent, (attributes or {}).get(consent.column))
+        said = [e for e in events if e.get(consent.column) is not None]
+        moments = self._given.table(said).column(AT).to_numpy() if said else ()
+        return bool(said) and gives(consent, said[int(np.argmax(moments))][consent.column])
 
     def _reason(self, part: Partition, cutoff: int) -> str | None:
         """The first line of the population that does not hold."""

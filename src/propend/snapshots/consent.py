@@ -70,6 +70,13 @@ class Consenting:
         masks[without] &= ~np.uint64(1 << line)
 
 
+def gives(consent: Consent, value: Any) -> bool:
+    """Whether one value, as it is given by hand, gives consent; None does not."""
+    if value is None:
+        return False
+    return folded(value) in {form for one in consent.given for form in _forms(one)}
+
+
 def last_rows(offsets: NDArray[np.int64], known: Bools) -> NDArray[np.int64]:
     """int64[P]: the last known row of each profile, -1 for none.
 
