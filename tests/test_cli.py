@@ -26,11 +26,10 @@ from shops import SHOP, before, last_day, no_signal, shop
 
 COMMANDS = [
     *("demo", "init", "check", "run", "train", "score", "evaluate", "report", "explain", "moved", "compile", "list"),
-    *("history", "cancel", "versions", "enable", "disable", "delete"),
-    *("user", "token"),
+    *("history", "cancel", "versions", "enable", "disable", "delete", "forget", "serve", "user", "token"),
 ]
 RUN_FILES = [
-    *("contributions.parquet", "evaluation.json", "insights.json", "model"),
+    *("contributions.parquet", "evaluation.json", "insights.json", "live.json", "model"),
     *("report.html", "run.json", "scores.parquet"),
 ]
 METRICS = {"auc", "average_precision", "log_loss", "brier", "calibration_error", "top_decile_lift"}

@@ -30,6 +30,7 @@ from propend.model.metrics import METRICS
 from propend.scoring import FACTOR_TYPE, HORIZONS_SCHEMA, SCORES_SCHEMA
 from propend.sentence import write_sentence
 from propend.snapshots.plan import FAMILIES
+from servers import serving
 from shops import SHOP, shop
 
 ROOT = Path(__file__).parent.parent
@@ -288,8 +289,8 @@ def test_readme_commands_run(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.chdir(desk)
     lines = [line for block in blocks(page("README.md"), "console") for line in block.splitlines()]
     calls = [shlex.split(line, comments=True) for line in lines if line.startswith("propend")]
-    assert [c[1] for c in calls] == ["init", "check", "run", "explain", "score", "moved", "list"]
-    for call in calls:
+    assert [c[1] for c in calls] == ["init", "check", "run", "explain", "score", "moved", "list", "serve"]
+    for call in calls[:-1]:  # the server goes on until it is told to end: the last test of this file
         told = io.StringIO()
         monkeypatch.setattr(sys, "argv", call)
         with redirect_stdout(io.StringIO()), redirect_stderr(told), pytest.raises(SystemExit) as left:
@@ -301,7 +302,7 @@ def test_readme_commands_run(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_readme_python_runs(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
-    [snippet] = blocks(page("README.md"), "python")
+    snippet = blocks(page("README.md"), "python")[0]
     names: dict[str, Any] = {"orders": pd.read_csv(desk / "orders.csv")}
     exec(snippet, names)
     run = names["run"]
@@ -328,3 +329,14 @@ def test_makefile_has_the_targets_that_pages_name() -> None:
     code = [line for p in PAGES for line in (*quoted(p.read_text("utf-8")), *blocks(p.read_text("utf-8"), "console"))]
     named = {target for c in code for target in re.findall(r"^make ([a-z][a-z-]*)\b", c, re.MULTILINE)}
     assert named - targets == set()
+
+
+def test_readme_server_answers(desk: Path) -> None:
+    """What the README does with the workspace that its commands have made."""
+    snippet = blocks(page("README.md"), "python")[1]
+    with serving(desk / "my-shop", "--no-auth") as server:
+        names: dict[str, Any] = {"propend": propend}
+        exec(snippet.replace("http://127.0.0.1:8080", server.url), names)
+        found = names["shop"].profile("17841")
+        names["shop"].close()
+    assert found["scores"]["first"]["factors"]

@@ -464,7 +464,7 @@ def address(workspace: Workspace) -> Iterator[str]:
     """A real server with the routes, and who asks in a header."""
     app = FastAPI()
     app.state.workspace = workspace
-    app.include_router(privacy_routes.router)
+    app.include_router(privacy_routes.router, prefix="/api/v1")
 
     @app.middleware("http")
     async def who_asks(request: Request, call_next: Any) -> Any:

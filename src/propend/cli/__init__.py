@@ -17,7 +17,7 @@ import typer
 
 from propend.cli import workspace as workspace_commands
 from propend.cli.people import token_app, user_app
-from propend.cli.screen import JsonOption, err, fail, out, say, show_error
+from propend.cli.screen import JsonOption, err, fail, out, show_error, tell
 from propend.errors import ColumnNotFoundError, ConfigurationError, Mistake, PropendError, UnexpectedError
 from propend.version import __version__
 
@@ -84,17 +84,17 @@ def demo(
     from propend.demo import instance_texts, orders_path  # noqa: PLC0415
 
     names = list(instance_texts())[: 1 if quick else None]
-    say("Real data: orders of a British gift shop, 2009 to 2011 (UCI Online Retail II, CC BY 4.0).")
+    tell("Real data: orders of a British gift shop, 2009 to 2011 (UCI Online Retail II, CC BY 4.0).")
     for position, name in enumerate(names, 1):
-        say(screen.demo_head(name, position, len(names)))
+        tell(screen.demo_head(name, position, len(names)))
         document = orders_path().with_name(f"{name}.yaml")
         try:
             with _progress(False) as progress:
                 finished = pipeline.run(document, out=folder / name, progress=progress)
         except PropendError as error:
             fail(error, False)
-        say(screen.run_text(finished))
-    say(screen.demo_end(finished))
+        tell(screen.run_text(finished))
+    tell(screen.demo_end(finished))
 
 
 @app.command()
@@ -126,10 +126,10 @@ def init(
     except PropendError as error:
         fail(error, False)
     if proposal:
-        say(proposal_text(proposal))
+        tell(proposal_text(proposal))
     for path in written:
-        say(f"wrote {path}")
-    say(after_init(folder, proposal, written))
+        tell(f"wrote {path}")
+    tell(after_init(folder, proposal, written))
 
 
 @app.command()
@@ -154,7 +154,7 @@ def check(
     if as_json:
         out.print_json(json.dumps(found.to_dict(), default=str))
     else:
-        say(check_text(found.to_dict()))
+        tell(check_text(found.to_dict()))
     if not found.ready:
         raise typer.Exit(3)
 
@@ -213,8 +213,8 @@ def train(
             )  # fmt: skip
     except PropendError as error:
         fail(error, False)
-    say(f"model in {written}")
-    say(f"next: propend score {written} --out scores")
+    tell(f"model in {written}")
+    tell(f"next: propend score {written} --out scores")
 
 
 @app.command()
@@ -270,7 +270,7 @@ def evaluate(
     if as_json:
         out.print_json(json.dumps(found.to_dict(), default=str))
     else:
-        say(aftermath_text(found.to_dict(), folder))
+        tell(aftermath_text(found.to_dict(), folder))
 
 
 def _run_and_show(work: Callable[[Callable[[str], None] | None], Any], as_json: bool) -> None:
@@ -285,7 +285,7 @@ def _run_and_show(work: Callable[[Callable[[str], None] | None], Any], as_json: 
         document = {"folder": str(finished.folder), "run": finished.record, "evaluation": finished.evaluation}
         out.print_json(json.dumps(document, default=str))
     else:
-        say(run_text(finished))
+        tell(run_text(finished))
 
 
 @app.command()
@@ -302,7 +302,7 @@ def report(
         finished.report().save(path)
     except PropendError as error:
         fail(error, False)
-    say(str(path))
+    tell(str(path))
 
 
 @app.command()
@@ -335,9 +335,9 @@ def explain(
     if as_json:
         out.print_json(json.dumps(found, default=str))
     elif since is not None or beside is not None:
-        say(difference_text(found, zone_of(finished.record)))
+        tell(difference_text(found, zone_of(finished.record)))
     else:
-        say(profile_text(found, zone_of(finished.record)))
+        tell(profile_text(found, zone_of(finished.record)))
 
 
 @app.command()
@@ -358,7 +358,7 @@ def moved(
     if as_json:
         out.print_json(json.dumps(found, default=str))
     else:
-        say(movement_text(found, zone_of(finished.record)))
+        tell(movement_text(found, zone_of(finished.record)))
 
 
 @app.command(name="compile")
@@ -376,7 +376,7 @@ def compile_() -> None:
             pipeline.run(document, out=Path(folder) / "run", progress=progress)
     except PropendError as error:
         fail(error, False)
-    say(compiled_text(parts[-1], time.perf_counter() - started))
+    tell(compiled_text(parts[-1], time.perf_counter() - started))
 
 
 @app.command(name="list")
@@ -394,7 +394,7 @@ def list_(
     if as_json:
         out.print_json(json.dumps(found, default=str))
     else:
-        say(list_text(found))
+        tell(list_text(found))
 
 
 for _command in workspace_commands.COMMANDS:
@@ -418,7 +418,7 @@ def serve(
     try:
         listen(
             workspace, host, port, access=not no_auth, json_logs=json_logs,
-            told=say,
+            told=tell,
         )  # fmt: skip
     except PropendError as error:
         fail(error, False)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from propend.cli.screen import JsonOption, fail, out, say
+from propend.cli.screen import JsonOption, fail, out, tell
 from propend.cli.workspace import WorkspaceOption
 from propend.errors import ConfigurationError, Mistake, PropendError
 
@@ -72,7 +72,7 @@ def add_user(
     password = None if elsewhere else _password()
     with _accounts(home) as accounts:
         added = accounts.add(name, role, password, "local")
-    say(f"{added.name} may {added.role} from now on")
+    tell(f"{added.name} may {added.role} from now on")
 
 
 @user_app.command("list")
@@ -85,7 +85,7 @@ def list_users(home: WorkspaceOption = Path(), as_json: JsonOption = False) -> N
     if as_json:
         out.print_json(json.dumps(found))
     else:
-        say(users_text(found))
+        tell(users_text(found))
 
 
 @user_app.command("password")
@@ -94,7 +94,7 @@ def set_password(name: NameArgument, home: WorkspaceOption = Path()) -> None:
     password = _password()
     with _accounts(home) as accounts:
         changed = accounts.set_password(name, password, "local")
-    say(f"{changed.name} has a new password, and is logged out everywhere")
+    tell(f"{changed.name} has a new password, and is logged out everywhere")
 
 
 @user_app.command("disable")
@@ -102,7 +102,7 @@ def disable_user(name: NameArgument, home: WorkspaceOption = Path()) -> None:
     """Let somebody in no more; their sessions and tokens end at once."""
     with _accounts(home) as accounts:
         changed = accounts.change(name, "local", disabled=True)
-    say(f"{changed.name} may not log in any more")
+    tell(f"{changed.name} may not log in any more")
 
 
 @user_app.command("enable")
@@ -110,7 +110,7 @@ def enable_user(name: NameArgument, home: WorkspaceOption = Path()) -> None:
     """Let somebody in again who was disabled."""
     with _accounts(home) as accounts:
         changed = accounts.change(name, "local", disabled=False)
-    say(f"{changed.name} may log in again")
+    tell(f"{changed.name} may log in again")
 
 
 @token_app.command("create")

@@ -38,6 +38,6 @@ def _printable(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
-def say(text: str) -> None:
+def tell(text: str) -> None:
     """Print a text as it is."""
     out.print(_printable(text), markup=False)

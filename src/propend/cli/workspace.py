@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from propend.cli.screen import JsonOption, err, fail, out, say
+from propend.cli.screen import JsonOption, err, fail, out, tell
 from propend.errors import ConfigurationError, Mistake, PropendError, RunCancelledError, error_of
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def run_in(home: Path, instance_id: str, kind: str, options: dict[str, Any], as_
         document = {"folder": str(finished.folder), "run": finished.record, "evaluation": finished.evaluation}
         out.print_json(json.dumps(document, default=str))
     else:
-        say(run_text(finished))
+        tell(run_text(finished))
 
 
 def _followed(workspace: Workspace, run_id: str, quiet: bool) -> RunRow:
@@ -111,7 +111,7 @@ def cancel(
     """Stop a run that waits or is executed; the scores before it stay."""
     with opened(workspace) as found:
         run = found.runs.cancel(run_id)
-    say(
+    tell(
         f"run {run_id} of {run.instance_id} is cancelled"
         if run.state == "cancelled"
         else f"run {run_id} is told to stop"
@@ -143,14 +143,14 @@ def enable(instance_id: IdArgument, workspace: WorkspaceOption = Path()) -> None
     """Let an instance be run and scheduled again."""
     with opened(workspace) as found:
         due = found.instances.switch(instance_id, True).due_at
-    say(f"{instance_id} is enabled" + (f"; its next run is due at {due:%Y-%m-%d %H:%M} UTC" if due else ""))
+    tell(f"{instance_id} is enabled" + (f"; its next run is due at {due:%Y-%m-%d %H:%M} UTC" if due else ""))
 
 
 def disable(instance_id: IdArgument, workspace: WorkspaceOption = Path()) -> None:
     """Keep an instance from being run; its last scores stay."""
     with opened(workspace) as found:
         found.instances.switch(instance_id, False)
-    say(f"{instance_id} is disabled; its last scores stay")
+    tell(f"{instance_id} is disabled; its last scores stay")
 
 
 def delete(
@@ -165,7 +165,7 @@ def delete(
         if not yes and not typer.confirm(f"Remove {row.name!r} with {row.version} versions and {runs} runs?"):
             raise typer.Exit(1)
         found.delete(instance_id)
-    say(f"{instance_id} is removed, with {runs} runs and their scores")
+    tell(f"{instance_id} is removed, with {runs} runs and their scores")
 
 
 def forget(
@@ -184,14 +184,14 @@ def forget(
     if as_json:
         out.print_json(json.dumps(removal))
     else:
-        say(removal_text(removal))
+        tell(removal_text(removal))
 
 
 def _show(document: list[dict[str, Any]], text: str, as_json: bool) -> None:
     if as_json:
         out.print_json(json.dumps(document, default=str))
     else:
-        say(text)
+        tell(text)
 
 
 COMMANDS = (history, cancel, versions, enable, disable, delete, forget)
