@@ -93,8 +93,17 @@ def accounts_of(request: Request) -> Accounts:
     return found
 
 
-Viewer = Annotated[Caller, Depends(viewer)]
-Manager = Annotated[Caller, Depends(manager)]
+async def _viewer(request: Request) -> Caller:
+    """Asynchronous, for what does not wait needs no thread of its own."""
+    return viewer(request)
+
+
+async def _manager(request: Request) -> Caller:
+    return manager(request)
+
+
+Viewer = Annotated[Caller, Depends(_viewer)]
+Manager = Annotated[Caller, Depends(_manager)]
 People = Annotated[Accounts, Depends(accounts_of)]
 
 

@@ -164,13 +164,21 @@ class Serving:
             self._workspace.instances.get(instance_id)
         return [run for run in self._all() if run.instance_id in set(wanted)]
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether what is served was looked up within the last second."""
+        return time.monotonic() - self._served[0] <= FRESH_SECONDS
+
+    def renew(self) -> None:
+        """Look up what is served, and open it."""
+        for run in self._all():
+            self.scores(run)
+
     def _all(self) -> list[RunRow]:
         """What is served, as of a second ago at the most: a look-up reads no catalog."""
-        looked_at, found = self._served
-        if time.monotonic() - looked_at > FRESH_SECONDS:
-            looked_at, found = time.monotonic(), self._workspace.runs.all_serving()
-            self._served = looked_at, found
-        return found
+        if not self.is_fresh:
+            self._served = time.monotonic(), self._workspace.runs.all_serving()
+        return self._served[1]
 
     def scores(self, run: RunRow) -> ScoreFile:
         """The scores of a run, kept open until its instance serves another, or somebody was taken out of them.

@@ -53,23 +53,24 @@ def _busy() -> ServerBusyError:
     )  # fmt: skip
 
 
-def _workspace(request: Request) -> Workspace:
+# asynchronous, for what does not wait needs no thread of its own: that costs more than what it does
+async def _workspace(request: Request) -> Workspace:
     found: Workspace = request.app.state.workspace
     return found
 
 
-def _serving(request: Request) -> Serving:
+async def _serving(request: Request) -> Serving:
     found: Serving = request.app.state.serving
     return found
 
 
-def _heavy(request: Request) -> HeavyWork:
+async def _heavy(request: Request) -> HeavyWork:
     found: HeavyWork = request.app.state.heavy
     return found
 
 
-def _segments(request: Request) -> Segments:
-    workspace = _workspace(request)
+async def _segments(request: Request) -> Segments:
+    workspace = await _workspace(request)
     return Segments(workspace.catalog, workspace.instances)
 
 

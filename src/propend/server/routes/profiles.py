@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 
 from propend.errors import ProfileNotFoundError
 from propend.server.access import Viewer
@@ -30,8 +31,11 @@ def look_up(body: LookupBody, scores: Scores, _caller: Viewer) -> Response:
 
 
 @router.get("/{profile_id:path}", response_model=ProfileOut, responses=refusals(404))
-def get_profile(profile_id: ProfileId, scores: Scores, _caller: Viewer) -> Response:
+async def get_profile(profile_id: ProfileId, scores: Scores, _caller: Viewer) -> Response:
     """One profile: its served score of every instance, with factors. The id may have slashes."""
+    # decoding one group takes a millisecond or two; threads that take turns at it would take several times as long
+    if not scores.is_fresh:
+        await run_in_threadpool(scores.renew)
     found = scores.profile(profile_id)
     if not found:
         raise ProfileNotFoundError(
