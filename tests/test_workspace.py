@@ -17,6 +17,7 @@ from propend.errors import (
     ChangedMeanwhileError,
     ConfigurationError,
     InstanceNotFoundError,
+    RunCancelledError,
     RunWaitingError,
     StatusError,
     WorkspaceNotFoundError,
@@ -350,6 +351,15 @@ def test_so_many_runs_at_once_as_the_settings_say(open_shop: Callable[..., Works
         workspace.instances.create(document(name))
     ids = [workspace.runs.start(name).id for name in ("a", "b", "c")]
     assert [workspace.runs.claim(i, 1) is not None for i in ids] == [True, True, False]
+
+
+def test_what_has_succeeded_is_not_ended_again(workspace: Workspace) -> None:
+    """The watch of a run may look just after its commit."""
+    workspace.instances.create(document())
+    run = follow(workspace, workspace.runs.start("buyers").id, quietly)
+    assert not workspace.runs.end(run.id, "cancelled", RunCancelledError("Too late."))
+    assert workspace.runs.get(run.id).state == "succeeded"
+    assert read_scores(workspace.runs.folder(run)).num_rows > 0
 
 
 @pytest.mark.parametrize("stage", [None, "read", "fit", "score"])

@@ -133,8 +133,7 @@ class _Watch(threading.Thread):
         """Until the work is done, or must end."""
         while not self.done.wait(WATCH_SECONDS):
             outcome = self._outcome()
-            if outcome is not None:
-                self._workspace.runs.end(self._run.id, *outcome)
+            if outcome is not None and self._workspace.runs.end(self._run.id, *outcome):
                 self._workspace.clear_scratch(self._run)
                 os._exit(1)
 

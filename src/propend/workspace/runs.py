@@ -252,14 +252,18 @@ class Runs:
             found = self._row(session, run_id)
             found.summary = dict(found.summary or {}) | {"realised": plain(verdict)}
 
-    def end(self, run_id: str, state: str, error: PropendError) -> None:
-        """A running run failed, or was stopped; its files are removed and the scores before it stay."""
+    def end(self, run_id: str, state: str, error: PropendError) -> bool:
+        """A running run failed, or was stopped; its files are removed and the scores before it stay.
+
+        False where it had ended before: then nothing is changed, and nothing removed.
+        """
         with self._catalog.writing() as session:
             found = session.get(RunRow, run_id)
-            if found is not None and found.state == "running":
-                _end(found, state, error)
-        if found is not None:
-            self._remove_files(found)
+            if found is None or found.state != "running":
+                return False
+            _end(found, state, error)
+        self._remove_files(found)
+        return True
 
     @contextmanager
     def lock(self, run_id: str) -> Iterator[bool]:
