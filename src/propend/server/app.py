@@ -28,10 +28,10 @@ from propend.version import __version__
 from propend.workspace import Workspace
 
 ROUTERS = (
-    *(instances.router, checks.router, runs.router, scores.router, profiles.router, segments.router, live.router),
+    *(profiles.router, live.router, instances.router, checks.router, runs.router, scores.router, segments.router),
     *(privacy.router, sessions.router, audit.router),
 )
-"""Under the prefix."""
+"""Under the prefix; what is asked for most comes first, for routes are tried one after the other."""
 OPEN = ("/healthz", "/readyz")
 """Which anybody may ask for, besides what log-in needs."""
 ABOUT = (
