@@ -19,6 +19,8 @@ from propend.version import __version__
 from propend.workspace import Workspace
 from propend.workspace.dispatch import Dispatcher
 
+KEPT_SECONDS = 75
+"""Idle connections stay so long: one closed in the moment in which it is used again is an error to its client."""
 GRACE_SECONDS = 10
 """So long answers that are being sent may take when the server is told to end."""
 
@@ -61,7 +63,7 @@ def serve(
                 told(hello)
             config = uvicorn.Config(
                 app, log_config=None, access_log=False, server_header=False,
-                timeout_graceful_shutdown=GRACE_SECONDS, proxy_headers=False,
+                timeout_graceful_shutdown=GRACE_SECONDS, timeout_keep_alive=KEPT_SECONDS, proxy_headers=False,
             )  # fmt: skip
             dispatcher = Dispatcher(workspace)
             dispatcher.start()
