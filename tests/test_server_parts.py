@@ -36,11 +36,12 @@ from propend.server.app import OPEN, create_app
 from propend.server.cursors import cursor_of, moment_of, place_of
 from propend.server.failures import status_of
 from propend.server.listening import is_loopback
-from propend.server.serving import ScoreFile, stream
+from propend.server.serving import ScoreFile, Serving, stream
 from propend.server.state import HeavyWork
 from propend.store.catalog import now
 from propend.store.runs import write_table
 from propend.workspace import Workspace
+from propend.workspace.dispatch import follow
 from propend.workspace.segments import COLUMNS, FACTORS, Rule
 from servers import serving
 from workspaces import document, made, opened
@@ -407,3 +408,18 @@ def test_the_page_has_every_metric(workspace: Workspace) -> None:
     written = set(re.findall(r"`(propend_\w+)`", text.split("## Logs and metrics")[1]))
     assert {n for n in named if not n.endswith("_created")} == written
     assert errors.ServerBusyError.number == 135
+
+
+def test_an_instance_that_is_removed_hides_no_other(tmp_path: Path) -> None:
+    """What is served is known as of a second ago; files may be gone by now."""
+    workspace = opened(tmp_path / "shop")
+    for name in ("a", "b"):
+        workspace.instances.create(document(name))
+        assert follow(workspace, workspace.runs.start(name).id, lambda _run: None).state == "succeeded"
+    known = Serving(workspace)
+    scores = known.scores(workspace.runs.served("b"))
+    one = next(scores.batches(Rule.of(), ["profile_id"])).column("profile_id")[0].as_py()
+    assert set(known.profile(one)) == {"a", "b"}
+    workspace.delete("a")
+    assert set(known.profile(one)) == {"b"}
+    workspace.close()

@@ -7,7 +7,6 @@ from collections import OrderedDict
 
 from fastapi import FastAPI
 
-from propend.errors import InstanceNotFoundError
 from propend.live import LiveModel
 from propend.workspace import Workspace
 
@@ -31,10 +30,7 @@ class LiveModels:
             InstanceNotFoundError: there is no such instance, or no scores of it yet.
             NotForLiveError: its run was made by a propend that kept nothing to compare with.
         """
-        self._workspace.instances.get(instance_id)
-        serving = self._workspace.runs.serving(instance_id)
-        if serving is None:
-            raise InstanceNotFoundError(f"{instance_id!r} has no scores yet.", "run it.", instance=instance_id)
+        serving = self._workspace.runs.served(instance_id)
         with self._lock:
             kept = self._loaded.get(instance_id)
             if kept is None or kept[0] != serving.id:

@@ -13,6 +13,7 @@ import operator
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -140,17 +141,9 @@ class Serving:
         self._lock = threading.Lock()
         self._served: tuple[float, list[RunRow]] = (-math.inf, [])
 
-    def run(self, instance_id: str) -> RunRow:
-        """The run of an instance whose scores are served.
-
-        Raises:
-            InstanceNotFoundError: there is no such instance, or it has no scores yet.
-        """
-        self._workspace.instances.get(instance_id)
-        found = self._workspace.runs.serving(instance_id)
-        if found is None:
-            raise InstanceNotFoundError(f"{instance_id!r} has no scores yet.", "run it.", instance=instance_id)
-        return found
+    def served(self, instance_id: str) -> RunRow:
+        """The run of an instance whose scores are served (``Runs.served``)."""
+        return self._workspace.runs.served(instance_id)
 
     def runs(self, wanted: Sequence[str] | None = None) -> list[RunRow]:
         """The runs that are served, of all instances or of some; those without scores are left out.
@@ -170,9 +163,10 @@ class Serving:
         return time.monotonic() - self._served[0] <= FRESH_SECONDS
 
     def renew(self) -> None:
-        """Look up what is served, and open it."""
+        """Look up what is served, and open it; what was removed meanwhile is told by whoever asks for it."""
         for run in self._all():
-            self.scores(run)
+            with suppress(InstanceNotFoundError):
+                self.scores(run)
 
     def _all(self) -> list[RunRow]:
         """What is served, as of a second ago at the most: a look-up reads no catalog."""
@@ -195,11 +189,21 @@ class Serving:
 
     def profile(self, profile_id: str) -> dict[str, Row]:
         """The served row of one profile, by instance."""
-        found = ((run.instance_id, self.scores(run).find(profile_id)) for run in self.runs())
-        return {instance_id: row for instance_id, row in found if row is not None}
+        return self.profiles([profile_id]).get(profile_id, {})
 
     def profiles(self, ids: Sequence[str], instances: Sequence[str] | None = None) -> dict[str, dict[str, Row]]:
-        """The served rows of many profiles: by id, by instance; those that were scored nowhere are left out."""
+        """The served rows of many profiles: by id, by instance; those that were scored nowhere are left out.
+
+        Raises:
+            InstanceNotFoundError: there is no such instance.
+        """
+        try:
+            return self._rows(ids, instances)
+        except InstanceNotFoundError:
+            self._served = (-math.inf, [])  # what was served a second ago may have been removed
+            return self._rows(ids, instances)
+
+    def _rows(self, ids: Sequence[str], instances: Sequence[str] | None) -> dict[str, dict[str, Row]]:
         found: dict[str, dict[str, Row]] = {}
         for run in self.runs(instances):
             for profile_id, row in self.scores(run).find_many(ids).items():

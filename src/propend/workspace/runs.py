@@ -90,6 +90,18 @@ class Runs:
         with self._catalog.reading() as session:
             return _newest_succeeded(session, instance_id)
 
+    def served(self, instance_id: str) -> RunRow:
+        """The same, where there must be one.
+
+        Raises:
+            InstanceNotFoundError: there is no such instance, or it has no scores yet.
+        """
+        self._instances.get(instance_id)
+        found = self.serving(instance_id)
+        if found is None:
+            raise InstanceNotFoundError(f"{instance_id!r} has no scores yet.", "run it.", instance=instance_id)
+        return found
+
     def all_serving(self) -> list[RunRow]:
         """The serving run of every instance that has one, by instance."""
         with self._catalog.reading() as session:

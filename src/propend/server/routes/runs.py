@@ -127,13 +127,13 @@ def get_comparison(
 @router.get("/instances/{instance_id}/evaluation", responses=refusals(404))
 def get_serving_evaluation(instance_id: InstanceId, space: Space, scores: Scores, _caller: Viewer) -> Document:
     """The proof of the model whose scores are served."""
-    return _document(space, scores.run(instance_id), "evaluation")
+    return _document(space, scores.served(instance_id), "evaluation")
 
 
 @router.get("/instances/{instance_id}/factors", responses=refusals(404))
 def get_factors(instance_id: InstanceId, space: Space, scores: Scores, _caller: Viewer) -> FactorsOut:
     """What raises and lowers the scores that are served, over all profiles and in each bucket."""
-    run = scores.run(instance_id)
+    run = scores.served(instance_id)
     found = _document(space, run, "insights").root
     return FactorsOut(
         instance=instance_id, run=run.id, base=found["base"], factors=found["factors"], buckets=found["buckets"]

@@ -51,7 +51,7 @@ def get_scores(
 ) -> Any:
     """Scores that are served, filtered: a page as JSON, or all of them as CSV, Arrow or Parquet."""
     rule = Rule.of(bucket=bucket, min_probability=min_probability, max_probability=max_probability, factor=factor)
-    run = scores.run(instance_id)
+    run = scores.served(instance_id)
     return table_or_page(request, run, scores.scores(run), rule, (order, limit, cursor, format, known), run.id)
 
 

@@ -79,7 +79,7 @@ def get_members(
 ) -> Any:
     """The scores of its profiles, in the same forms as those of an instance."""
     row = rules.get(segment_id)
-    run = scores.run(row.instance_id)
+    run = scores.served(row.instance_id)
     asked = (order, limit, cursor, format, known)
     etag = f"{run.id}-{hashlib.sha256(row.where.encode()).hexdigest()[:8]}"  # the rule may be changed, too
     return table_or_page(request, run, scores.scores(run), Rule.read(row.where), asked, etag)
@@ -88,7 +88,7 @@ def get_members(
 def _shown(row: SegmentRow, serving: Serving) -> SegmentOut:
     rule = Rule.read(row.where)
     try:
-        run = serving.run(row.instance_id)
+        run = serving.served(row.instance_id)
     except InstanceNotFoundError:  # no scores yet
         return SegmentOut.of(row, rule.sentence)
     return SegmentOut.of(row, rule.sentence, run=run.id, count=serving.scores(run).count(rule))
