@@ -18,7 +18,7 @@ import pytest
 
 from propend.errors import InstanceNotFoundError, ScoresGoneError
 from propend.scoring import SCORES_SCHEMA
-from propend.store.lookup import ScoreIndex, _key
+from propend.store.lookup import Groups, ScoreIndex, _key
 from propend.store.runs import GROUP_ROWS, read_scores, write_table
 
 NAMES = ("", " ", "a", "Z", "ä", "\U0001f642", "0", "007", "a\nb", "'", "x" * 5_000, "x" * 5_001, "y" * 9_000)
@@ -101,12 +101,12 @@ def test_a_runs_own_scores_are_found(tmp_path: Path) -> None:
         assert index.find(f"{place:06d}") == rows[place]
 
 
-def test_several_threads_ask_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("most_bytes", [None, 20_000, 10_000_000])
+def test_several_threads_ask_at_once(tmp_path: Path, most_bytes: int | None) -> None:
     table = scores(IDS)
-    index, expected = (
-        ScoreIndex.open(written(tmp_path / "run", table, 16)),
-        {r["profile_id"]: r for r in table.to_pylist()},
-    )
+    groups = None if most_bytes is None else Groups(most_bytes)
+    index = ScoreIndex.open(written(tmp_path / "run", table, 16), groups)
+    expected = {r["profile_id"]: r for r in table.to_pylist()}
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(lambda i: index.find(i) == expected[i], IDS * 2))
 
@@ -154,6 +154,52 @@ def test_little_is_kept_in_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert index.find("000001") is not None
     assert kept < 100_000
+
+
+def test_decoded_groups_are_kept_within_a_bound(tmp_path: Path) -> None:
+    table = scores([f"{i:06d}" for i in range(4_000)])
+    folder, expected = written(tmp_path / "run", table, 500), {r["profile_id"]: r for r in table.to_pylist()}
+    whole = Groups(10_000_000)
+    index = ScoreIndex.open(folder, whole)
+    asked = [f"{i:06d}" for i in range(0, 4_000, 100)]
+    assert all(index.find(i) == expected[i] for i in asked)
+    filled = whole.used
+    assert 0 < filled < 10_000_000
+    assert list(index.find_many([*asked, "absent"]).values()) == [expected[i] for i in asked]
+    assert index.find("absent") is None
+    assert whole.used == filled, "what is kept is not kept twice"
+    few = Groups(filled // 3)
+    bounded = ScoreIndex.open(folder, few)
+    for i in asked * 2:
+        assert bounded.find(i) == expected[i]
+        assert few.used <= filled // 3
+    assert few.used > 0
+    none = Groups(0)
+    assert ScoreIndex.open(folder, none).find(asked[0]) == expected[asked[0]]
+    assert none.used == 0
+
+
+def test_kept_groups_are_let_go_with_the_scores_they_are_of(tmp_path: Path) -> None:
+    """Who was taken out of the scores is not found, and is not in memory after the next question."""
+    groups = Groups(10_000_000)
+    folder, other = written(tmp_path / "run", scores(IDS), 16), written(tmp_path / "other", scores(IDS, seed=3), 16)
+    index, beside = ScoreIndex.open(folder, groups), ScoreIndex.open(other, groups)
+    assert index.find("a") is not None
+    of_run = groups.used
+    assert beside.find("a") is not None
+    of_other = groups.used - of_run
+    replacement = tmp_path / "beside.parquet"
+    write_table(replacement, scores([i for i in IDS if i != "a"], seed=2), 16)
+    replacement.replace(folder / "scores.parquet")
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(index.find, ["a"] * 8)) == [None] * 8
+    groups.release(folder)
+    assert groups.used == of_other
+    shutil.rmtree(other)
+    with pytest.raises(ScoresGoneError):
+        beside.find("a")
+    groups.release(other)
+    assert groups.used == 0
 
 
 def test_older_rows_have_the_types_of_newer_ones(tmp_path: Path) -> None:

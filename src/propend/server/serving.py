@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from propend.errors import InstanceNotFoundError
 from propend.store.catalog import RunRow
-from propend.store.lookup import ScoreIndex
+from propend.store.lookup import Groups, ScoreIndex
 from propend.store.runs import plain
 from propend.workspace import Workspace
 from propend.workspace.segments import Rule
@@ -45,23 +45,23 @@ MEDIA = {
 class ScoreFile:
     """The scores of one run, read where they stand; safe for threads."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, groups: Groups | None) -> None:
         """Use ``open``."""
         self.path = folder / "scores.parquet"
-        self._index = ScoreIndex.open(folder)
+        self._index = ScoreIndex.open(folder, groups)
         self._data = ds.dataset(self.path, format="parquet")
         self.schema = self._data.schema.remove_metadata()
         self.names: list[str] = self.schema.names
 
     @classmethod
-    def open(cls, folder: Path) -> ScoreFile:
-        """The scores in a run's folder.
+    def open(cls, folder: Path, groups: Groups | None = None) -> ScoreFile:
+        """The scores in a run's folder; ``groups`` keeps what look-ups decode.
 
         Raises:
             InstanceNotFoundError: there are none, or they cannot be read.
         """
         try:
-            return cls(folder)
+            return cls(folder, groups)
         except (OSError, pa.ArrowException):
             raise InstanceNotFoundError(
                 f"The scores of run {folder.name!r} are not there or cannot be read.", "run the instance again."
@@ -138,6 +138,7 @@ class Serving:
         """Nothing is opened yet."""
         self._workspace = workspace
         self._open: dict[str, tuple[Stamp, ScoreFile]] = {}
+        self._groups = Groups(workspace.settings.serving.memory_mb * 1_000_000)
         self._lock = threading.Lock()
         self._served: tuple[float, list[RunRow]] = (-math.inf, [])
 
@@ -163,8 +164,12 @@ class Serving:
         return time.monotonic() - self._served[0] <= FRESH_SECONDS
 
     def renew(self) -> None:
-        """Look up what is served, and open it; what was removed meanwhile is told by whoever asks for it."""
-        for run in self._all():
+        """Look up what is served, open it, and let go what is not; what was removed is told by whoever asks for it."""
+        served = self._all()
+        with self._lock:
+            for instance_id in self._open.keys() - {run.instance_id for run in served}:
+                self._groups.release(self._open.pop(instance_id)[1].path.parent)
+        for run in served:
             with suppress(InstanceNotFoundError):
                 self.scores(run)
 
@@ -184,7 +189,9 @@ class Serving:
             folder = self._workspace.runs.folder(run)
             known, stamp = self._open.get(run.instance_id), _stamp(run.id, folder)
             if known is None or known[0] != stamp:
-                known = self._open[run.instance_id] = (stamp, ScoreFile.open(folder))
+                if known is not None:
+                    self._groups.release(known[1].path.parent)
+                known = self._open[run.instance_id] = (stamp, ScoreFile.open(folder, self._groups))
             return known[1]
 
     def profile(self, profile_id: str) -> dict[str, Row]:

@@ -1,8 +1,9 @@
 """One profile's row of a run's scores, or a few thousand, without reading the rest.
 
 Scores are sorted by profile and written in groups of ``GROUP_ROWS`` rows (``store.runs.write_table``). What is kept in
-memory is the first id of each group; a look-up decodes one group (decision 0025). A cluster leaves several parts, each
-sorted, that divide profiles by their keys: which part has a profile follows from the keys of the ids that are known.
+memory is the first id of each group; a look-up decodes one group (decision 0025), and a server keeps decoded groups as
+long as they fit. A cluster leaves several parts, each sorted, that divide profiles by their keys: which part has a
+profile follows from the keys of the ids that are known.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import bisect
 import hashlib
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,6 +33,48 @@ ID = "profile_id"
 
 Row = dict[str, Any]
 Stamp = tuple[int, int, int]
+
+
+class Groups:
+    """Decoded groups of rows, those that were asked for last, as many as fit; safe for threads."""
+
+    def __init__(self, most_bytes: int) -> None:
+        """``most_bytes``: of all groups together; what is larger alone is not kept."""
+        self._most, self._used = most_bytes, 0
+        self._kept: OrderedDict[tuple[Path, Stamp, int], pa.Table] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def used(self) -> int:
+        """Bytes of what is kept."""
+        return self._used
+
+    def get(self, path: Path, stamp: Stamp, group: int) -> pa.Table | None:
+        """A group, if it is kept, of the file as it was with this stamp."""
+        with self._lock:
+            found = self._kept.get((path, stamp, group))
+            if found is not None:
+                self._kept.move_to_end((path, stamp, group))
+            return found
+
+    def keep(self, path: Path, stamp: Stamp, group: int, table: pa.Table) -> None:
+        """Keep a group, and let go those that were not asked for the longest."""
+        with self._lock:
+            self._release((path, stamp, group))
+            self._kept[path, stamp, group] = table
+            self._used += table.nbytes
+            while self._used > self._most:
+                self._release(next(iter(self._kept)))
+
+    def release(self, folder: Path) -> None:
+        """Let go the groups of a run: its scores were replaced, or somebody was taken out of them."""
+        with self._lock:
+            for key in [key for key in self._kept if folder in key[0].parents]:
+                self._release(key)
+
+    def _release(self, key: tuple[Path, Stamp, int]) -> None:
+        found = self._kept.pop(key, None)
+        self._used -= found.nbytes if found is not None else 0
 
 
 @dataclass(frozen=True)
@@ -76,13 +120,27 @@ class _Part:
         """The group that has a profile if any has; -1 where it would be before the first."""
         return bisect.bisect_right(self.first, profile_id) - 1
 
-    def rows(self, wanted: dict[int, list[str]]) -> list[Row]:
-        """The rows of profiles in some groups.
+    def rows(self, wanted: dict[int, list[str]], groups: Groups | None) -> list[Row]:
+        """The rows of profiles in some groups of rows; those that are decoded are kept in ``groups``.
 
         Raises:
             _ChangedError: the file is another by now.
             OSError, pa.ArrowException: it is gone or damaged.
         """
+        found: list[Row] = []
+        absent: dict[int, list[str]] = {}
+        if groups is not None and _stamp(self.path) == self.stamp:
+            for group, ids in wanted.items():
+                table = groups.get(self.path, self.stamp, group)
+                if table is None:
+                    absent[group] = ids
+                else:
+                    found += _picked(table, ids)
+        else:
+            absent = wanted
+        return found + self._read(absent, groups) if absent else found
+
+    def _read(self, wanted: dict[int, list[str]], groups: Groups | None) -> list[Row]:
         # read without Python; not mapped, for a mapped file that is cut short ends the process
         with pa.OSFile(str(self.path)) as file:
             if _stamp(self.path) != self.stamp:
@@ -91,12 +149,21 @@ class _Part:
             found: list[Row] = []
             for group, ids in wanted.items():
                 table = reader.read_row_group(group, use_threads=False)
-                places = pc.index_in(pa.array(ids, pa.string()), value_set=table.column(ID)).drop_null()
-                if len(places) == 1:
-                    found += table.slice(places[0].as_py(), 1).to_pylist()
-                elif len(places):
-                    found += table.take(places).to_pylist()
+                found += _picked(table, ids)
+                if groups is not None:
+                    groups.keep(self.path, self.stamp, group, table)
         return found
+
+
+def _picked(table: pa.Table, ids: list[str]) -> list[Row]:
+    """The rows of some profiles, those that are there."""
+    if len(ids) == 1:
+        place = pc.index(table.column(ID), pa.scalar(ids[0], pa.string())).as_py()
+        rows: list[Row] = table.slice(place, 1).to_pylist() if place >= 0 else []
+    else:
+        places = pc.index_in(pa.array(ids, pa.string()), value_set=table.column(ID)).drop_null()
+        rows = table.take(places).to_pylist()
+    return rows
 
 
 class _ChangedError(Exception):
@@ -109,21 +176,24 @@ class ScoreIndex:
     Files that are replaced are noticed with the next question, and so are files that are gone.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, groups: Groups | None) -> None:
         """Use ``open``."""
-        self._folder = folder
+        self._folder, self._groups = folder, groups
         self._lock = threading.Lock()
         self._parts = self._opened()
 
     @classmethod
-    def open(cls, folder: Path) -> ScoreIndex:
+    def open(cls, folder: Path, groups: Groups | None = None) -> ScoreIndex:
         """Read the bounds of a run's scores.
+
+        Args:
+            groups: keeps what is decoded; nothing is kept where absent.
 
         Raises:
             ScoresGoneError: the folder has no scores.
             InstanceNotFoundError: they are damaged.
         """
-        return cls(Path(folder))
+        return cls(Path(folder), groups)
 
     def find(self, profile_id: str) -> Row | None:
         """One profile's row as plain data (``scoring.SCORES_SCHEMA``); None where it was not scored.
@@ -146,11 +216,13 @@ class ScoreIndex:
             parts = self._parts
             try:
                 with self._telling():
-                    rows = {row[ID]: row for row in _read(parts, asked)}
+                    rows = {row[ID]: row for row in _read(parts, asked, self._groups)}
                 return {profile_id: rows[profile_id] for profile_id in asked if profile_id in rows}
             except _ChangedError:
                 with self._lock:
                     if self._parts is parts:
+                        if self._groups is not None:
+                            self._groups.release(self._folder)
                         self._parts = self._opened()
 
     def _opened(self) -> tuple[_Part, ...]:
@@ -176,7 +248,7 @@ class ScoreIndex:
             ) from None
 
 
-def _read(parts: Sequence[_Part], asked: Sequence[str]) -> list[Row]:
+def _read(parts: Sequence[_Part], asked: Sequence[str], groups: Groups | None) -> list[Row]:
     """Rows of the profiles asked for, from the groups that may have them."""
     wanted: list[dict[int, list[str]]] = [{} for _ in parts]
     for profile_id in asked:
@@ -184,11 +256,11 @@ def _read(parts: Sequence[_Part], asked: Sequence[str]) -> list[Row]:
             group = parts[i].group_of(profile_id)
             if group >= 0:
                 wanted[i].setdefault(group, []).append(profile_id)
-    tasks = [(part, {group: ids}) for part, groups in zip(parts, wanted, strict=True) for group, ids in groups.items()]
+    tasks = [(part, {group: ids}) for part, of in zip(parts, wanted, strict=True) for group, ids in of.items()]
     if len(tasks) <= FEW_GROUPS:
-        return [row for part, groups in tasks for row in part.rows(groups)]
+        return [row for part, of in tasks for row in part.rows(of, groups)]
     with ThreadPoolExecutor(READERS) as pool:
-        return [row for rows in pool.map(lambda task: task[0].rows(task[1]), tasks) for row in rows]
+        return [row for rows in pool.map(lambda task: task[0].rows(task[1], groups), tasks) for row in rows]
 
 
 def _candidates(parts: Sequence[_Part], profile_id: str) -> Sequence[int]:

@@ -60,6 +60,16 @@ class RetentionSettings(Part):
     audit_days: Count = 365
 
 
+class ServingSettings(Part):
+    """How scores are served.
+
+    Attributes:
+        memory_mb: of a server's memory for scores of profiles that were asked for; the rest is read when asked.
+    """
+
+    memory_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 256
+
+
 class AlertSettings(Part):
     """Where to tell of what needs somebody.
 
@@ -110,6 +120,7 @@ class Settings(Part):
     runs: RunSettings = RunSettings()
     retraining: RetrainingSettings = RetrainingSettings()
     retention: RetentionSettings = RetentionSettings()
+    serving: ServingSettings = ServingSettings()
     alerts: AlertSettings = AlertSettings()
     policies: Policies = Policies()
     access: AccessSettings = AccessSettings()

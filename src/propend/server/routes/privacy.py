@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from propend.server.access import Manager
 from propend.server.shapes import refusals
+from propend.server.state import Scores
 from propend.workspace import Workspace
 
 router = APIRouter(prefix="/profiles", tags=["privacy"])
@@ -36,6 +37,7 @@ class RemovalShape(BaseModel):
 def forget(
     request: Request,
     caller: Manager,
+    scores: Scores,
     profile_id: Annotated[str, Path(description="As in your data.", examples=["c-10482"], max_length=2000)],
 ) -> RemovalShape:
     """Remove a person from scores, contributions, reports and their examples of every run, and from later runs.
@@ -44,4 +46,6 @@ def forget(
     with the next training.
     """
     workspace: Workspace = request.app.state.workspace
-    return RemovalShape(**workspace.privacy.forget(profile_id, caller.name).document())
+    removed = workspace.privacy.forget(profile_id, caller.name)
+    scores.renew()  # out of this server's memory, too
+    return RemovalShape(**removed.document())
