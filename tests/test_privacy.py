@@ -38,6 +38,7 @@ from propend.instance import Data
 from propend.protection import Forgotten, Protection, digest_of
 from propend.server.access import Caller
 from propend.server.routes import privacy as privacy_routes
+from propend.server.serving import Serving
 from propend.store.catalog import ForgottenRow, RunRow, SettingRow
 from propend.store.erasure import any_of, erase, exactly
 from propend.store.runs import read_contributions, read_scores
@@ -463,7 +464,7 @@ def test_commands_within_a_workspace_leave_them_out_too(workspace: Workspace, tm
 def address(workspace: Workspace) -> Iterator[str]:
     """A real server with the routes, and who asks in a header."""
     app = FastAPI()
-    app.state.workspace = workspace
+    app.state.workspace, app.state.serving = workspace, Serving(workspace)
     app.include_router(privacy_routes.router, prefix="/api/v1")
 
     @app.middleware("http")
