@@ -15,6 +15,7 @@ import httpx
 from fastapi import FastAPI
 from sqlalchemy import select
 
+from propend.server import pages
 from propend.server.access import COOKIE, CSRF_HEADER
 from propend.store.catalog import UserRow, now
 from propend.workspace import Workspace
@@ -48,7 +49,9 @@ def routes(app: FastAPI) -> set[tuple[str, str]]:
     """Method and path of every route of an application: those of its OpenAPI document, and those hidden from it."""
     paths = app.openapi()["paths"]
     found = {(method.upper(), path) for path, methods in paths.items() for method in methods}
-    for route in app.routes:
+    has_pages = any(getattr(route, "name", None) == "static" for route in app.routes)
+    hidden = [route for router in pages.ROUTERS for route in router.routes] if has_pages else []
+    for route in [*app.routes, *hidden]:
         path = getattr(route, "path", None)
         if path is not None and path not in OF_THE_FRAMEWORK:
             found |= {(method, path) for method in getattr(route, "methods", None) or () if method != "HEAD"}

@@ -313,8 +313,8 @@ def test_without_its_libraries_it_says_what_to_install(tmp_path: Path) -> None:
 
 def test_everybody_gets_what_the_page_says_and_no_more(tmp_path: Path) -> None:
     """Every route, asked by nobody, by one who views and by one who manages."""
-    text = (ROOT / "docs" / "rest.md").read_text(encoding="utf-8")
-    written = re.findall(r"^\| `([A-Z]+) (/\S+)` \| (\w+) \|", text, re.MULTILINE)
+    text = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("rest.md", "pages.md"))
+    written = re.findall(r"^\| `([A-Z]+) (/[^\s`]*)` \| (\w+) \|", text, re.MULTILINE)
     rules = {(method, path): "anyone" if role == "open" else role for method, path, role in written}
     home = made(tmp_path / "shop")
     with serving(home) as server:

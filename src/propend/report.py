@@ -87,11 +87,11 @@ def page_html(template: str, content: Plain, words: Words) -> str:
         content: texts, tables, and pictures as named charts with rows.
         words: how meeting the goal is called.
     """
-    specs = {p["id"]: _spec(p, words) for p in pictures_in(content)}
+    specs = {p["id"]: spec_of(p, words) for p in pictures_in(content)}
     scripts = [_script(name) for name in SCRIPTS]
     hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
     return (
-        _environment()
+        _own_environment()
         .get_template(template)
         .render(
             report=content,
@@ -142,8 +142,8 @@ def pictures_in(content: Any) -> list[Plain]:
     return pictures_in(list(content.values()))
 
 
-def _spec(picture: Plain, words: Words) -> Plain:
-    """Without the address of its schema: the page says itself that it draws Vega-Lite."""
+def spec_of(picture: Plain, words: Words) -> Plain:
+    """A picture as Vega-Lite, without the address of its schema: the page says itself that it draws Vega-Lite."""
     spec = CHARTS[picture["chart"]].spec(picture["rows"], words, picture["alt"])
     return {key: value for key, value in spec.items() if key != "$schema"}
 
@@ -182,12 +182,20 @@ def _with_code(text: str) -> Markup:
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(ROOM / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+def _own_environment() -> Environment:
+    return environment(ROOM / "templates")
+
+
+def environment(folder: Path) -> Environment:
+    """Templates of a folder, with the filters and words that reports and pages share."""
+    found = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"shown": shown, "columns": _columns, "capital": capital, "with_code": _with_code}
-    environment.globals |= {"charts": CHARTS, "word": word, "numeral": numeral}
-    environment.globals |= {"say": say, "say_many": say_many, "say_marked": say_marked}
-    return environment
+    )
+    found.filters |= {"shown": shown, "columns": _columns, "capital": capital, "with_code": _with_code}
+    found.globals |= {"charts": CHARTS, "word": word, "numeral": numeral}
+    found.globals |= {"say": say, "say_many": say_many, "say_marked": say_marked}
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from propend.server import failures
+from propend.server import failures, pages
 from propend.server.access import install
 from propend.server.metrics import Metrics
 from propend.server.requests import OPENAPI, PREFIX, Watch
@@ -57,6 +57,7 @@ def create_app(workspace: Workspace, *, access: bool = True) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     app.include_router(health.router)
+    pages.install(app)
     install(app, workspace, access)
     app.add_middleware(Watch, metrics=app.state.metrics)  # last added is outermost
     _describe(app)

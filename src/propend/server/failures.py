@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -88,19 +87,22 @@ def unexpected(error: BaseException, request_id: str) -> JSONResponse:
 
 def install(app: FastAPI) -> None:
     """Answer every refusal in this form, those of the framework as well."""
-    app.add_exception_handler(PropendError, _coded)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _of_framework)
+    for kind in (PropendError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, refused)
 
 
-async def _coded(_request: Request, error: Exception) -> JSONResponse:
+async def refused(request: Request, error: Exception) -> JSONResponse:
+    """Any refusal of a request as a response."""
+    if isinstance(error, RequestValidationError):
+        return _invalid(error)
+    if isinstance(error, HTTPException):
+        return _of_framework(request, error)
     return answer(error if isinstance(error, PropendError) else UnexpectedError.of(error))
 
 
-async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+def _invalid(error: RequestValidationError) -> JSONResponse:
     """All mistakes of a request at once; the values themselves are not repeated."""
-    found: list[Any] = list(error.errors()) if isinstance(error, RequestValidationError) else []
-    mistakes = [{"place": ".".join(map(str, e["loc"])), "problem": str(e["msg"])} for e in found]
+    mistakes = [{"place": ".".join(map(str, e["loc"])), "problem": str(e["msg"])} for e in error.errors()]
     lines = "; ".join(f"{m['place']}: {m['problem']}" for m in mistakes)
     return answer(
         RequestInvalidError(
@@ -110,8 +112,8 @@ async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     )  # fmt: skip
 
 
-async def _of_framework(request: Request, error: Exception) -> JSONResponse:
-    status = error.status_code if isinstance(error, HTTPException) else 500
+def _of_framework(request: Request, error: HTTPException) -> JSONResponse:
+    status = error.status_code
     if status == 404:
         return answer(InstanceNotFoundError("There is no such address.", "/openapi.json lists those there are."), 404)
     if status == 405:

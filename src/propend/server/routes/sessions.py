@@ -56,8 +56,8 @@ One = TypeVar("One")
 @router.post("/session", responses=refusals(401, 403, 422, 429))
 def log_in(request: Request, response: Response, body: LogIn, people: People) -> Who:
     """Log in: a cookie for the browser, and what it sends beside each change."""
-    entered = people.log_in(body.name, body.password, _address(request), _old(request))
-    return _entered(request, response, entered)
+    entered = people.log_in(body.name, body.password, caller_address(request), old_session(request))
+    return enter(request, response, entered)
 
 
 @router.get("/session", responses=refusals(401, 403))
@@ -78,7 +78,7 @@ def log_out(request: Request, response: Response, caller: Viewer, people: People
 @router.post("/setup", status_code=201, responses=refusals(401, 403, 422, 429))
 def set_up(request: Request, response: Response, body: SetUp, people: People) -> Who:
     """Make the first user, with the token that the server printed, and log them in."""
-    return _entered(request, response, people.set_up(body.token, body.name, body.password, _address(request)))
+    return enter(request, response, people.set_up(body.token, body.name, body.password, caller_address(request)))
 
 
 @router.get(
@@ -114,9 +114,9 @@ def back_from_elsewhere(
     if error or not code:
         raise NotLoggedInError("The provider has not let them in.", "log in again.")
     person = found.person(secret, _back(request), code, state)
-    entered = people.arrive(person.subject, person.email, found.newcomers, _old(request))
+    entered = people.arrive(person.subject, person.email, found.newcomers, old_session(request))
     response = RedirectResponse("/", 303)
-    _entered(request, response, entered)
+    enter(request, response, entered)
     set_cookie(request, response, "", 0, OIDC_COOKIE)
     return response
 
@@ -151,12 +151,12 @@ def set_password(
     own = name.strip().casefold() == caller.name
     if own:
         _gate_session(caller)
-        people.check_password(caller.name, body.present or "", _address(request))
+        people.check_password(caller.name, body.present or "", caller_address(request))
     elif caller.role != "manage":
         raise NotAllowedError(f"{caller.name!r} may change their own password only.", "ask somebody who manages.")
     user = people.set_password(name, body.password, caller.name)
     if own:
-        _entered(request, response, Entered(user.name, user.role, people.sessions.start(user.id)))
+        enter(request, response, Entered(user.name, user.role, people.sessions.start(user.id)))
 
 
 # --- tokens -------------------------------------------------------------------------------------------------
@@ -189,11 +189,12 @@ def revoke_token(token_id: TokenId, caller: Viewer, people: People) -> None:
 # --- within -------------------------------------------------------------------------------------------------
 
 
-def _address(request: Request) -> str:
+def caller_address(request: Request) -> str:
+    """Where a request comes from, for counting attempts."""
     return request.client.host if request.client else "unknown"
 
 
-def _old(request: Request) -> str | None:
+def old_session(request: Request) -> str | None:
     """The secret of the session that a browser has already."""
     return request.cookies.get(cookie_name(request, request.app.state.address))
 
@@ -218,7 +219,8 @@ def _gate_session(caller: Caller) -> None:
         )
 
 
-def _entered(request: Request, response: Response, entered: Entered) -> Who:
+def enter(request: Request, response: Response, entered: Entered) -> Who:
+    """Give the browser its session."""
     longest = request.app.state.accounts.sessions.longest
     set_cookie(request, response, entered.secret, int(longest.total_seconds()))
     return _who(entered.name, entered.role, entered.secret)

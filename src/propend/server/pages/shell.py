@@ -1,0 +1,257 @@
+"""What every page is made with: its template, who asks, what browsers obey, and how a refusal looks.
+
+A route takes ``View`` (anybody who may read) or ``Manage`` and answers with ``page.html(template, ...)``. A request of
+htmx gets a part of a page, any other the whole; templates say which by what they extend.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from jinja2 import Environment
+from markupsafe import Markup
+from starlette.exceptions import HTTPException
+
+from propend.errors import NotLoggedInError, PropendError, RequestInvalidError
+from propend.phrasing import Words, words_of
+from propend.report import environment, spec_of
+from propend.server import failures
+from propend.server.access import Caller, manager, viewer
+from propend.server.requests import PREFIX
+from propend.server.serving import Serving
+from propend.server.state import HeavyWork
+from propend.version import __version__
+from propend.workspace import Workspace
+from propend.workspace.sessions import csrf_of
+
+ROOM = Path(__file__).parent.parent
+DRAWING = Path(__file__).parent.parent.parent / "static"
+"""Vega and its kind, which the reports embed as well."""
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; font-src 'self'"
+)
+"""Styles may stand at elements: pictures place their texts so."""
+HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}
+"""With less of a referrer, browsers do not say which page posts a form (``access.Gate`` asks)."""
+THEME = "propend-theme"
+YEAR_SECONDS = 365 * 24 * 3600
+NAVIGATION = (
+    ("home", "/", "Instances", "view"),
+    ("profiles", "/profiles", "Profiles", "view"),
+    ("segments", "/segments", "Segments", "view"),
+    ("data", "/data", "Data", "view"),
+    ("people", "/people", "People", "manage"),
+    ("audit", "/audit", "Changes", "manage"),
+    ("settings", "/settings", "Settings", "view"),
+)
+"""Places of the bar at the top: key, address, name, who sees it."""
+
+
+class Page:
+    """One page on its way: the request, who asks, and what is asked.
+
+    Attributes:
+        request: of the browser.
+        caller: who asks; None before log-in.
+    """
+
+    def __init__(self, request: Request, caller: Caller | None) -> None:
+        """Made by ``View``, ``Manage`` and ``Anybody``."""
+        self.request, self.caller = request, caller
+
+    @property
+    def space(self) -> Workspace:
+        """The open workspace."""
+        found: Workspace = self.request.app.state.workspace
+        return found
+
+    @property
+    def scores(self) -> Serving:
+        """The scores that are served."""
+        found: Serving = self.request.app.state.serving
+        return found
+
+    @property
+    def heavy(self) -> HeavyWork:
+        """A turn at work that reads all events."""
+        found: HeavyWork = self.request.app.state.heavy
+        return found
+
+    @property
+    def manages(self) -> bool:
+        """Whether who asks may change things; templates leave out what they may not do."""
+        return self.caller is not None and self.caller.role == "manage"
+
+    @property
+    def is_part(self) -> bool:
+        """Whether a part of the page is asked for, by htmx."""
+        return self.request.headers.get("hx-request") == "true" and "hx-boosted" not in self.request.headers
+
+    @property
+    def csrf(self) -> str:
+        """What forms and scripts send beside a change; empty without log-in."""
+        return csrf_of(self.caller.session) if self.caller is not None and self.caller.session else ""
+
+    @property
+    def theme(self) -> str:
+        """``light`` or ``dark`` where somebody has chosen; else as the system has it."""
+        chosen = self.request.cookies.get(THEME, "")
+        return chosen if chosen in ("light", "dark") else ""
+
+    @property
+    def navigation(self) -> list[tuple[str, str, str]]:
+        """Key, address and name of each place that who asks may go to."""
+        if self.caller is None:
+            return []
+        return [(key, to, name) for key, to, name, role in NAVIGATION if role == "view" or self.manages]
+
+    @property
+    def has_people(self) -> bool:
+        """Whether anybody logs in here at all: not where access is switched off."""
+        return self.caller is None or bool(self.caller.session)
+
+    def html(self, template: str, status: int = 200, **given: Any) -> HTMLResponse:
+        """The answer: a template with what it needs; it also has ``page``."""
+        text = _environment().get_template(template).render(page=self, **given)
+        return HTMLResponse(text, status, HEADERS)
+
+    def go(self, address: str) -> Response:
+        """Send the browser elsewhere, after a change."""
+        if self.is_part:
+            return Response(status_code=204, headers={"HX-Redirect": address})
+        return RedirectResponse(address, 303)
+
+
+async def _view(request: Request) -> Page:
+    return Page(request, viewer(request))
+
+
+async def _manage(request: Request) -> Page:
+    return Page(request, manager(request))
+
+
+async def _anybody(request: Request) -> Page:
+    return Page(request, getattr(request.state, "caller", None))
+
+
+View = Annotated[Page, Depends(_view)]
+Manage = Annotated[Page, Depends(_manage)]
+Anybody = Annotated[Page, Depends(_anybody)]
+
+
+# --- refusals -----------------------------------------------------------------------------------------------
+
+
+def install(app: FastAPI) -> None:
+    """Serve what pages load, and have refusals of pages be pages."""
+    app.mount("/static/charts", _Kept(directory=DRAWING), name="charts")
+    app.mount("/static", _Kept(directory=ROOM / "static"), name="static")
+    for kind in (PropendError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, _refused)
+
+
+class _Kept(StaticFiles):
+    """Files that browsers keep: their addresses change with their content (``asset``)."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """With how long it is kept."""
+        answer = super().file_response(*args, **kwargs)
+        answer.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
+        return answer
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """A refusal as a page where a browser asked for one, and else as ``failures`` has it."""
+    plain = await failures.refused(request, error)
+    if not _is_for_people(request):
+        return plain
+    told = json.loads(bytes(plain.body))["error"]
+    page = Page(request, getattr(request.state, "caller", None))
+    if isinstance(error, NotLoggedInError) and page.caller is None:
+        return _to_log_in(page)
+    return page.html("refusal_part.html.j2" if page.is_part else "refusal.html.j2", plain.status_code, error=told)
+
+
+def _is_for_people(request: Request) -> bool:
+    asks = request.headers.get("hx-request") == "true" or "text/html" in request.headers.get("accept", "")
+    return asks and not request.url.path.startswith(f"{PREFIX}/")
+
+
+def _to_log_in(page: Page) -> Response:
+    """To the log-in, and from there back; to the setup where nobody can log in yet."""
+    if not page.request.app.state.accounts.users():
+        return page.go("/setup")
+    here = page.request.url.path if page.request.method == "GET" else "/"
+    query = f"?{page.request.url.query}" if page.request.method == "GET" and page.request.url.query else ""
+    return page.go("/login?" + urlencode({"next": here + query}))
+
+
+def invalid(message: str, hint: str) -> RequestInvalidError:
+    """A form that cannot be taken as it is."""
+    return RequestInvalidError(message, hint)
+
+
+# --- what templates have ------------------------------------------------------------------------------------
+
+
+@cache
+def _environment() -> Environment:
+    found = environment(ROOM / "templates")
+    found.globals |= {"asset": asset, "version": __version__, "embedded": embedded, "path": path, "words_of": words_of}
+    found.filters |= {"ago": ago, "day": day, "instant": instant}
+    return found
+
+
+@cache
+def asset(name: str) -> str:
+    """The address of a file under ``static/``, which changes with what is in it."""
+    folder, file = (DRAWING, name.removeprefix("charts/")) if name.startswith("charts/") else (ROOM / "static", name)
+    return f"/static/{name}?v={hashlib.sha256((folder / file).read_bytes()).hexdigest()[:10]}"
+
+
+def path(*parts: Any) -> str:
+    """An address of parts, whatever letters they have."""
+    return "/" + "/".join(quote(str(part), safe="") for part in parts)
+
+
+def embedded(picture: dict[str, Any], words: Words) -> Markup:
+    """A picture's description as JSON that can stand inside a script element."""
+    return Markup(json.dumps(spec_of(picture, words), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"))
+
+
+def instant(at: datetime | str | None, form: str = "%-d %B %Y, %H:%M UTC") -> str:
+    """A time in words, in UTC."""
+    if at is None:
+        return "–"
+    when = datetime.fromisoformat(at) if isinstance(at, str) else at
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC).strftime(form)
+
+
+def day(at: datetime | str | None) -> str:
+    """A day in words, in UTC."""
+    return instant(at, "%-d %B %Y")
+
+
+def ago(at: datetime | None, until: datetime | None = None) -> str:
+    """How long ago: ``3 hours ago``; of what is to come, ``in 3 hours``."""
+    if at is None:
+        return "never"
+    seconds = ((until or datetime.now(UTC)) - (at if at.tzinfo else at.replace(tzinfo=UTC))).total_seconds()
+    size = abs(seconds)
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if size >= length:
+            n = int(size // length)
+            words = f"{n} {unit}{'s' if n > 1 else ''}"
+            return f"{words} ago" if seconds > 0 else f"in {words}"
+    return "just now" if seconds >= 0 else "in a moment"

@@ -1,0 +1,107 @@
+"""What every page has: its frame, refusals as pages, log-in, themes; in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser
+
+from browser import NARROW, Visitor, chromium
+from propend import charts
+from servers import Server, serving
+from workspaces import made
+
+pytestmark = pytest.mark.browser
+PASSWORD = "a quiet place by the sea"
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that wants to know who asks."""
+    with serving(made(tmp_path_factory.mktemp("shell") / "shop")) as server:
+        yield server
+
+
+def test_the_first_user_comes_in_and_goes(browser: Browser, guarded: Server) -> None:
+    assert guarded.process.stdout is not None
+    said = [guarded.process.stdout.readline() for _ in range(4)]
+    token = next(line.strip() for line in said if line.startswith("    "))
+    visitor = Visitor(browser, guarded.url)
+    visitor.open("/?x=1")
+    assert visitor.page.url.endswith("/setup")
+    visitor.look("setup")
+    visitor.page.fill("[name=token]", "wrong")
+    visitor.page.fill("[name=name]", "ana")
+    visitor.page.fill("[name=password]", PASSWORD)
+    visitor.page.click("button.primary")
+    assert "token" in visitor.page.locator("[role=alert]").inner_text()
+    visitor.complaints.clear()  # the browser tells of the 401 itself
+    visitor.page.fill("[name=token]", token)
+    visitor.page.fill("[name=password]", PASSWORD)
+    visitor.page.click("button.primary")
+    visitor.look("home-empty")
+    visitor.page.click("details.menu summary")
+    visitor.page.click("text=Log out")
+    visitor.open("/?a=b")
+    assert visitor.page.url.endswith("/login?next=%2F%3Fa%3Db")
+    visitor.look("login")
+    visitor.page.fill("[name=name]", "ana")
+    visitor.page.fill("[name=password]", "wrong, surely wrong")
+    visitor.page.click("button.primary")
+    assert visitor.page.locator("[role=alert]").count() == 1
+    visitor.complaints.clear()
+    visitor.page.fill("[name=password]", PASSWORD)
+    visitor.page.click("button.primary")
+    assert visitor.page.url.endswith("/?a=b")
+    visitor.close()
+
+
+def test_what_is_not_there_is_a_page_for_people_and_json_for_programs(browser: Browser, guarded: Server) -> None:
+    asked = httpx.get(f"{guarded.url}/nothing", headers={"Accept": "text/html"})
+    assert (asked.status_code, asked.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "There is no such address" in asked.text
+    assert httpx.get(f"{guarded.url}/nothing").json()["error"]["code"] == "PROPEND-103"
+    below = httpx.get(f"{guarded.url}/api/v1/instances", headers={"Accept": "text/html"})
+    assert (below.status_code, below.headers["content-type"]) == (401, "application/json")
+
+
+def test_log_in_leads_to_this_server_only(guarded: Server) -> None:
+    for elsewhere in ("//evil.example", "https://evil.example", "/\\evil.example"):
+        page = httpx.get(f"{guarded.url}/login", params={"next": elsewhere}, headers={"Accept": "text/html"})
+        assert "evil" not in page.text
+
+
+def test_files_of_pages_are_kept_by_browsers(guarded: Server) -> None:
+    for name in ("propend.css", "pages.js", "htmx.min.js", "charts/vega.min.js"):
+        answer = httpx.get(f"{guarded.url}/static/{name}")
+        assert (answer.status_code, "immutable" in answer.headers["cache-control"]) == (200, True)
+    for outside in ("../app.py", "%2e%2e/app.py", "charts/../../report.py"):
+        assert httpx.get(f"{guarded.url}/static/{outside}").status_code == 404
+
+
+def test_the_dark_has_a_colour_for_every_colour_of_pictures() -> None:
+    script = (ROOT / "src/propend/server/static/pages.js").read_text(encoding="utf-8")
+    used = {charts.INK, charts.MUTED, charts.GRID, charts.TRACK, charts.PALE, charts.BLUE, charts.PLUM, charts.GREY}
+    assert [colour for colour in used | set(charts.TONES.values()) if f'"{colour}": "#' not in script] == []
+
+
+@pytest.mark.parametrize(("width", "dark"), [(NARROW, False), (NARROW, True)])
+def test_the_log_in_is_usable_on_a_phone(browser: Browser, guarded: Server, width: int, dark: bool) -> None:
+    visitor = Visitor(browser, guarded.url, width=width, dark=dark)
+    visitor.open("/login")
+    visitor.look(f"login-narrow-{'dark' if dark else 'light'}")
+    visitor.page.click("#theme")
+    assert visitor.page.locator("html").get_attribute("data-theme") == ("light" if dark else "dark")
+    visitor.page.reload()
+    assert visitor.page.locator("html").get_attribute("data-theme") == ("light" if dark else "dark")
+    visitor.close()
