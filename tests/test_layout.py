@@ -28,7 +28,7 @@ LAYERS = (
     ("goal",),
     ("document", "predicates", "sentence", "protection"),
     ("instance", "events", "narrative", "question"),
-    ("binding", "columns", "connectors", "report", "labels"),
+    ("binding", "columns", "connectors", "report", "labels", "drill"),
     ("engines", "aftermath_page"),
     ("snapshots",),
     ("model",),

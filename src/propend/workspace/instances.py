@@ -36,6 +36,8 @@ from propend.workspace.audit import LOCAL, note
 from propend.workspace.schedules import next_due
 
 INSTANCES = "instances"
+RESERVED = ("new",)
+"""Ids that no instance gets: pages have something else at such an address."""
 Plain = dict[str, Any]
 
 
@@ -166,11 +168,19 @@ class Instances:
             raise StatusError(f"{instance_id!r} has no draft to publish.", "save one first, or edit the instance.")
         return self.edit(instance_id, draft, by)
 
-    def edit(self, instance_id: str, document: Plain, by: str = LOCAL, expected: int | None = None) -> InstanceRow:
+    def edit(
+        self,
+        instance_id: str,
+        document: Plain,
+        by: str = LOCAL,
+        expected: int | None = None,
+        draft: Plain | None = None,
+    ) -> InstanceRow:
         """A new version, unless nothing changed; a draft is used up by it.
 
         Args:
             expected: number of the version that was edited.
+            draft: what is still being worked on beside it.
 
         Raises:
             ConfigurationError: the document has mistakes.
@@ -187,7 +197,7 @@ class Instances:
                     expected=expected, version=found.version,
                 )  # fmt: skip
             before = self._add_version(session, found, instance, by)
-            found.draft = None
+            found.draft = draft
             if found.status == "draft":
                 found.status = "enabled"
                 self._set_due(session, found)
@@ -195,6 +205,20 @@ class Instances:
             if before != instance.document():
                 note(session, by, "update", "instance", instance_id, before, instance.document())
             return found
+
+    def present(
+        self, instance_id: str, expected: int, by: str = LOCAL, *, name: str, description: str, schedule: str | None
+    ) -> InstanceRow:
+        """Another name, description or schedule (spec CF-31): a new version of the same question.
+
+        A draft is kept, and gets them, too; raises as ``edit`` does.
+        """
+        changes = {"name": name, "description": description}
+        draft = self.get(instance_id).draft
+        return self.edit(
+            instance_id, _scheduled(self.version(instance_id, expected).document | changes, schedule), by, expected,
+            _scheduled(draft | changes, schedule) if draft is not None else None,
+        )  # fmt: skip
 
     def clone(self, instance_id: str, by: str = LOCAL, name: str | None = None) -> InstanceRow:
         """A draft with the document of another instance (spec CF-33)."""
@@ -308,7 +332,7 @@ class Instances:
     # --- rows ---------------------------------------------------------------------------------------------
 
     def _new_row(self, session: Session, name: str, by: str, wanted: str, asked: bool = False) -> InstanceRow:
-        taken = set(session.scalars(select(InstanceRow.id)))
+        taken = {*session.scalars(select(InstanceRow.id)), *RESERVED}
         if asked and (wanted in taken or wanted != _slug(wanted)):
             raise StatusError(
                 f"{wanted!r} cannot be the id of a new instance.",
@@ -358,6 +382,13 @@ def _valid(document: Plain, policies: Policies) -> Instance:
         raise ConfigurationError(mistakes, label)
     gate_policies(instance, policies)
     return instance
+
+
+def _scheduled(document: Plain, schedule: str | None) -> Plain:
+    """The document with another schedule, or without one."""
+    options = document.get("options")
+    rest = {k: v for k, v in options.items() if k != "schedule"} if isinstance(options, dict) else {}
+    return document | {"options": rest | ({"schedule": schedule} if schedule else {})}
 
 
 def _slug(name: str) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from propend.server.pages import entrance, home, shell
+from propend.server.pages import actions, entrance, home, insights, runs, shell
 
-ROUTERS = (home.router, entrance.router)
+ROUTERS = (home.router, entrance.router, insights.router, runs.router, actions.router)
+"""In the order in which they are asked: fixed addresses, such as ``/instances/new``, before ``/instances/ID``."""
 
 
 def install(app: FastAPI) -> None:
