@@ -25,6 +25,7 @@ LAYERS = (
     ("errors", "version", "wall_clock", "language", "demo", "kernel_cache", "compiling"),
     ("conditions", "timeline", "phrasing"),
     ("charts",),
+    ("curves",),
     ("goal",),
     ("document", "predicates", "sentence", "protection"),
     ("instance", "events", "narrative", "question"),
@@ -49,7 +50,7 @@ LAYERS = (
 
 ROOMS = {
     "alembic": ("store.catalog", "store.migrations"),
-    "altair": ("charts",),
+    "altair": ("charts", "curves"),
     "argon2": ("workspace.accounts",),
     "authlib": ("server.oidc",),
     "babel": ("language",),

@@ -674,7 +674,7 @@ def lift(rows: Rows, _words: Words) -> Drawing:
     bars = base.mark_bar(color=BLUE).encode(x=x, y=y, tooltip=_tips("lift"))
     short = alt.Text("lift:Q", format=".1f")
     text = base.mark_text(dy=-8, fontSize=12).encode(x=x, y=y, text=short)
-    average = base.mark_rule(color=INK, strokeDash=[6, 4], opacity=0.6).encode(y=alt.YDatum(1))
+    average = base.mark_rule(color=INK, strokeDash=[6, 4], opacity=0.6, aria=False).encode(y=alt.YDatum(1))
     return _layered(bars, text, average)
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Response
 
+from propend.document import without_passwords, write_yaml
 from propend.drill import factor_in_buckets
 from propend.errors import InstanceNotFoundError
-from propend.narrative import Given, compose
+from propend.narrative import Given, compose, titled
 from propend.server.pages.runs import mend_of
 from propend.server.pages.shell import Page, View
 from propend.server.state import InstanceId
+from propend.snapshots.plan import FAMILIES
 from propend.store.catalog import InstanceRow, RunRow
-from propend.store.runs import read_json
+from propend.store.runs import read_features, read_json
 from propend.workspace import Workspace
 
 router = APIRouter()
@@ -83,14 +87,34 @@ def model(instance_id: InstanceId, page: View, before: Number = None, after: Num
     versions = space.instances.versions(instance_id)
     differences = None
     if before is not None and after is not None:
-        differences = space.instances.differences(instance_id, before, after)
+        differences = [
+            {"place": d.place, "before": _written(d.before), "after": _written(d.after)}
+            for d in space.instances.differences(instance_id, before, after)
+        ]
     run = space.runs.serving(instance_id)
     given = given_of(space, run) if run is not None else None
     return page.html(
-        "model.html.j2", instance=instance, tab="model", run=run, given=given, versions=versions[:MANY_VERSIONS],
+        "model.html.j2", instance=instance, tab="model", given=given, versions=versions[:MANY_VERSIONS],
         report=compose(given) if given is not None else None, differences=differences, before=before, after=after,
+        document=write_yaml(without_passwords(versions[0].document)) if versions else "",
+        families=_families(space.runs.folder(run) / "model") if run is not None else [],
         learnt=space.runs.get(run.model_run) if run is not None and run.model_run else None,
     )  # fmt: skip
+
+
+def _written(value: Any) -> str:
+    """A part of a document as it could stand there; a dash where there is nothing."""
+    return "–" if value is None else json.dumps(without_passwords(value), ensure_ascii=False)
+
+
+def _families(folder: Path) -> list[Plain]:
+    """The families of features that a model has, the largest first."""
+    found: dict[str, list[str]] = {}
+    for feature in read_features(folder).values():
+        found.setdefault(feature.family, []).append(feature.sentence)
+    labels = {name: str(FAMILIES[name].__doc__).splitlines()[0] if name in FAMILIES else titled(name) for name in found}
+    told = [{"label": labels[name], "n": len(s), "example": s[0]} for name, s in found.items()]
+    return sorted(told, key=lambda family: -family["n"])
 
 
 def segment_address(instance_id: str, **rule: str) -> str:

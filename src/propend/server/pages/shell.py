@@ -23,6 +23,7 @@ from markupsafe import Markup
 from starlette.exceptions import HTTPException
 
 from propend.errors import NotLoggedInError, PropendError, RequestInvalidError
+from propend.language import day_words
 from propend.narrative import TONES
 from propend.phrasing import Words, words_of
 from propend.report import environment, spec_of
@@ -227,7 +228,7 @@ def _environment() -> Environment:
     found.globals |= {"asset": asset, "version": __version__, "embedded": embedded, "path": path, "words_of": words_of}
     found.globals |= {"standing_of": standing_of, "schedules": SCHEDULE_WORDS, "happened_of": happened_of}
     found.globals |= {"tones_of": TONES.__getitem__}
-    found.filters |= {"ago": ago, "day": day, "duration": duration, "instant": instant}
+    found.filters |= {"ago": ago, "day": day, "duration": duration, "instant": instant, "long_day": day_words}
     return found
 
 
