@@ -535,13 +535,12 @@ def outcome_trend(rows: Rows, words: Words) -> Drawing:
     base = _base().encode(x=x, color=_in_tones(rows))
     came = base.transform_filter("isValid(datum.realised)")
     expected = base.mark_line(strokeDash=[5, 4], strokeWidth=1.5, point={"filled": False, "fill": "white", "size": 40})
-    spans = came.mark_rule(strokeWidth=2, opacity=0.4)
-    realised = came.mark_line(strokeWidth=2.5, point={"filled": True, "size": 60})
-    return _layered(
-        expected.encode(y=y("expected"), tooltip=tips),
-        spans.encode(y=y("low"), y2=alt.Y2("high:Q")),
-        realised.encode(y=y("realised"), tooltip=tips),
-    )
+    layers = [expected.encode(y=y("expected"), tooltip=tips)]
+    if any(row["realised"] is not None for row in rows):
+        layers.append(came.mark_rule(strokeWidth=2, opacity=0.4).encode(y=y("low"), y2=alt.Y2("high:Q")))
+        realised = came.mark_line(strokeWidth=2.5, point={"filled": True, "size": 60})
+        layers.append(realised.encode(y=y("realised"), tooltip=tips))
+    return _layered(*layers)
 
 
 # --- what drives the scores -----------------------------------------------------------------------------
