@@ -247,6 +247,11 @@ def test_a_first_run_is_told_when_it_ends_and_when_its_answer_comes(ana: Logged,
     assert f"The first answer comes on {day_words(known_from)}" in ana.text(".callout-title")
     (row,) = so_far(shop.space, young.id)
     assert (row["matured"], date.fromisoformat(row["matures_at"][:10])) == (False, known_from)
+    shop.space.instances.edit(young.id, document("Younger", schedule="monthly"))
+    assert not standing_of(shop.space, shop.space.instances.get(young.id)).is_edited
+    shop.space.instances.edit(young.id, document("Younger") | {"goal": {"any_of": ["buy"], "within": "14d"}})
+    ana.open(f"/instances/{young.id}")
+    assert "These scores are of version 1; version 3 is in force" in ana.page.locator("main").inner_text()
     shop.space.delete(young.id)
 
 
@@ -282,7 +287,7 @@ def test_two_runs_are_compared_as_the_runs_themselves_say(ana: Logged, shop: Sho
     asked = ana.page.request.get(f"{shop.server.url}/api/v1/runs/{later.id}/comparison?since={earlier.id}").json()
     told = [int(re.sub(r"\D", "", text)) for text in cells.all_inner_texts()]
     assert told == [row["n"] for row in asked["buckets"]]
-    assert ana.page.locator(".movement .examples h4 a").all_inner_texts() == [
+    assert ana.page.locator(".movement .movers h4 a").all_inner_texts() == [
         m["after"]["profile_id"] for m in asked["movers"]
     ]
     ana.open(f"/instances/buyers/compare?before={later.id}&after={later.id}")
@@ -312,7 +317,7 @@ def test_what_came_is_that_of_the_outcomes(vic: Logged, shop: Shop) -> None:
     drawn = vic.page.locator("[data-picture]").evaluate_all("all => all.map(p => p.dataset.picture)")
     assert drawn == ["outcome_trend", "outcome_histogram", "bucket_outcomes", "calibration", "ranking"]
     vic.page.fill("#since", str(last_day()))
-    vic.page.locator(".range button").first.click()
+    vic.page.locator(".date-range button").first.click()
     vic.page.wait_for_url("**since=*")
     vic.settle()
     vic.page.locator(".picture-outcome_trend .as-table summary").click()
@@ -343,7 +348,7 @@ def test_an_instance_is_renamed_switched_copied_and_deleted(ana: Logged, shop: S
     assert (found.name, newest.number, newest.document["description"]) == ("Plain & simple", 2, "Who buys")
     assert (newest.document["options"]["schedule"], found.due_at is not None) == ("daily", True)
     assert found.draft is not None and found.draft["goal"] == {"any_of": ["visit"], "within": "7d"}
-    assert "every day at 04:00" in ana.text(".standing")
+    assert "every day at 04:00" in ana.text(".instance-facts")
     ana.page.click("text=Throw them away")
     ana.page.locator(".happened", has_text="thrown away").wait_for()
     assert shop.space.instances.get(row.id).draft is None

@@ -36,8 +36,8 @@ from propend.workspace.audit import LOCAL, note
 from propend.workspace.schedules import next_due
 
 INSTANCES = "instances"
-RESERVED = ("new",)
-"""Ids that no instance gets: pages have something else at such an address."""
+RESERVED = {"new"}
+"""What no instance is called, for pages have another meaning for it."""
 Plain = dict[str, Any]
 
 
@@ -332,7 +332,7 @@ class Instances:
     # --- rows ---------------------------------------------------------------------------------------------
 
     def _new_row(self, session: Session, name: str, by: str, wanted: str, asked: bool = False) -> InstanceRow:
-        taken = {*session.scalars(select(InstanceRow.id)), *RESERVED}
+        taken = set(session.scalars(select(InstanceRow.id))) | RESERVED
         if asked and (wanted in taken or wanted != _slug(wanted)):
             raise StatusError(
                 f"{wanted!r} cannot be the id of a new instance.",

@@ -33,6 +33,7 @@ class Standing:
         schedule: when it runs by itself, in words; empty where it does not.
         served: the run whose scores are served, if any.
         newest: the run asked for last, if any.
+        is_edited: whether the version in force could give other scores than the one that is served.
         problem: what is wrong with its file, as ``PropendError.to_dict``.
     """
 
@@ -43,6 +44,7 @@ class Standing:
     time_zone: str
     served: RunRow | None
     newest: RunRow | None
+    is_edited: bool
     problem: Plain | None
 
     @property
@@ -69,17 +71,29 @@ def standing_of(workspace: Workspace, row: InstanceRow) -> Standing:
         instance: Instance | None = Instance.load(document)
     except PropendError:  # a draft may be unfinished; what runs never is
         instance = None
-    problem = workspace.problems.get(row.id)
+    problem, served = workspace.problems.get(row.id), workspace.runs.serving(row.id)
     return Standing(
         document=document,
         question=write_sentence(instance.goal, instance.eligible) if instance is not None else "",
         propensity_type="churn" if document.get("type") == "churn" else "conversion",
         schedule=schedule_words(instance.options.schedule) if instance is not None else "",
         time_zone=instance.options.time_zone if instance is not None else "UTC",
-        served=workspace.runs.serving(row.id),
+        served=served,
         newest=next(iter(workspace.runs.history(row.id, limit=1)), None),
+        is_edited=served is not None and instance is not None and _is_edited(workspace, row, served, instance),
         problem=problem.to_dict() if problem is not None else None,
     )
+
+
+def _is_edited(workspace: Workspace, row: InstanceRow, served: RunRow, instance: Instance) -> bool:
+    if served.version == row.version:
+        return False
+    before = Instance.load(workspace.instances.version(row.id, served.version).document)
+    return _unscheduled(before).hash != _unscheduled(instance).hash
+
+
+def _unscheduled(instance: Instance) -> Instance:
+    return instance.model_copy(update={"options": instance.options.model_copy(update={"schedule": None})})
 
 
 def schedule_words(schedule: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -17,7 +18,7 @@ from propend.server.pages.runs import mend_of
 from propend.server.pages.shell import Page, View
 from propend.server.state import InstanceId
 from propend.snapshots.plan import FAMILIES
-from propend.store.catalog import InstanceRow, RunRow
+from propend.store.catalog import InstanceRow, RunRow, now
 from propend.store.runs import read_features, read_json
 from propend.workspace import Workspace
 
@@ -51,6 +52,7 @@ def latest(instance_id: InstanceId, page: View) -> Response:
     return page.html(
         "latest.html.j2", instance=instance, tab="latest", run=run, given=given, report=compose(given),
         segment_of=lambda **rule: segment_address(instance_id, **rule), trouble_mend=_mend(page, instance),
+        is_over=datetime.fromisoformat(given.run["expires_at"]) <= now(),
     )  # fmt: skip
 
 
