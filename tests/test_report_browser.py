@@ -95,7 +95,7 @@ def test_everything_is_drawn_and_fits(tmp_path: Path, kind: str, width: int) -> 
 @pytest.mark.parametrize(("kind", "width"), [("conversion", 1280), ("churn", 360)])
 def test_the_page_after_the_window_is_drawn_and_fits(tmp_path: Path, kind: str, width: int) -> None:
     found, console = watched(tmp_path, Aftermath(aftermath_document(kind)).to_html(), width)
-    assert (console, found["states"]) == ([], ["drawn"] * 4)
+    assert (console, found["states"]) == ([], ["drawn"] * 5)
     assert (found["overflow"], found["wide"], found["loaded"], found["empty"]) == (0, [], [], 0)
 
 
