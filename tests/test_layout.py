@@ -76,11 +76,12 @@ ROOMS = {
     "numpy": (
         *("events", "timeline", "connectors", "engines", "snapshots", "model", "explain", "scoring", "store"),
         *("record", "outlook", "horizons", "suspects", "fairness", "population", "training", "definition", "proposal"),
-        *("pipeline", "aftermath", "challenge", "movement", "demo", "live"),
+        *("pipeline", "aftermath", "challenge", "movement", "demo", "live", "workspace.audiences"),
     ),
     "pyarrow": (
         *("connectors", "engines", "scoring", "store", "pipeline", "demo", "aftermath", "challenge", "movement"),
-        *("explain.wording", "workspace.segments", "server", "client", "live"),
+        *("explain.wording", "workspace.segments", "workspace.audiences", "server", "client"),
+        "live",
     ),
     "prometheus_client": ("server.metrics",),
     "pydantic": (
