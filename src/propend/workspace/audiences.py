@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from propend.model.certainty import Expected
+from propend.workspace.segments import Members, Rule
 
 Float = NDArray[np.float64]
 Plain = dict[str, Any]
@@ -162,3 +164,67 @@ def _between(rows: Sequence[Plain], field: str, share: float) -> float | None:
         return None
     at, values = zip(*known, strict=True)
     return float(np.interp(share, at, values))
+
+
+# --- from run to run --------------------------------------------------------------------------------------------
+
+
+class Scored(Protocol):
+    """The scores of a run, as far as members are asked for."""
+
+    def members(self, rule: Rule) -> Members:
+        """The profiles that a rule means."""
+
+    def batches(self, rule: Rule, columns: Sequence[str]) -> Iterable[pa.RecordBatch]:
+        """The rows that a rule means."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Who joined and who left, from one run to the next.
+
+    Attributes:
+        before, now: how many members there were, and are.
+        joined, left: how many.
+        fresh: of those who joined, how many had no score before.
+        gone: of those who left, how many have no score now.
+        first_joined, first_left: the first of them, by id.
+    """
+
+    before: int
+    now: int
+    joined: int
+    left: int
+    fresh: int
+    gone: int
+    first_joined: tuple[str, ...]
+    first_left: tuple[str, ...]
+
+    @property
+    def stayed(self) -> int:
+        """How many were members then and are now."""
+        return self.now - self.joined
+
+
+SHOWN_MOVED = 10
+
+
+def moved(now: Scored, before: Scored, rule: Rule) -> Moved:
+    """The members of a rule by the scores of two runs; ids are in memory, and nothing else of the profiles."""
+    present, past = now.members(rule), before.members(rule)
+    joined = Members(present.ids.filter(pc.invert(past.among(present.ids))))
+    left = Members(past.ids.filter(pc.invert(present.among(past.ids))))
+    return Moved(
+        before=len(past.ids), now=len(present.ids), joined=len(joined.ids), left=len(left.ids),
+        fresh=len(joined.ids) - _scored(before, joined), gone=len(left.ids) - _scored(now, left),
+        first_joined=tuple(joined.ids.slice(0, SHOWN_MOVED).to_pylist()),
+        first_left=tuple(left.ids.slice(0, SHOWN_MOVED).to_pylist()),
+    )  # fmt: skip
+
+
+def _scored(scores: Scored, members: Members) -> int:
+    """How many of some profiles have a score."""
+    if not len(members.ids):
+        return 0
+    found = (members.among(b.column("profile_id")) for b in scores.batches(Rule(), ["profile_id"]))
+    return sum(pc.sum(inside).as_py() or 0 for inside in found)

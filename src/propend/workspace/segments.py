@@ -206,6 +206,12 @@ class Segments:
             self._instances.row(session, instance_id)
             return list(session.scalars(asked.order_by(SegmentRow.id).limit(limit)))
 
+    def some(self, instance_ids: Sequence[str], after: int = 0, limit: int = 1000) -> list[SegmentRow]:
+        """Those of several instances, as ``all`` gives them."""
+        asked = select(SegmentRow).where(SegmentRow.instance_id.in_(instance_ids), SegmentRow.id > after)
+        with self._catalog.reading() as session:
+            return list(session.scalars(asked.order_by(SegmentRow.id).limit(limit)))
+
     def get(self, segment_id: int) -> SegmentRow:
         """One segment.
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from propend.server.pages import audiences, entrance, home, shell
+from propend.server.pages import audiences, entrance, home, segments, shell
 
-ROUTERS = (home.router, entrance.router, audiences.router)
+ROUTERS = (home.router, entrance.router, audiences.router, segments.router)
 
 
 def install(app: FastAPI) -> None:

@@ -53,7 +53,7 @@ def audience(
     else:
         content = _content(served, ranked.take(wanted), costs)
     template = "audience_part.html.j2" if page.is_part else "audience.html.j2"
-    asked = {"cost": cost, "value": value, "costs": costs, "best": best}
+    asked: Plain = {"cost": cost, "value": value, "costs": costs, "best": best}
     return page.html(template, **given, **content, **asked, shares=_shares(ranked))
 
 
@@ -150,7 +150,9 @@ def _picture(given: Given, test: Plain, share: float) -> Plain:
 
 def _keeps(served: Served, take: Take, share: float) -> list[Plain]:
     """Rules that these people can be kept by: by the probability, or by the share of every run."""
-    kept = [{"where": take.where, "n": take.n, "text": f"whoever has a probability of {percent(take.threshold)} or more"}]
+    kept = [
+        {"where": take.where, "n": take.n, "text": f"whoever has a probability of {percent(take.threshold)} or more"}
+    ]
     hundredths = round(100 * share)
     if 1 <= hundredths <= 99:
         where = f"percentile >= {101 - hundredths}"

@@ -1,9 +1,10 @@
-"""What pages about people have in common: the scores of an instance that are served, with the documents of their run."""
+"""What pages about people share: the scores of an instance that are served, with the documents of their run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 from propend.narrative import Given
@@ -75,3 +76,24 @@ def number_of(text: str, name: str, least: float = 0.0) -> float | None:
     if not least < found < 1e12:
         raise invalid(f"{name}: {text[:40]} is not above {least:g}.", "write a larger number.")
     return found
+
+
+def instance_names(page: Page) -> dict[str, str]:
+    """The names of all instances that have a version or scores, by their ids."""
+    return {row.id: row.name for row in page.space.instances.all() if row.version}
+
+
+def factor_labels(page: Page, instance_id: str) -> dict[str, str]:
+    """The factors of the scores that are served, by their codes, strongest first; none without scores."""
+    run = page.space.runs.serving(instance_id)
+    if run is None:
+        return {}
+    return dict(_labels(page.space.runs.folder(run)))
+
+
+@lru_cache(maxsize=64)
+def _labels(folder: Path) -> tuple[tuple[str, str], ...]:
+    """Of a run, which does not change in this."""
+    insights = read_json(folder / "insights.json")
+    buckets = (factor for bucket in insights["buckets"] for factor in bucket["factors"])
+    return tuple({f["code"]: f["label"] for f in (*insights["factors"], *buckets)}.items())
