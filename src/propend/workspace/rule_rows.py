@@ -40,21 +40,21 @@ FIELDS = (
     Field("percentile", "Percentile (100 is the top)", "a percentile", "number"),
     Field("score", "Score", "a score", "number"),
     Field("times_average", "Times the average", "a chance, in times the average,", "number"),
-    Field("raised_by", "Score is raised by", "a score raised by", "factor"),
-    Field("lowered_by", "Score is lowered by", "a score lowered by", "factor"),
+    Field("raised_by", "A factor raises the score:", "a score raised by", "factor"),
+    Field("lowered_by", "A factor lowers the score:", "a score lowered by", "factor"),
     Field("too_little_history", "Too little history", "too little history", "flag"),
     Field("profile_id", "Id of the profile", "an id", "text"),
     Field("probability_low", "Probability, low end", "a low end of the probability", "percent"),
     Field("probability_high", "Probability, high end", "a high end of the probability", "percent"),
     Field("expected_days", "Days until as likely as not", "a number of days until it is as likely as not", "number"),
-    Field("factor", "Any factor", "among their factors", "factor"),
+    Field("factor", "Named factor:", "among their factors", "factor"),
 )  # fmt: skip
 BY_NAME = {field.name: field for field in FIELDS}
 OPERATORS = {
     "bucket": {"eq": "is", "ne": "is not"},
     "percent": {"gte": "at least", "lte": "at most", "gt": "above", "lt": "below"},
     "number": {"gte": "at least", "lte": "at most", "gt": "above", "lt": "below", "eq": "exactly"},
-    "factor": {"eq": "", "ne": "not by"},
+    "factor": {"eq": "is", "ne": "is not"},
     "flag": {"eq": "is"},
     "text": {"eq": "is", "starts_with": "starts with", "contains": "contains", "ends_with": "ends with"},
 }

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from propend.server.pages import audiences, entrance, home, segments, shell
+from propend.server.pages import audiences, entrance, home, profiles, segments, shell
 
-ROUTERS = (home.router, entrance.router, audiences.router, segments.router)
+ROUTERS = (home.router, entrance.router, audiences.router, segments.router, profiles.router)
 
 
 def install(app: FastAPI) -> None:

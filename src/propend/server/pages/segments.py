@@ -8,11 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Form, Query, Response
 
 from propend.errors import InstanceNotFoundError, PropendError
-from propend.phrasing import count, percent
-from propend.server.access import Caller
+from propend.phrasing import count, lower, percent
 from propend.server.cursors import cursor_of, place_of
 from propend.server.failures import status_of
-from propend.server.pages.served import Served, factor_labels, instance_names
+from propend.server.pages.served import Served, factor_labels, instance_names, name_of
 from propend.server.pages.shell import Manage, Page, View, invalid, path
 from propend.server.serving import ScoreFile
 from propend.server.state import Number
@@ -106,12 +105,6 @@ def _segments(page: Page) -> Segments:
     return Segments(page.space.catalog, page.space.instances)
 
 
-def _caller(page: Page) -> Caller:
-    if page.caller is None:
-        raise invalid("Nobody is known to ask.", "log in.")
-    return page.caller
-
-
 # --- the list ---------------------------------------------------------------------------------------------------
 
 
@@ -195,7 +188,7 @@ def create_segment(
     """Save a new one, and go to it."""
     try:
         _gate(draft)
-        found = _segments(page).create(draft.instance, draft.name, draft.where, _caller(page).name)
+        found = _segments(page).create(draft.instance, draft.name, draft.where, name_of(page))
     except PropendError as error:
         return _form(page, draft, error=error)
     return page.go(path("segments", found.id))
@@ -212,7 +205,7 @@ def save_segment(
     draft.instance = row.instance_id
     try:
         _gate(draft)
-        _segments(page).change(segment_id, draft.name, draft.where, _caller(page).name)
+        _segments(page).change(segment_id, draft.name, draft.where, name_of(page))
     except PropendError as error:
         return _form(page, draft, row, error)
     return page.go(path("segments", segment_id))
@@ -221,7 +214,7 @@ def save_segment(
 @router.post("/segments/{segment_id}/delete")
 def delete_segment(page: Manage, segment_id: Number) -> Response:
     """Remove a segment; the scores stay."""
-    _segments(page).remove(segment_id, _caller(page).name)
+    _segments(page).remove(segment_id, name_of(page))
     return page.go("/segments")
 
 
@@ -247,7 +240,7 @@ def _builder(page: Page, draft: Draft) -> Plain:
         )
     own = [(field.name, field.label) for field in FIELDS]
     others = [
-        {"name": name, "fields": [(f"{i}:{field.name}", field.label) for field in FIELDS]}
+        {"name": name, "fields": [(f"{i}:{field.name}", f"{name}: {lower(field.label)}") for field in FIELDS]}
         for i, name in names.items()
         if i != draft.instance
     ]

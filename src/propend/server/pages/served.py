@@ -78,6 +78,11 @@ def number_of(text: str, name: str, least: float = 0.0) -> float | None:
     return found
 
 
+def name_of(page: Page) -> str:
+    """Of who asks, as the log of changes has it."""
+    return page.caller.name if page.caller is not None else ""
+
+
 def instance_names(page: Page) -> dict[str, str]:
     """The names of all instances that have a version or scores, by their ids."""
     return {row.id: row.name for row in page.space.instances.all() if row.version}
