@@ -153,8 +153,8 @@ def test_rules_are_said_in_words() -> None:
     )
     assert in_words(Rule.read(text), {"a": "Recent buys"}, {"churn": "Leaving"}).replace("\u00a0", " ") == (
         "Profiles that are in the high or medium bucket, and have a probability of at least 40 %, and do not have a "
-        "score raised by “Recent buys”, and in “Leaving” have enough history, and have an id that starts with “c-”, and "
-        "have “b” among their factors."
+        "score raised by “Recent buys”, and in “Leaving” have enough history, and have an id that starts with “c-”, "
+        "and have “b” among their factors."
     )
     assert in_words(Rule(), {}, {}) == "All profiles that are scored."
 
