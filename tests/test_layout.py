@@ -25,7 +25,7 @@ LAYERS = (
     ("errors", "version", "wall_clock", "language", "demo", "kernel_cache", "compiling"),
     ("conditions", "timeline", "phrasing"),
     ("charts",),
-    ("goal",),
+    ("goal", "profile_charts"),
     ("document", "predicates", "sentence", "protection"),
     ("instance", "events", "narrative", "question"),
     ("binding", "columns", "connectors", "report", "labels"),
@@ -49,7 +49,7 @@ LAYERS = (
 
 ROOMS = {
     "alembic": ("store.catalog", "store.migrations"),
-    "altair": ("charts",),
+    "altair": ("charts", "profile_charts"),
     "argon2": ("workspace.accounts",),
     "authlib": ("server.oidc",),
     "babel": ("language",),

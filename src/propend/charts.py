@@ -57,6 +57,7 @@ CODES = frozenset({
     noted("raises"), noted("lowers"),
     noted("learnt from"), noted("test"), noted("default"), noted("the question"),
     noted("as expected"), noted("more than expected"), noted("fewer than expected"), noted("not known"),
+    noted("looked back on"), noted("spoken about"),
 })  # fmt: skip
 """What rows have of a bucket, an importance, a direction, a role, an origin, a verdict; readers see it as a word."""
 
@@ -486,58 +487,6 @@ def horizon_curve(rows: Rows, words: Words) -> Drawing:
     y = alt.Y("expected_rate:Q", axis=_percent_axis(share), scale=alt.Scale(domainMin=0))
     line = _base().mark_line(strokeWidth=2.5, point={"filled": True, "size": 40})
     return line.encode(x=x, y=y, color=_in_tones(rows), tooltip=_tips("horizon_curve"))
-
-
-# --- one profile ------------------------------------------------------------------------------------------
-
-
-@chart(
-    noted("Probability from run to run"),
-    noted("Each point is one run: the profile's probability then, with its 95 % interval; the colour is the bucket."),
-    [
-        ("scored_on", noted("As of")), ("probability", noted("Probability"), "percent"), *INTERVAL,
-        ("score", noted("Score"), "count"), BUCKET,
-    ],
-)  # fmt: skip
-def score_history(rows: Rows, _words: Words) -> Drawing:
-    axis = alt.Axis(title=None, grid=False, format="%-d %b %Y", labelOverlap=True, tickCount=5)
-    x = alt.X("scored_on:T", scale=alt.Scale(type="utc", padding=24), axis=axis)
-    zero, share = alt.Scale(domainMin=0), _percent_axis(say("probability"))
-    base = _base(200).encode(x=x)
-    y = alt.Y("probability:Q", axis=share, scale=zero)
-    spans = base.mark_rule(strokeWidth=3, opacity=0.35, color=GREY).encode(
-        y=alt.Y("low:Q", axis=share, scale=zero), y2=alt.Y2("high:Q")
-    )
-    points = base.mark_point(filled=True, size=110, opacity=1).encode(
-        y=y, color=_in_tones(rows), tooltip=_tips("score_history")
-    )
-    return _layered(spans, base.mark_line(color=PALE, strokeWidth=1.5).encode(y=y), points)
-
-
-@chart(
-    noted("Events, and the windows of the run"),
-    noted("Each mark is one event. The grey span was looked back on to make the score; the blue one is the time that "
-          "the score speaks about."),
-    [
-        ("at", noted("When")), ("until", noted("Until (not included)")), ("kind", noted("What")),
-        ("value", noted("Value")),
-    ],
-)  # fmt: skip
-def profile_events(rows: Rows, _words: Words) -> Drawing:
-    for row in rows:
-        row["window"] = row["kind"] if row["until"] else ""
-    lines = list(dict.fromkeys(row["line"] for row in rows if not row["until"]))
-    base = _base(60 + 34 * max(len(lines), 1))
-    axis = alt.Axis(title=None, grid=False, format="%b %Y", labelOverlap=True, tickCount=6)
-    x = alt.X("at:T", scale=alt.Scale(type="utc"), axis=axis)
-    colours = alt.Scale(domain=[row["kind"] for row in rows if row["until"]], range=[GREY, BLUE])
-    spans = base.transform_filter("isValid(datum.until)").mark_rect(opacity=0.22)
-    marks = base.transform_filter("!isValid(datum.until)").mark_tick(thickness=2, size=20, color=INK, opacity=0.75)
-    y = alt.Y("line:N", sort=lines, scale=alt.Scale(domain=lines), axis=alt.Axis(title=None, labelLimit=110))
-    return _layered(
-        spans.encode(x=x, x2=alt.X2("until:T"), color=alt.Color("window:N", scale=colours)),
-        marks.encode(x=x, y=y, tooltip=_tips("profile_events")),
-    )
 
 
 # --- after the window ------------------------------------------------------------------------------------

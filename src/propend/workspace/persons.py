@@ -13,6 +13,7 @@ from propend.errors import InstanceNotFoundError, ProfileNotFoundError, ScoresGo
 from propend.events import EventRequest
 from propend.instance import Instance
 from propend.narrative import Given
+from propend.profile_charts import profile_events, score_history
 from propend.snapshots.program import excluded_events
 from propend.store.catalog import RunRow
 from propend.store.lookup import ScoreIndex
@@ -26,7 +27,9 @@ MOST_EVENTS = 500
 MOST_KINDS = 8
 OTHER_KINDS = "other kinds"
 LOOKED_BACK, OUTCOME = "looked back on", "spoken about"
-"""The two windows of a run."""
+"""The two windows of a run, as ``charts.CODES`` has them."""
+HISTORY, EVENTS = score_history.__name__, profile_events.__name__
+"""The pictures that rows are made for here."""
 
 
 def history(workspace: Workspace, run: RunRow, profile_id: str) -> list[Plain]:

@@ -11,7 +11,7 @@ from propend.server.cursors import cursor_of, place_of
 from propend.server.pages.served import Served, instance_names, name_of
 from propend.server.pages.shell import Manage, View, invalid
 from propend.server.state import InstanceId
-from propend.workspace.persons import history, history_rows, timeline
+from propend.workspace.persons import EVENTS, HISTORY, history, history_rows, timeline
 from propend.workspace.segments import Rule
 
 router = APIRouter()
@@ -104,7 +104,7 @@ def profile_history(page: View, instance_id: InstanceId, profile: Asked = "") ->
     served = Served.of(page, instance_id)
     rows = history_rows(history(page.space, served.run, profile), served.given)
     picture = {
-        "chart": "score_history",
+        "chart": HISTORY,
         "id": f"history-{instance_id}",
         "message": "",
         "alt": "probability from run to run",
@@ -120,7 +120,7 @@ def profile_events(page: View, instance_id: InstanceId, profile: Asked = "") -> 
         raise ProfileNotFoundError("This profile has no score here.", "its id may be written otherwise.")
     with page.heavy.turn():
         found = timeline(page.space, served.run, served.given, profile)
-    picture = {"chart": "profile_events", "id": f"events-{instance_id}", "message": "", "rows": found["rows"]}
+    picture = {"chart": EVENTS, "id": f"events-{instance_id}", "message": "", "rows": found["rows"]}
     picture["alt"] = f"{found['total']} events, with the windows of the run"
     given = {**found, "picture_given": picture, "words": served.given.words}
     return page.html("profile_events_part.html.j2", instance=served.instance, **given)
