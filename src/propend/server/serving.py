@@ -36,6 +36,8 @@ Row = dict[str, Any]
 Kept = TypeVar("Kept")
 BATCH_ROWS = 16_384
 GROUP_ROWS = 131_072
+FACTOR_LEAF = "factors.list.element"
+"""Where Parquet has the fields of a factor."""
 FRESH_SECONDS = 1.0
 Stamp = tuple[str, int, int]
 MEDIA = {
@@ -105,14 +107,30 @@ class ScoreFile:
         wanted = list(columns) if columns is not None else self.names
         more = [*(["factors"] if rule.on_factors else []), *(["profile_id"] if rule.members else [])]
         read = [*wanted, *(name for name in more if name not in wanted)]
-        scanner = self._data.scanner(
-            columns=read, filter=functools.reduce(operator.and_, asked) if asked else None, batch_size=BATCH_ROWS,
-            batch_readahead=2, fragment_readahead=1,
-        )  # fmt: skip
-        for batch in scanner.to_batches():
+        condition = functools.reduce(operator.and_, asked) if asked else None
+        slim = rule.on_factors and "factors" not in wanted
+        for batch in self._slim(read, condition, rule) if slim else self._scanned(read, condition):
             kept = rule.keep(batch).select(wanted)
             if kept.num_rows:
                 yield kept
+
+    def _scanned(self, columns: list[str], condition: pc.Expression | None) -> Iterator[pa.RecordBatch]:
+        scanner = self._data.scanner(
+            columns=columns, filter=condition, batch_size=BATCH_ROWS, batch_readahead=2, fragment_readahead=1
+        )
+        yield from scanner.to_batches()
+
+    def _slim(self, columns: list[str], condition: pc.Expression | None, rule: Rule) -> Iterator[pa.RecordBatch]:
+        """Of factors only what rules ask: their texts are most of a file, and a scan of it cannot leave them out."""
+        names = {field for c in rule.conditions for field in (c.field,) if field in self.names and field != "factors"}
+        flat = [name for name in dict.fromkeys([*columns, *sorted(names)]) if name != "factors"]
+        read = [*flat, *(f"{FACTOR_LEAF}.{leaf}" for leaf in ("code", "impact"))]
+        paths = sorted(self.path.glob("*.parquet")) if self.path.is_dir() else [self.path]
+        for path in paths:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(BATCH_ROWS, columns=read):
+                    table = pa.Table.from_batches([batch])
+                    yield from (table.filter(condition) if condition is not None else table).to_batches()
 
     def count(self, rule: Rule) -> int:
         """How many profiles a rule means."""
@@ -177,6 +195,9 @@ class ScoreFile:
         best: pa.Table | None = None
         beyond = _later(order, after) if after is not None else None
         for batch in self.batches(rule, ["profile_id", "probability"], beyond):
+            if best is not None and best.num_rows >= limit and order == "-probability":
+                likely = pc.greater_equal(batch.column("probability"), pc.min(best.column("probability")))
+                batch = batch.filter(likely)  # noqa: PLW2901  most are not among the best, which is seen at once
             table = pa.Table.from_batches([batch])
             best = table if best is None else pa.concat_tables([best, table])
             if best.num_rows > limit:
