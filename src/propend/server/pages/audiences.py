@@ -109,7 +109,7 @@ def _figures(given: Given, take: Take, share: float) -> list[Plain]:
     return [
         {"label": "Taken", "value": count(take.n), "note": f"the top {shown(share, 'share')} of all scored"},
         {"label": f"Expected to {words.do}", "value": count(round(expected["value"])), "note": span},
-        {"label": "Expected not to", "value": count(round(rest["value"])), "note": wasted},
+        {"label": f"Expected not to {words.do}", "value": count(round(rest["value"])), "note": wasted},
         {"label": f"Chance to {words.do}, on average", "value": percent(take.rate), "note": times},
     ]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Query, Response
 
-from propend.errors import InstanceNotFoundError, PropendError
+from propend.errors import ConfigurationError, InstanceNotFoundError, PropendError
 from propend.phrasing import count, lower, percent
 from propend.server.cursors import cursor_of, place_of
 from propend.server.failures import status_of
@@ -226,7 +226,7 @@ def _gate(draft: Draft) -> None:
 
 
 def _form(page: Page, draft: Draft, segment: SegmentRow | None = None, error: PropendError | None = None) -> Response:
-    told = error.to_dict() if error is not None else None
+    told = _told(error) if error is not None else None
     given = {**_builder(page, draft), "segment": segment, "error": told, "note": ""}
     return page.html("segment_form.html.j2", status_of(error) if error is not None else 200, **given)
 
@@ -269,7 +269,15 @@ def _counted(page: Page, draft: Draft) -> Plain:
         rule = draft.rule
         return {"problem": None, "sentence": _words(page, draft.instance, rule), **_size(page, draft.instance, rule)}
     except PropendError as error:
-        return {"problem": error.to_dict(), "sentence": "", "size": None}
+        return {"problem": _told(error), "sentence": "", "size": None}
+
+
+def _told(error: PropendError) -> Plain:
+    """A refusal as a form shows it: of a rule only what is wrong with it, for its place is plain to see."""
+    told = error.to_dict()
+    if isinstance(error, ConfigurationError):
+        told |= {"message": "; ".join(m.problem for m in error.mistakes) + ".", "hint": ""}
+    return told
 
 
 def _size(page: Page, instance_id: str, rule: Rule) -> Plain:
