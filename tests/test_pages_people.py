@@ -69,6 +69,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         run = workspace.runs.start(made_one, options=options)
         assert follow(workspace, run.id, lambda _run: None).state == "succeeded"
     runs = {i.id: workspace.runs.folder(workspace.runs.served(i.id)) for i in workspace.instances.all()}
+    workspace.instances.create(document("Not yet run"))
     people = Accounts(workspace.catalog, workspace.settings.access)
     secrets = {
         role: people.sessions.start(people.add(f"one.who.{role}s", role, None, "test").id)
@@ -98,6 +99,11 @@ def figures(visitor: Visitor, within: str = "main") -> dict[str, tuple[str, str]
 
 def text(visitor: Visitor, selector: str = "main") -> str:
     return visitor.page.locator(selector).inner_text().replace("\u00a0", " ")
+
+
+def quiet(visitor: Visitor) -> None:
+    """Wait until what was swapped in is ready: nobody is as quick as a test."""
+    expect(visitor.page.locator(".htmx-request, .htmx-swapping, .htmx-settling, .htmx-added")).to_have_count(0)
 
 
 # --- audiences --------------------------------------------------------------------------------------------------
@@ -151,6 +157,19 @@ def test_an_audience_is_kept_and_downloaded_as_exactly_these_people(browser: Bro
     visitor.close()
 
 
+def test_without_scores_pages_say_what_comes_first(browser: Browser, shop: Shop) -> None:
+    visitor = shop.visitor(browser, "view")
+    visitor.open("/instances/not-yet-run/audience")
+    assert "Nobody to take yet" in text(visitor)
+    visitor.look("audience-empty")
+    visitor.open("/segments/new?instance=not-yet-run&where=raised_by%20%3D%20%27x%27")
+    assert "There are no scores yet." in text(visitor, "#count")
+    visitor.look("segment-new-empty")
+    visitor.open("/segments/new?instance=buyers&where=not-yet-run%3Abucket%20%3D%20%27high%27")
+    assert "'not-yet-run' has no scores yet" in text(visitor, "#count").replace("\u2019", "'").replace("‘", "'")
+    visitor.close()
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_an_audience_fits_a_phone_and_works_without_scripts(browser: Browser, shop: Shop, dark: bool) -> None:
     visitor = shop.visitor(browser, "view", NARROW, dark)
@@ -178,26 +197,34 @@ def test_a_segment_is_made_by_rows_counted_meanwhile_changed_and_deleted(browser
     high = table.filter(pc.equal(table.column("bucket"), "high"))
     assert figures(visitor, "#count")["Profiles"][0] == count(high.num_rows)
     visitor.page.click("text=Add a row")
+    visitor.page.wait_for_load_state("networkidle")
+    quiet(visitor)
     visitor.page.fill("#value-1", "60")
     likely = high.filter(pc.greater_equal(high.column("probability"), 0.6))
     expect(visitor.page.locator("#count .figures strong").first).to_have_text(count(likely.num_rows))
     says = expected(shop, "buyers", likely)
     assert figures(visitor, "#count")["Expected to convert"] == (says["value"], says["note"])
     visitor.page.click("text=Add a row")
+    visitor.page.wait_for_load_state("networkidle")
+    quiet(visitor)
     visitor.page.select_option("#field-2", "raised_by")
     visitor.page.wait_for_selector("select#value-2")
+    quiet(visitor)
     visitor.page.select_option("#value-2", index=1)
     expect(visitor.page.locator("#count")).to_contain_text("raised by “")
     visitor.look("segment-new-wide")
     visitor.page.click("[aria-label='Remove row 3']")
     expect(visitor.page.locator("#field-2")).to_have_count(0)
+    quiet(visitor)
     visitor.page.click("text=As text")
     expect(visitor.page.locator("#where")).to_have_value("bucket = 'high' and probability >= 0.6")
+    quiet(visitor)
     visitor.page.fill("#where", "bucket = 'highest'")
     expect(visitor.page.locator("#count")).to_contain_text("A bucket is one of low, medium, high")
     visitor.page.fill("#where", "bucket = 'high' and probability >= 0.6 and profile_id matches '[13579]$'")
     visitor.page.click("text=By rows")
     expect(visitor.page.locator("#rule")).to_contain_text("does not fit into rows")
+    quiet(visitor)
     visitor.page.fill("#where", "bucket = 'high' and probability >= 0.6")
     visitor.page.fill("#name", "Likely <i>ones</i>")
     visitor.page.click("text=Save segment")
@@ -238,8 +265,11 @@ def test_who_is_high_here_and_low_there(browser: Browser, shop: Shop) -> None:
     visitor = shop.visitor(browser, width=NARROW)
     visitor.open("/segments/new?instance=buyers&where=bucket%20%3D%20%27high%27")
     visitor.page.click("text=Add a row")
+    visitor.page.wait_for_load_state("networkidle")
+    quiet(visitor)
     visitor.page.select_option("#field-1", "leaving-b-soon-b:bucket")
     visitor.page.wait_for_selector("select#value-1")
+    quiet(visitor)
     visitor.page.select_option("#value-1", "low")
     expect(visitor.page.locator("#count .figures strong").first).to_have_text(count(both.num_rows))
     assert "in “Leaving <b>soon</b>” are in the low bucket" in text(visitor, "#count")

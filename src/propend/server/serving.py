@@ -189,6 +189,17 @@ class ScoreFile:
             order: ``profile``, or ``-probability``: the most probable first.
             after: ``profile_id`` and ``probability`` of the last row of the page before.
         """
+        if order == "-probability":
+            place = (after["probability"], after["profile_id"]) if after is not None else None
+            asked = ("page", self._mark(rule), place, limit)
+            ids = self._kept(asked, lambda: self._first_ids(rule, order, after, limit))
+        else:
+            ids = self._first_ids(rule, order, after, limit)
+        found = self.find_many(ids)
+        return [found[i] for i in ids if i in found]  # not of who was forgotten between the two
+
+    def _first_ids(self, rule: Rule, order: str, after: Row | None, limit: int) -> list[str]:
+        """The ids of a page: one look through the probabilities of all."""
         keys = [("profile_id", "ascending")]
         if order == "-probability":
             keys = [("probability", "descending"), *keys]
@@ -206,9 +217,8 @@ class ScoreFile:
                     break  # the file is sorted so
         if best is None or best.num_rows == 0:
             return []
-        ids = best.sort_by(keys).column("profile_id").to_pylist()
-        found = self.find_many(ids)
-        return [found[i] for i in ids if i in found]  # not of who was forgotten between the two
+        ids: list[str] = best.sort_by(keys).column("profile_id").to_pylist()
+        return ids
 
 
 def _size(found: Any) -> int:
