@@ -226,7 +226,9 @@ def test_document_has_the_shape_that_readers_rely_on() -> None:
     assert list(found) == [*head, *SIX, *tail, "top_n", "curve", "verdict"]
     assert {key: found[key] for key in STAMPS} == STAMPS
     assert all(set(found[name]) == metric for name in [*SIX, "expected_rate", "realised_rate"])
-    assert {name: list(m) for name, m in found["baselines"].items()} == {"recency": SIX, "frequency": SIX}
+    assert {name: list(m) for name, m in found["baselines"].items()} == {
+        name: [*SIX, "gains"] for name in ("recency", "frequency")
+    }
     assert {n: list(d) for n, d in found["differences"].items()} == {
         "recency": ["auc", "log_loss"],
         "frequency": ["auc", "log_loss"],

@@ -26,7 +26,7 @@ LAYERS = (
     ("conditions", "timeline", "phrasing"),
     ("charts",),
     ("curves",),
-    ("goal",),
+    ("goal", "profile_charts"),
     ("document", "predicates", "sentence", "protection"),
     ("instance", "events", "narrative", "question"),
     ("binding", "columns", "connectors", "report", "labels", "drill"),
@@ -50,7 +50,7 @@ LAYERS = (
 
 ROOMS = {
     "alembic": ("store.catalog", "store.migrations"),
-    "altair": ("charts", "curves"),
+    "altair": ("charts", "curves", "profile_charts"),
     "argon2": ("workspace.accounts",),
     "authlib": ("server.oidc",),
     "babel": ("language",),
@@ -77,11 +77,12 @@ ROOMS = {
     "numpy": (
         *("events", "timeline", "connectors", "engines", "snapshots", "model", "explain", "scoring", "store"),
         *("record", "outlook", "horizons", "suspects", "fairness", "population", "training", "definition", "proposal"),
-        *("pipeline", "aftermath", "challenge", "movement", "demo", "live"),
+        *("pipeline", "aftermath", "challenge", "movement", "demo", "live", "workspace.audiences"),
     ),
     "pyarrow": (
         *("connectors", "engines", "scoring", "store", "pipeline", "demo", "aftermath", "challenge", "movement"),
-        *("explain.wording", "workspace.segments", "server", "client", "live"),
+        *("explain.wording", "workspace.segments", "workspace.audiences", "server", "client"),
+        "live",
     ),
     "prometheus_client": ("server.metrics",),
     "pydantic": (

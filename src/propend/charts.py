@@ -57,6 +57,7 @@ CODES = frozenset({
     noted("raises"), noted("lowers"),
     noted("learnt from"), noted("test"), noted("default"), noted("the question"),
     noted("as expected"), noted("more than expected"), noted("fewer than expected"), noted("not known"),
+    noted("looked back on"), noted("spoken about"),
 })  # fmt: skip
 """What rows have of a bucket, an importance, a direction, a role, an origin, a verdict; readers see it as a word."""
 
@@ -654,6 +655,12 @@ def gains(rows: Rows, words: Words) -> Drawing:
         layers.append(line.encode(x=x, y=alt.Y(f"{field}:Q", scale=scale, axis=axis), color=_word(rows, name, names)))
     ours = base.mark_line(strokeWidth=2.5, point={"filled": True, "size": 34})
     y = alt.Y("share_caught:Q", scale=scale, axis=axis)
+    if any(row.get("chosen") for row in rows):
+        chosen = base.transform_filter("datum.chosen")
+        layers += [
+            chosen.mark_rule(color=INK, strokeWidth=1.5).encode(x=x),
+            chosen.mark_point(filled=True, color=INK, size=110, opacity=1).encode(x=x, y=y),
+        ]
     return _layered(*layers, ours.encode(x=x, y=y, color=_word(rows, model, names), tooltip=_tips("gains")))
 
 

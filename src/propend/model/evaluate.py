@@ -254,7 +254,7 @@ def proof_document(
         **_plain(metrics),
         "expected_rate": expected.to_dict(),
         "realised_rate": realised.to_dict(),
-        "baselines": {name: _plain(other.summary()) for name, other in figures.items()},
+        "baselines": {n: {**_plain(f.summary()), "gains": _simple_gains(f)} for n, f in figures.items()},
         "differences": {name: _plain(found) for name, found in differences.items()},
         "calibration": _calibration_rows(tally),
         "deciles": _decile_rows(tally),
@@ -312,12 +312,9 @@ def _decile_rows(tally: Tally) -> list[dict[str, Any]]:
 
 
 def _gain_rows(model: _Figures, tally: Tally) -> list[dict[str, Any]]:
-    base = tally.realised_rate
-    rates = np.where(model.rates[:, 1] > 0, model.rates[:, 1], np.nan)
-    rows = []
+    base, rows = tally.realised_rate, []
     for percent in GAIN_PERCENTS:
-        share, caught = percent / 100, figure(model.top[:, PERCENTS.index(percent)] / rates)
-        found = caught.to_dict()
+        share, found = percent / 100, _caught(model, percent)
         rows.append(
             {
                 "share_targeted": share,
@@ -329,6 +326,17 @@ def _gain_rows(model: _Figures, tally: Tally) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _simple_gains(rule: _Figures) -> list[dict[str, Any]]:
+    """What a simple rule reaches, to be held beside ``gains``."""
+    return [{"share_targeted": p / 100, "share_caught": _caught(rule, p)["value"]} for p in GAIN_PERCENTS]
+
+
+def _caught(figures: _Figures, percent: int) -> dict[str, float | None]:
+    """Share of the positives among the best so many per cent of rows."""
+    rates = np.where(figures.rates[:, 1] > 0, figures.rates[:, 1], np.nan)
+    return figure(figures.top[:, PERCENTS.index(percent)] / rates).to_dict()
 
 
 def _top_rows(model: _Figures, tally: Tally) -> list[dict[str, Any]]:

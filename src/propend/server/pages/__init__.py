@@ -8,9 +8,23 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from propend.server.pages import actions, entrance, home, insights, performance, runs, shell
+from propend.server.pages import (
+    actions,
+    audiences,
+    entrance,
+    home,
+    insights,
+    performance,
+    profiles,
+    runs,
+    segments,
+    shell,
+)
 
-ROUTERS = (home.router, entrance.router, insights.router, performance.router, runs.router, actions.router)
+ROUTERS = (
+    *(home.router, entrance.router, audiences.router, segments.router, profiles.router),
+    *(insights.router, performance.router, runs.router, actions.router),
+)
 """In the order in which they are asked: fixed addresses, such as ``/instances/new``, before ``/instances/ID``."""
 
 
