@@ -377,6 +377,20 @@ def test_viewers_see_everything_and_change_nothing(vic: Logged, shop: Shop) -> N
         assert vic.page.locator("main a", has_text="Make a segment").count() == 0
 
 
+def test_menus_and_dialogs_fit_a_phone(browser: Browser, shop: Shop, sessions: dict[str, list[Any]]) -> None:
+    row = shop.space.instances.create(document("Donaudampfschifffahrtsgesellschaft " * 5), instance_id="long")
+    visitor = Logged(browser, shop, sessions[MANAGER], width=NARROW)
+    visitor.open(f"/instances/{row.id}")
+    visitor.page.click(".instance-head details.menu > summary")
+    box = visitor.page.locator(".instance-head .menu-list").bounding_box()
+    assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= NARROW
+    visitor.page.click("text=Name and schedule")
+    visitor.look("insights-rename-narrow")
+    assert visitor.page.locator("dialog[open]").evaluate("d => d.scrollWidth <= d.clientWidth")
+    visitor.close()
+    shop.space.delete(row.id)
+
+
 # --- parts ----------------------------------------------------------------------------------------------------------
 
 
