@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Form, Query, Response
 
 from propend.errors import ConfigurationError, InstanceNotFoundError, PropendError
-from propend.phrasing import count, lower, percent
+from propend.phrasing import count, percent
 from propend.server.cursors import cursor_of, place_of
 from propend.server.failures import status_of
 from propend.server.pages.served import Served, factor_labels, instance_names, name_of
@@ -241,7 +241,7 @@ def _builder(page: Page, draft: Draft) -> Plain:
         )
     own = [(field.name, field.label) for field in FIELDS]
     others = [
-        {"name": name, "fields": [(f"{i}:{field.name}", f"{name}: {lower(field.label)}") for field in FIELDS]}
+        {"name": name, "fields": [(f"{i}:{field.name}", f"{field.label.rstrip(':')} · {name}") for field in FIELDS]}
         for i, name in names.items()
         if i != draft.instance
     ]
