@@ -54,6 +54,7 @@ def routes(app: FastAPI) -> set[tuple[str, str]]:
     for route in [*app.routes, *hidden]:
         path = getattr(route, "path", None)
         if path is not None and path not in OF_THE_FRAMEWORK:
+            path = path.replace(":path}", "}")  # as OpenAPI has it
             found |= {(method, path) for method in getattr(route, "methods", None) or () if method != "HEAD"}
     return found
 

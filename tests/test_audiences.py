@@ -81,11 +81,18 @@ def test_the_test_is_read_between_its_figures() -> None:
         for s, c in ((0.0, 0.0), (0.1, 0.4), (0.2, 0.6), (1.0, 1.0))
     ]
     simple = [{"share_targeted": s, "share_caught": s} for s in (0.0, 1.0)]
-    evaluation = {"gains": gains, "baselines": {"recency": {"gains": simple}, "old": {}}}
+    top = [{"share": 0.05, "caught": 3.0, "caught_low": 2.0, "caught_high": 4.0}]
+    evaluation = {
+        "gains": gains, "baselines": {"recency": {"gains": simple}, "old": {}}, "top_n": top, "positives": 10,
+        "base_rate": 0.1,
+    }  # fmt: skip
+    early = proved(evaluation, 0.05)
+    assert (early["value"], early["low"], early["high"], early["perfect"]) == pytest.approx((0.3, 0.2, 0.4, 0.5))
     found = proved(evaluation, 0.15)
     assert (found["value"], found["low"], found["high"]) == pytest.approx((0.5, 0.4, 0.6))
     assert found["simple"] == {"name": "recency", "value": pytest.approx(0.15)}
-    assert proved({"gains": [], "baselines": {}}, 0.5)["value"] is None
+    nothing = {"gains": [], "baselines": {}, "top_n": [], "positives": 0, "base_rate": 0.0}
+    assert proved(nothing, 0.5)["value"] is None
 
 
 # --- rules ------------------------------------------------------------------------------------------------------

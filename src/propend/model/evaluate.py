@@ -330,7 +330,7 @@ def _gain_rows(model: _Figures, tally: Tally) -> list[dict[str, Any]]:
 
 def _simple_gains(rule: _Figures) -> list[dict[str, Any]]:
     """What a simple rule reaches, to be held beside ``gains``."""
-    return [{"share_targeted": p / 100, "share_caught": _caught(rule, p)["value"]} for p in GAIN_PERCENTS]
+    return [{"share_targeted": p / 100, "share_caught": _caught(rule, p)["value"]} for p in PERCENTS]
 
 
 def _caught(figures: _Figures, percent: int) -> dict[str, float | None]:

@@ -140,7 +140,7 @@ def proved(evaluation: Plain, share: float) -> Plain:
     Between two measured shares it is read off the straight line. ``simple`` has the best simple rule's ``name`` and
     ``value``, or is None where the run did not measure it; at random it is ``share`` itself.
     """
-    rows = [row for row in evaluation["gains"] if row["share_caught"] is not None]
+    rows = _measured(evaluation)
     found: Plain = {end: _between(rows, end, share) for end in ("share_caught", "low", "high", "perfect")}
     rules = {
         name: _between(figures["gains"], "share_caught", share)
@@ -156,6 +156,18 @@ def proved(evaluation: Plain, share: float) -> Plain:
         "perfect": found["perfect"],
         "simple": {"name": best, "value": reached[best]} if best is not None else None,
     }
+
+
+def _measured(evaluation: Plain) -> list[Plain]:
+    """``gains``, and between them the small shares of ``top_n``: the curve bends most where it begins."""
+    rows = {row["share_targeted"]: row for row in evaluation["gains"] if row["share_caught"] is not None}
+    met, base = evaluation["positives"], evaluation["base_rate"]
+    for top in evaluation["top_n"] if met else ():
+        rows.setdefault(top["share"], {
+            "share_targeted": top["share"], "share_caught": top["caught"] / met, "low": top["caught_low"] / met,
+            "high": min(1.0, top["caught_high"] / met), "perfect": min(1.0, top["share"] / base),
+        })  # fmt: skip
+    return [rows[share] for share in sorted(rows)]
 
 
 def _between(rows: Sequence[Plain], field: str, share: float) -> float | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Form, Query, Response
 
 from propend.errors import ConfigurationError, InstanceNotFoundError, PropendError
-from propend.phrasing import count, lower, percent
+from propend.phrasing import count, percent
 from propend.server.cursors import cursor_of, place_of
 from propend.server.failures import status_of
 from propend.server.pages.served import Served, factor_labels, instance_names, name_of
@@ -16,6 +16,7 @@ from propend.server.pages.shell import Manage, Page, View, invalid, path
 from propend.server.serving import ScoreFile
 from propend.server.state import Number
 from propend.store.catalog import SegmentRow
+from propend.store.runs import read_json
 from propend.workspace.audiences import moved
 from propend.workspace.rule_rows import BY_NAME, FIELDS, OPERATORS, Row, in_words, rows_of, text_of
 from propend.workspace.segments import ELSEWHERE, Rule, Segments
@@ -240,7 +241,7 @@ def _builder(page: Page, draft: Draft) -> Plain:
         )
     own = [(field.name, field.label) for field in FIELDS]
     others = [
-        {"name": name, "fields": [(f"{i}:{field.name}", f"{name}: {lower(field.label)}") for field in FIELDS]}
+        {"name": name, "fields": [(f"{i}:{field.name}", f"{field.label.rstrip(':')} · {name}") for field in FIELDS]}
         for i, name in names.items()
         if i != draft.instance
     ]
@@ -360,5 +361,6 @@ def segment_movement(page: View, segment_id: Number) -> Response:
     with page.heavy.turn():
         earlier = ScoreFile.open(page.space.runs.folder(before), elsewhere=page.scores.of)
         found = moved(served.scores, earlier, rule)
-    dates: Plain = {"run": before, "given": served.given, "elsewhere": bool(rule.elsewhere)}
+    scored_at = read_json(page.space.runs.folder(before) / "run.json")["scored_at"]
+    dates: Plain = {"then": served.given.day(scored_at), "elsewhere": bool(rule.elsewhere)}
     return page.html("segment_movement_part.html.j2", movement=found, **dates)
