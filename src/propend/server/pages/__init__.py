@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from propend.server.pages import entrance, home, shell
+from propend.server.pages import begin, builder, data, entrance, home, shell
+from propend.workspace.looks import Looks
 
-ROUTERS = (home.router, entrance.router)
+ROUTERS = (home.router, entrance.router, begin.router, builder.router, data.router)
 
 
 def install(app: FastAPI) -> None:
     """Put the pages into an application; they are not part of its description as an API."""
+    app.state.looks = Looks()
     for router in ROUTERS:
         app.include_router(router, include_in_schema=False)
     shell.install(app)
