@@ -14,6 +14,7 @@ from propend.instance import Columns, Data, Source
 from propend.predicates import FieldType, quote_name
 
 ROWS_SHOWN = 8
+COLUMNS_SHOWN = 10
 VALUES_SHOWN = 30
 VALUE_ROWS = 500_000
 """Rows from which the usual values are counted."""
@@ -58,6 +59,18 @@ class SourcePreview:
     columns: tuple[ColumnPreview, ...]
     first: tuple[tuple[str | None, ...], ...]
     lately: bool
+
+    @property
+    def shown(self) -> tuple[ColumnPreview, ...]:
+        """The first columns, those that play a role before the others (reference specification CF-05)."""
+        ranked = sorted(self.columns, key=lambda c: not c.role)
+        return tuple(ranked[:COLUMNS_SHOWN])
+
+    @property
+    def rows_shown(self) -> list[list[str | None]]:
+        """The first rows, of these columns."""
+        places = [self.columns.index(c) for c in self.shown]
+        return [[row[i] for i in places] for row in self.first]
 
     @property
     def filled(self) -> float:

@@ -14,7 +14,7 @@ from propend.connectors.files import find_files
 from propend.engines.duckdb import DuckdbEngine
 from propend.engines.previews import SourcePreview
 from propend.errors import PropendError
-from propend.events import OpenedEvents
+from propend.events import EventFacts, EventRequest, OpenedEvents
 from propend.instance import Data
 
 MOST_KEPT = 24
@@ -60,6 +60,20 @@ class Looks:
     def of(self, data: Data, folder: Path) -> Look:
         """What there is; reads the data where it is not known. Refusals are part of the look."""
         found: Look = self.kept("look", data, folder, lambda: _look(data, folder))
+        return found
+
+    def facts(self, data: Data, folder: Path) -> EventFacts:
+        """How many events there are of each kind and on each day; reads all of them where they are not known.
+
+        Raises:
+            PropendError: no events can be made of the sources.
+        """
+
+        def read() -> EventFacts:
+            with DuckdbEngine() as session:
+                return session.load(data, folder, EventRequest(())).facts
+
+        found: EventFacts = self.kept("facts", data, folder, read)
         return found
 
     def kept(self, what: str, data: Data, folder: Path, make: Callable[[], Any]) -> Any:

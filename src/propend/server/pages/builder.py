@@ -13,6 +13,7 @@ from propend.errors import ConfigurationError, PropendError, SentenceError
 from propend.goal import AGGREGATES
 from propend.instance import Options
 from propend.remedies import AS_OF, LOOK_BACK, remedies, with_look_back
+from propend.server.pages.begin import ROLES
 from propend.server.pages.definition import pictures_of
 from propend.server.pages.shell import Manage, Page, invalid, path
 from propend.server.state import InstanceId
@@ -50,6 +51,7 @@ OPTION_PLACES = (
     "schedule", "time_zone", "settle", "lookback", "minimum", "quality_bar", "factors", "language",
 )  # fmt: skip
 DAYS = ("settle", "lookback")
+SOURCE_ROLES = (*ROLES, ("id", "Id of the event", "of several rows with the same one only one counts; not needed"))
 LONGEST = 300_000
 
 
@@ -127,6 +129,10 @@ def _given(page: Page, found: Draft) -> Plain:
         "usual": Options(),
         "zones": sorted(available_timezones()),
         "files": page.space.data.files(),
+        "sources": cards.sources_of(found.document.get("data") or {}),
+        "outside": data_of(found.document).folder == ".",
+        "roles": SOURCE_ROLES,
+        "all_columns": list(dict.fromkeys(c.name for p in found.look.previews for c in p.columns)),
     }
 
 

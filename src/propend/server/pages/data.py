@@ -2,17 +2,107 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from propend.server.pages.shell import Manage
+from propend.connectors.files import find_files
+from propend.errors import PropendError, SourceNotFoundError
+from propend.instance import Data, Source
+from propend.phrasing import words_of
+from propend.record import REASONS, events_per_month, tracking_gaps
+from propend.server.pages.definition import picture
+from propend.server.pages.shell import Manage, Page, View
 from propend.server.requests import UPLOAD
+from propend.timeline import day_date
+from propend.workspace.drafting import data_of
+from propend.workspace.looks import Look, Looks
 from propend.workspace.uploads import BUFFER_BYTES, Arrival, StoredFile
 
 router = APIRouter()
+Users = dict[str, list[tuple[str, str]]]
+"""Ids and names of the instances that read a path, by the path from the workspace's folder, or whole."""
+
+
+@router.get("/data")
+def data(page: View) -> Response:
+    """Files of the workspace, and what else instances read."""
+    files, users = page.space.data.files(), _users(page)
+    known = {file.path for file in files}
+    elsewhere = {place: who for place, who in users.items() if place not in known}
+    return page.html(
+        "data.html.j2", files=files, users=users, elsewhere=elsewhere, most_bytes=page.space.data.most_bytes,
+    )  # fmt: skip
+
+
+@router.get("/data/preview")
+def preview(page: View, path: Annotated[str, Query(max_length=1000)] = "") -> Response:
+    """One file, or what an instance reads from one place: columns, completeness, first rows, events by month."""
+    users = _users(page)
+    if path not in users and path not in {file.path for file in page.space.data.files()}:
+        raise SourceNotFoundError(
+            "There is no such file among the data of this workspace.", "the page of the data lists those there are."
+        )
+    section, home = Data(events=(Source(path=path),)), page.space.home
+    looks: Looks = page.request.app.state.looks
+    with page.heavy.turn():
+        look = looks.of(section, home)
+        drawn = _drawn(looks, section, home, look)
+    stored = next((f for f in page.space.data.files() if f.path == path), None)
+    return page.html(
+        "data_preview.html.j2", place=path, look=look, stored=stored, users=users.get(path, []), words=words_of(), **drawn
+    )
+
+
+def _drawn(looks: Looks, section: Data, home: Path, look: Look) -> dict[str, Any]:
+    """Events by month and kind, gaps in tracking, rows that are set aside."""
+    if look.opened is None or not look.opened.kinds:
+        return {"facts": None}
+    try:
+        facts = looks.facts(section, home)
+    except PropendError as problem:
+        return {"facts": None, "unusable": problem.to_dict()}
+    return {
+        "facts": facts,
+        "months": picture("events_per_month", events_per_month(facts)),
+        "gaps": tracking_gaps(facts),
+        "set_aside": [(n, REASONS[name]) for name, n in facts.set_aside.items() if n and name in REASONS],
+        "first_day": day_date(int(facts.days[0])),
+        "last_day": day_date(int(facts.days[-1])),
+    }
+
+
+def _users(page: Page) -> Users:
+    """Which instances read what; patterns and folders also count for each file they stand for."""
+    found: Users = defaultdict(list)
+    for row in page.space.instances.all():
+        document = row.draft or (page.space.instances.version(row.id).document if row.version else {})
+        section = data_of(document)
+        folder = page.space.instances.folder / section.folder
+        for place in _places(page.space.home, folder, section):
+            if (row.id, row.name) not in found[place]:
+                found[place].append((row.id, row.name))
+    return dict(found)
+
+
+def _places(home: Path, folder: Path, section: Data) -> list[str]:
+    found = []
+    for source in section.events:
+        for text in (source.path,) if isinstance(source.path, str) else source.path or ():
+            try:
+                files = find_files(text, folder)
+            except (PropendError, OSError, ValueError):
+                continue  # what is not there any more is said where the instance is edited
+            found += [_place(home, file) for file in files[:100]]
+    return found
+
+
+def _place(home: Path, file: Path) -> str:
+    return file.relative_to(home).as_posix() if file.is_relative_to(home) else str(file)
 
 
 @router.post(UPLOAD[1])
