@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from propend.conditions import LISTS, OPERATORS, ORDERED, TEXT_ONLY, Condition, read_where
 from propend.errors import RequestInvalidError
-from propend.goal import AGGREGATES, BOUNDS, COMBINATORS, Item, read_days, read_measured, write_item, write_measured
+from propend.goal import AGGREGATES, BOUNDS, COMBINATORS, Group, Item, read_days, read_measured, write_item, write_measured
 from propend.predicates import FieldType
 from propend.sentence import number_text, write_item_phrase
 
@@ -38,7 +38,6 @@ OPERATOR_WORDS = {
 VALUELESS = ("exists", "missing")
 MOST_PARTS = 8
 """Of a name of a form's field."""
-_ITEM: TypeAdapter[Any] = TypeAdapter(Item)
 
 
 @dataclass(frozen=True)
@@ -205,9 +204,18 @@ def _counted(plain: Plain, ahead: bool) -> tuple[str, str, str] | None:
     return "exclude", "at_least", str(high + 1)
 
 
+def _item(plain: Any) -> Item:
+    """An item of plain data.
+
+    Raises:
+        ValidationError: it is none.
+    """
+    return Group.model_validate({"all_of": [plain]}).items[0]
+
+
 def _phrase(plain: Any) -> str:
     try:
-        return write_item_phrase(_ITEM.validate_python(plain))
+        return write_item_phrase(_item(plain))
     except ValidationError:
         return ""
 
@@ -389,7 +397,7 @@ def _read_count(count: str, number: str, side: str) -> Plain:
 def _plain_did(item: Plain) -> Any:
     """The shortest form of an item; as it is where it is not valid yet."""
     try:
-        return write_item(_ITEM.validate_python(item))
+        return write_item(_item(item))
     except ValidationError:
         return item
 

@@ -193,8 +193,8 @@ def _option_changes(form: dict[str, str]) -> Plain:
             value = cards.read_number(text)
         is_usual = value == getattr(usual, name) or (name == "settle" and value == "0d")
         changes[f"options.{name}"] = None if is_usual else value
-    edges = [cards.read_number(form.get(f"bucket_{side}", "").strip()) for side in ("low", "high")]
-    changes["options.buckets"] = None if edges == [*usual.buckets] else edges
+    edges = [cards.read_number(form[name].strip()) for name in ("bucket_low", "bucket_high") if name in form]
+    changes["options.buckets"] = None if edges in ([], [*usual.buckets]) else edges
     for name in ("was_doing", "remove_met_in_gap"):
         changes[f"options.{name}"] = None if name in form else False
     horizons = [f"{part.strip()}d" for part in form.get("horizons", "").replace("d", "").split(",") if part.strip()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from fastapi.responses import JSONResponse
 
 from propend.connectors.files import find_files
 from propend.errors import PropendError, SourceNotFoundError
+from propend.events import EventFacts
 from propend.instance import Data, Source
 from propend.phrasing import words_of
 from propend.record import REASONS, events_per_month, tracking_gaps
@@ -20,7 +22,7 @@ from propend.server.pages.shell import Manage, Page, View
 from propend.server.requests import UPLOAD
 from propend.timeline import day_date
 from propend.workspace.drafting import data_of
-from propend.workspace.looks import Look, Looks
+from propend.workspace.looks import Looks
 from propend.workspace.uploads import BUFFER_BYTES, Arrival, StoredFile
 
 router = APIRouter()
@@ -41,39 +43,44 @@ def data(page: View) -> Response:
 
 @router.get("/data/preview")
 def preview(page: View, path: Annotated[str, Query(max_length=1000)] = "") -> Response:
-    """One file, or what an instance reads from one place: columns, completeness, first rows, events by month."""
+    """One file, or what an instance reads from one place: columns, completeness, first rows."""
     users = _users(page)
+    _gate_known(page, path, users)
+    section, home = Data(events=(Source(path=path),)), page.space.home
+    looks: Looks = page.request.app.state.looks
+    look = looks.known(section, home)
+    if look is None:
+        with page.heavy.turn():
+            look = looks.of(section, home)
+    stored = next((f for f in page.space.data.files() if f.path == path), None)
+    return page.html("data_preview.html.j2", place=path, look=look, stored=stored, users=users.get(path, []))
+
+
+@router.get("/data/events")
+def events(page: View, path: Annotated[str, Query(max_length=1000)] = "") -> Response:
+    """A part of the preview: events by month and kind, gaps in tracking, rows that are set aside."""
+    _gate_known(page, path, _users(page))
+    section, looks = Data(events=(Source(path=path),)), page.request.app.state.looks
+    with page.heavy.turn():
+        facts: EventFacts = looks.facts(section, page.space.home)
+    return page.html(
+        "data_events_part.html.j2",
+        facts=facts,
+        words=words_of(),
+        months=picture("events_per_month", events_per_month(facts)),
+        gaps=[(g["from"], date.fromisoformat(g["to"]) - timedelta(days=1), g["days"]) for g in tracking_gaps(facts)],
+        set_aside=[(n, REASONS[name]) for name, n in facts.set_aside.items() if n and name in REASONS],
+        first_day=day_date(int(facts.days[0])),
+        last_day=day_date(int(facts.days[-1])),
+    )
+
+
+def _gate_known(page: Page, path: str, users: Users) -> None:
+    """Only what is among the data of this workspace is looked at: a view is no way to read any file there is."""
     if path not in users and path not in {file.path for file in page.space.data.files()}:
         raise SourceNotFoundError(
             "There is no such file among the data of this workspace.", "the page of the data lists those there are."
         )
-    section, home = Data(events=(Source(path=path),)), page.space.home
-    looks: Looks = page.request.app.state.looks
-    with page.heavy.turn():
-        look = looks.of(section, home)
-        drawn = _drawn(looks, section, home, look)
-    stored = next((f for f in page.space.data.files() if f.path == path), None)
-    return page.html(
-        "data_preview.html.j2", place=path, look=look, stored=stored, users=users.get(path, []), words=words_of(), **drawn
-    )
-
-
-def _drawn(looks: Looks, section: Data, home: Path, look: Look) -> dict[str, Any]:
-    """Events by month and kind, gaps in tracking, rows that are set aside."""
-    if look.opened is None or not look.opened.kinds:
-        return {"facts": None}
-    try:
-        facts = looks.facts(section, home)
-    except PropendError as problem:
-        return {"facts": None, "unusable": problem.to_dict()}
-    return {
-        "facts": facts,
-        "months": picture("events_per_month", events_per_month(facts)),
-        "gaps": tracking_gaps(facts),
-        "set_aside": [(n, REASONS[name]) for name, n in facts.set_aside.items() if n and name in REASONS],
-        "first_day": day_date(int(facts.days[0])),
-        "last_day": day_date(int(facts.days[-1])),
-    }
 
 
 def _users(page: Page) -> Users:
