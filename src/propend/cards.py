@@ -177,7 +177,7 @@ def _item_card(item: Any, ahead: bool) -> ItemCard:
     beyond = f"starting {days_text(plain['from'])} days ahead" if "from" in plain else ""
     aggregate = next((a for a in AGGREGATES if a in plain), None)
     if aggregate is not None:
-        event, field = read_measured(plain[aggregate]) or ("", "")
+        event, field = read_measured(plain[aggregate]) or (str(plain[aggregate]).removesuffix("."), "")
         bound = next((b for b in BOUNDS if b in plain), "gte")
         number = _number(plain.get(bound))
         return ItemCard(written, event, aggregate, number, field, bound, within=own, phrase=beyond)
@@ -303,8 +303,9 @@ def with_cards(document: Plain, form: Plain, types: Mapping[str, FieldType]) -> 
     try:
         names, events = _read_events(cards, types)
         changed["events"] = events
-        changed["goal"] = _read_goal(_mapping(form.get("goal")))
-        changed["eligible"] = _read_population(_mapping(form.get("population")), document.get("eligible"))
+        number = next((name for name, kind in types.items() if kind == "number"), "")
+        changed["goal"] = _read_goal(_mapping(form.get("goal")), number)
+        changed["eligible"] = _read_population(_mapping(form.get("population")), document.get("eligible"), number)
     except (json.JSONDecodeError, csv.Error) as error:
         raise RequestInvalidError("The cards cannot be read.", "open the page again.") from error
     for key in ("exits", "exclude"):
@@ -342,8 +343,8 @@ def _rows(value: Any) -> list[Plain]:
     return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
 
 
-def _read_goal(form: Plain) -> Plain:
-    items = [_read_item(card, ahead=True) for card in _rows(form.get("items"))]
+def _read_goal(form: Plain, number: str) -> Plain:
+    items = [_read_item(card, number) for card in _rows(form.get("items"))]
     how = str(form.get("will", "will")), str(form.get("how", "all"))
     combinator = COMBINATOR_OF.get(how, "all_of")
     if len(items) == 1:
@@ -355,17 +356,17 @@ def _read_goal(form: Plain) -> Plain:
     return goal if within is None else goal | {"within": within}
 
 
-def _read_population(form: Plain, before: Any) -> Any:
+def _read_population(form: Plain, before: Any, number: str) -> Any:
     if form.get("kept"):
         return before
-    lines = [_read_item(card, ahead=False) for card in _rows(form.get("lines"))]
+    lines = [_read_item(card, number) for card in _rows(form.get("lines"))]
     if not lines:
         return None
     return {"any_of" if form.get("how") == "any" and len(lines) > 1 else "all_of": lines}
 
 
-def _read_item(card: Plain, ahead: bool) -> Any:
-    """An item of a card; what the card does not show is as it was."""
+def _read_item(card: Plain, number_field: str) -> Any:
+    """An item of a card; what the card does not show is as it was. An aggregate of no column yet is of a likely one."""
     before = json.loads(str(card.get("plain") or "{}"))
     if "event" not in card:
         return before
@@ -377,7 +378,7 @@ def _read_item(card: Plain, ahead: bool) -> Any:
     event = str(card["event"])
     if count in AGGREGATES:
         bound = card.get("bound") if card.get("bound") in BOUNDS else "gte"
-        return {count: write_measured(event, str(card.get("field", ""))), str(bound): read_number(number)} | kept
+        return {count: write_measured(event, str(card.get("field") or number_field)), str(bound): read_number(number)} | kept
     return _plain_did({"did": event} | _read_count(count, number, str(card.get("side", "include"))) | kept)
 
 

@@ -3,6 +3,7 @@ import { say } from "./pages.js";
 
 let typed = false; // since the form was last sent
 let wanted = "";   // what a button asks for: a card more or fewer
+let asked = "";    // the same, once it is on its way
 
 function cards() {
   return document.getElementById("cards");
@@ -20,21 +21,23 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("htmx:configRequest", (event) => {
-  if (event.target !== cards()) return;
+  if (event.detail.elt !== cards()) return;
   typed = false;
-  if (wanted) event.detail.path += `?do=${encodeURIComponent(wanted)}`;
+  asked = wanted;
+  wanted = "";
+  if (asked) event.detail.path += `?do=${encodeURIComponent(asked)}`;
 });
 
 document.addEventListener("htmx:afterRequest", (event) => {
-  if (event.target.id !== "cards") return;
-  if (wanted && event.detail.successful) focusOn(wanted);
-  wanted = "";
+  if (event.detail.elt?.id !== "cards") return; // drawn anew, it is no more where the event is told
+  if (asked && event.detail.successful) focusOn(asked);
+  asked = "";
   if (!event.detail.successful) say("It could not be saved. Look at the message, or try again.");
 });
 
 // What was typed after the form was sent is not drawn over: it is sent again when it is done.
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
-  if (event.detail.target.id === "cards" && typed && !wanted) event.detail.shouldSwap = false;
+  if (event.detail.target.id === "cards" && typed && !asked) event.detail.shouldSwap = false;
   const own = document.activeElement;
   if (own && ["sentence", "yaml"].includes(own.id) && event.detail.target.contains(own) && own.value !== own.defaultValue) {
     event.detail.shouldSwap = false;
