@@ -97,7 +97,11 @@ def test_every_combinator_has_its_words(combinator: str) -> None:
 
 @pytest.mark.parametrize(
     "goal",
-    [{"did": "buy", "within": 30}, {"sum": "buy.amount", "gte": 3, "within": "8w"}, {"none_of": "buy", "within": "30 days"}],
+    [
+        {"did": "buy", "within": 30},
+        {"sum": "buy.amount", "gte": 3, "within": "8w"},
+        {"none_of": "buy", "within": "30 days"},
+    ],
 )
 def test_other_ways_of_writing_mean_the_same(goal: dict[str, Any]) -> None:
     document = {"goal": goal}
@@ -120,10 +124,17 @@ def test_cards_come_and_go() -> None:
     document = cards.done(document, "events.0.where.add", names, fields)
     assert document == {
         "goal": {"all_of": ["chosen_purchase", "visit"], "within": "30d"},
-        "eligible": {"all_of": [{"did": "purchase", "within": "90d"}, {"did": "purchase", "within": "90d", "at_most": 0}]},
+        "eligible": {
+            "all_of": [{"did": "purchase", "within": "90d"}, {"did": "purchase", "within": "90d", "at_most": 0}]
+        },
         "events": {"chosen_purchase": {"is": "purchase", "where": [{"amount": {"exists": True}}]}},
     }
-    for what in ("goal.items.1.remove", "population.lines.1.remove", "population.lines.0.remove", "events.0.where.0.remove"):
+    for what in (
+        "goal.items.1.remove",
+        "population.lines.1.remove",
+        "population.lines.0.remove",
+        "events.0.where.0.remove",
+    ):
         document = cards.done(document, what, names, fields)
     assert document == {
         "goal": {"all_of": ["chosen_purchase"], "within": "30d"},
@@ -156,7 +167,14 @@ def test_what_is_no_form_of_cards_is_refused() -> None:
 def test_fields_of_forms_nest() -> None:
     deep = ".".join(["a"] * 5000)
     found = cards.nested(
-        [("goal.items.10.event", "c"), ("goal.items.2.event", "b"), ("k[]", "x"), ("k[]", "y"), ("k.z", "-"), (deep, "1")]
+        [
+            ("goal.items.10.event", "c"),
+            ("goal.items.2.event", "b"),
+            ("k[]", "x"),
+            ("k[]", "y"),
+            ("k.z", "-"),
+            (deep, "1"),
+        ]
     )
     assert found["goal"] == {"items": [{"event": "b"}, {"event": "c"}]}
     assert found["k"] == ["x", "y"]

@@ -1,4 +1,4 @@
-"""Data and builder in a real browser: sample data, uploads, a goal by cards, by its sentence, as YAML; the live check."""
+"""Data and builder in a real browser: sample data, uploads, a goal by cards, sentence and YAML; the check."""
 
 from __future__ import annotations
 
@@ -156,7 +156,9 @@ def test_the_sentence_is_read_and_refused_at_its_place(visitor: Visitor, home: P
     expect(page.locator("#sentence-said mark")).to_contain_text("wil do")
     assert "did you mean" in page.inner_text("#sentence-said").lower()
     visitor.look("builder-sentence-refused")
-    page.fill("#sentence", "Of profiles who did visit in the last 30 days, who will not do purchase in the next 14 days?")
+    page.fill(
+        "#sentence", "Of profiles who did visit in the last 30 days, who will not do purchase in the next 14 days?"
+    )
     page.click("text=Use this sentence")
     expect(page.locator("#goal-not")).to_be_checked()
     expect(page.locator("#goal-within")).to_have_value("14")
@@ -173,7 +175,15 @@ def test_yaml_is_taken_over_and_what_cards_do_not_show_survives_them(visitor: Vi
     page.fill("#yaml", text.replace("goal:", "gaol:"))
     page.click("text=Use this YAML")
     expect(page.locator("#yaml-said")).to_contain_text("unknown key 'gaol'")
-    page.fill("#yaml", re.sub(r"goal:.*?within: \w+\n", "goal:\n  any_of: [{then: [visit, purchase]}, purchase]\n  within: 20d\n", text, flags=re.S))
+    page.fill(
+        "#yaml",
+        re.sub(
+            r"goal:.*?within: \w+\n",
+            "goal:\n  any_of: [{then: [visit, purchase]}, purchase]\n  within: 20d\n",
+            text,
+            flags=re.S,
+        ),
+    )
     page.click("text=Use this YAML")
     expect(page.locator(".readonly")).to_contain_text("visit then purchase")
     page.fill("#goal-within", "21")
@@ -255,7 +265,9 @@ def test_files_are_uploaded_looked_at_and_proposed(visitor: Visitor, home: Path,
     visitor.look("data-preview")
 
 
-def test_too_large_files_are_refused_before_and_while_they_come(visitor: Visitor, server: Server, tmp_path: Path) -> None:
+def test_too_large_files_are_refused_before_and_while_they_come(
+    visitor: Visitor, server: Server, tmp_path: Path
+) -> None:
     big = tmp_path / "big.csv"
     big.write_bytes(b"a,b\n" * 1_000_000)
     visitor.open("/instances/new")

@@ -18,7 +18,17 @@ from pydantic import ValidationError
 
 from propend.conditions import LISTS, OPERATORS, ORDERED, TEXT_ONLY, Condition, read_where
 from propend.errors import RequestInvalidError
-from propend.goal import AGGREGATES, BOUNDS, COMBINATORS, Group, Item, read_days, read_measured, write_item, write_measured
+from propend.goal import (
+    AGGREGATES,
+    BOUNDS,
+    COMBINATORS,
+    Group,
+    Item,
+    read_days,
+    read_measured,
+    write_item,
+    write_measured,
+)
 from propend.predicates import FieldType
 from propend.sentence import number_text, write_item_phrase
 
@@ -81,7 +91,7 @@ class GoalCards:
 
 @dataclass(frozen=True)
 class PopulationCards:
-    """An eligibility: ``all`` or ``any`` of its lines; none where nothing is said. ``phrase``: what cards cannot show."""
+    """An eligibility: ``all`` or ``any`` of its lines; ``phrase`` where cards cannot show it."""
 
     how: str = "all"
     lines: tuple[ItemCard, ...] = ()
@@ -227,7 +237,7 @@ def _number(value: Any) -> str:
 
 
 def _event_card(name: str, event: Any, document: Plain) -> EventCard:
-    ends = {key: name in (document.get(key) or ()) for key in ("exits", "exclude")}
+    exits, exclude = (name in (document.get(key) or ()) for key in ("exits", "exclude"))
     used = tuple(_uses(name, document))
     given = event if isinstance(event, dict) else {}
     kinds = given.get("is", ())
@@ -235,8 +245,10 @@ def _event_card(name: str, event: Any, document: Plain) -> EventCard:
     try:
         conditions = tuple(_condition_card(c) for c in read_where(given.get("where")))
     except (ValueError, TypeError, KeyError):
-        return EventCard(name, tuple(map(str, many)), (), used, **ends, kept=json.dumps(event, ensure_ascii=False))
-    return EventCard(name, tuple(map(str, many)), conditions, used, **ends)
+        return EventCard(
+            name, tuple(map(str, many)), (), used, exits, exclude, kept=json.dumps(event, ensure_ascii=False)
+        )
+    return EventCard(name, tuple(map(str, many)), conditions, used, exits, exclude)
 
 
 def _condition_card(condition: Any) -> ConditionCard:
@@ -371,14 +383,19 @@ def _read_item(card: Plain, number_field: str) -> Any:
     if "event" not in card:
         return before
     kept = {key: before[key] for key in ("from",) if isinstance(before, dict) and key in before}
-    within = _read_days(card.get("within")) if "within" in card or not isinstance(before, dict) else before.get("within")
+    within = (
+        _read_days(card.get("within")) if "within" in card or not isinstance(before, dict) else before.get("within")
+    )
     if within is not None:
         kept["within"] = within
     count, number = str(card.get("count", "at_least")), str(card.get("number", "")).strip()
     event = str(card["event"])
     if count in AGGREGATES:
         bound = card.get("bound") if card.get("bound") in BOUNDS else "gte"
-        return {count: write_measured(event, str(card.get("field") or number_field)), str(bound): read_number(number)} | kept
+        return {
+            count: write_measured(event, str(card.get("field") or number_field)),
+            str(bound): read_number(number),
+        } | kept
     return _plain_did({"did": event} | _read_count(count, number, str(card.get("side", "include"))) | kept)
 
 
@@ -567,7 +584,7 @@ def _goal_done(document: Plain, path: Sequence[str], names: Sequence[str]) -> Pl
     kind = _first_name(item)
     name = _free_name(f"chosen_{kind}", document)
     events = dict(document.get("events") or {}) | {name: {"is": kind}}
-    changed = items[:place] + [renamed(item, kind, name)] + items[place + 1 :]
+    changed = [*items[:place], renamed(item, kind, name), *items[place + 1 :]]
     return document | {"events": events, "goal": {combinator: changed} | windows}
 
 
@@ -626,7 +643,9 @@ def form_of(document: Plain) -> tuple[Any, ...]:
     """What decides which fields the cards have: where this stays the same, they need not be drawn anew."""
     goal, population = goal_of(document), population_of(document)
     items = [(i.editable, i.event, i.count, i.field, i.side) for i in (*goal.items, *population.lines)]
-    events = [(e.name, e.kinds, e.used, bool(e.kept), [(c.field, c.operator) for c in e.where]) for e in events_of(document)]
+    events = [
+        (e.name, e.kinds, e.used, bool(e.kept), [(c.field, c.operator) for c in e.where]) for e in events_of(document)
+    ]
     return goal.will, goal.how, len(goal.items), population.how, items, events
 
 

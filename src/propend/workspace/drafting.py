@@ -145,7 +145,8 @@ def document_of_yaml(text: str) -> Plain:
     document, _ = read_text(text)
     if not isinstance(document, dict):
         raise ConfigurationError([Mistake("document", "a mapping with name, data and goal is needed")], "the document")
-    return _plain(document)
+    found: Plain = _plain(document)
+    return found
 
 
 def mistakes_in_yaml(text: str) -> list[Mistake]:

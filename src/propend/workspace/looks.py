@@ -15,7 +15,7 @@ from propend.engines.duckdb import DuckdbEngine
 from propend.engines.previews import SourcePreview
 from propend.errors import PropendError
 from propend.events import EventFacts, EventRequest, OpenedEvents
-from propend.instance import Data
+from propend.instance import Attributes, Data, Source
 
 MOST_KEPT = 24
 QUERY_SECONDS = 300
@@ -99,9 +99,10 @@ def _key(what: str, data: Data, folder: Path) -> Key:
 
 def state_of_files(data: Data, folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Names, sizes and last changes of the files that data are read from; nothing of those that are not there."""
-    read_again = any(source.query is not None for source in (*data.events, *data.attributes))
+    sources: tuple[Source | Attributes, ...] = (*data.events, *data.attributes)
+    read_again = any(source.query is not None for source in sources)
     found = [("", 0, int(time.time() // QUERY_SECONDS))] if read_again else []
-    paths = [path for source in (*data.events, *data.attributes) for path in _paths(source.path)]
+    paths = [path for source in sources for path in _paths(source.path)]
     for path in paths:
         try:
             files = find_files(path, folder)

@@ -187,7 +187,6 @@ def _parted(name: str) -> tuple[str, str]:
     return name.removesuffix(ending), ending
 
 
-
 def _unwritable(error: OSError) -> WriteFailedError:
     return WriteFailedError(
         f"The data folder cannot be written: {error.strerror}.", "free some space, or see to the folder's rights."

@@ -344,4 +344,3 @@ def discard(page: Manage, instance_id: InstanceId) -> Response:
         return page.go(path("instances", instance_id))
     page.space.delete(instance_id, page.name)
     return page.go("/")
-

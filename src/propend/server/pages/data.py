@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,14 +26,28 @@ from propend.workspace.looks import Looks
 from propend.workspace.uploads import BUFFER_BYTES, Arrival, StoredFile
 
 router = APIRouter()
-Users = dict[str, list[tuple[str, str]]]
-"""Ids and names of the instances that read a path, by the path from the workspace's folder, or whole."""
+MOST_FILES = 100
+"""Of one pattern."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file is read: as the first instance does that reads it, else with guessed columns.
+
+    Attributes:
+        section: the file as data of its own, relative to the workspace's folder.
+        users: ids and names of the instances that read it.
+    """
+
+    section: Data
+    users: list[tuple[str, str]] = field(default_factory=list)
 
 
 @router.get("/data")
 def data(page: View) -> Response:
     """Files of the workspace, and what else instances read."""
-    files, users = page.space.data.files(), _users(page)
+    files = page.space.data.files()
+    users = {place: reading.users for place, reading in _readings(page).items()}
     known = {file.path for file in files}
     elsewhere = {place: who for place, who in users.items() if place not in known}
     return page.html(
@@ -44,25 +58,22 @@ def data(page: View) -> Response:
 @router.get("/data/preview")
 def preview(page: View, path: Annotated[str, Query(max_length=1000)] = "") -> Response:
     """One file, or what an instance reads from one place: columns, completeness, first rows."""
-    users = _users(page)
-    _gate_known(page, path, users)
-    section, home = Data(events=(Source(path=path),)), page.space.home
+    reading, home = _reading(page, path), page.space.home
     looks: Looks = page.request.app.state.looks
-    look = looks.known(section, home)
+    look = looks.known(reading.section, home)
     if look is None:
         with page.heavy.turn():
-            look = looks.of(section, home)
+            look = looks.of(reading.section, home)
     stored = next((f for f in page.space.data.files() if f.path == path), None)
-    return page.html("data_preview.html.j2", place=path, look=look, stored=stored, users=users.get(path, []))
+    return page.html("data_preview.html.j2", place=path, look=look, stored=stored, users=reading.users)
 
 
 @router.get("/data/events")
 def events(page: View, path: Annotated[str, Query(max_length=1000)] = "") -> Response:
     """A part of the preview: events by month and kind, gaps in tracking, rows that are set aside."""
-    _gate_known(page, path, _users(page))
-    section, looks = Data(events=(Source(path=path),)), page.request.app.state.looks
+    section = _reading(page, path).section
     with page.heavy.turn():
-        facts: EventFacts = looks.facts(section, page.space.home)
+        facts: EventFacts = page.request.app.state.looks.facts(section, page.space.home)
     return page.html(
         "data_events_part.html.j2",
         facts=facts,
@@ -75,36 +86,45 @@ def events(page: View, path: Annotated[str, Query(max_length=1000)] = "") -> Res
     )
 
 
-def _gate_known(page: Page, path: str, users: Users) -> None:
-    """Only what is among the data of this workspace is looked at: a view is no way to read any file there is."""
-    if path not in users and path not in {file.path for file in page.space.data.files()}:
+def _reading(page: Page, path: str) -> Reading:
+    """How a file is read, of those that are among the data of this workspace: a view is no way to read any other.
+
+    Raises:
+        SourceNotFoundError: it is not.
+    """
+    found = _readings(page).get(path)
+    if found is None and path not in {file.path for file in page.space.data.files()}:
         raise SourceNotFoundError(
             "There is no such file among the data of this workspace.", "the page of the data lists those there are."
         )
+    return found or Reading(Data(events=(Source(path=path),)))
 
 
-def _users(page: Page) -> Users:
-    """Which instances read what; patterns and folders also count for each file they stand for."""
-    found: Users = defaultdict(list)
+def _readings(page: Page) -> dict[str, Reading]:
+    """What instances read; patterns and folders count for each file they stand for."""
+    found: dict[str, Reading] = {}
     for row in page.space.instances.all():
         document = row.draft or (page.space.instances.version(row.id).document if row.version else {})
         section = data_of(document)
         folder = page.space.instances.folder / section.folder
-        for place in _places(page.space.home, folder, section):
-            if (row.id, row.name) not in found[place]:
-                found[place].append((row.id, row.name))
-    return dict(found)
+        for source in section.events:
+            own = {"columns": source.columns or section.columns, "kind": source.kind or section.kind}
+            for place in _places(page.space.home, folder, source):
+                one = Source(path=place, **own)
+                before = found.setdefault(place, Reading(Data(events=(one,), labels=section.labels)))
+                if (row.id, row.name) not in before.users:
+                    before.users.append((row.id, row.name))
+    return found
 
 
-def _places(home: Path, folder: Path, section: Data) -> list[str]:
+def _places(home: Path, folder: Path, source: Source) -> list[str]:
     found = []
-    for source in section.events:
-        for text in (source.path,) if isinstance(source.path, str) else source.path or ():
-            try:
-                files = find_files(text, folder)
-            except (PropendError, OSError, ValueError):
-                continue  # what is not there any more is said where the instance is edited
-            found += [_place(home, file) for file in files[:100]]
+    for text in (source.path,) if isinstance(source.path, str) else source.path or ():
+        try:
+            files = find_files(text, folder)
+        except (PropendError, OSError, ValueError):
+            continue  # what is not there any more is said where the instance is edited
+        found += [_place(home, file) for file in files[:MOST_FILES]]
     return found
 
 

@@ -39,7 +39,11 @@ def _lines(funnel: Iterable[Plain]) -> list[Plain]:
 
 def _rates(cutoffs: Iterable[Plain], zone: ZoneInfo, words: Words) -> Plain:
     rows = [
-        {**c, "cutoff_on": str(datetime.fromisoformat(c["cutoff_at"]).astimezone(zone).date()), "role": ROLES[c["role"]]}
+        {
+            **c,
+            "cutoff_on": str(datetime.fromisoformat(c["cutoff_at"]).astimezone(zone).date()),
+            "role": ROLES[c["role"]],
+        }
         for c in cutoffs
         if c["base_rate"] is not None
     ]

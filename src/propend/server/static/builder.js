@@ -29,7 +29,7 @@ document.addEventListener("htmx:configRequest", (event) => {
 });
 
 document.addEventListener("htmx:afterRequest", (event) => {
-  if (event.detail.elt?.id !== "cards") return; // drawn anew, it is no more where the event is told
+  if (event.detail.target?.id !== "cards") return; // drawn anew, it is no more where the event is told
   if (asked && event.detail.successful) focusOn(asked);
   asked = "";
   if (!event.detail.successful) say("It could not be saved. Look at the message, or try again.");
