@@ -276,7 +276,7 @@ def _listed(value: Any) -> str:
 
 
 def _uses(name: str, document: Plain) -> Iterable[str]:
-    for section, words in (("goal", "the goal"), ("eligible", "for whom")):
+    for section, words in (("goal", "the goal"), ("eligible", "the population")):
         if name in _names_in(document.get(section)):
             yield words
 

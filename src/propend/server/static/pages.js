@@ -40,7 +40,7 @@ function described(text) {
 const OPTIONS = {
   mode: "vega-lite", renderer: "svg",
   ast: true, // expressions are interpreted, not compiled: the page needs no unsafe-eval
-  defaultStyle: false, tooltip: { disableDefaultStyle: true },
+  defaultStyle: false, forceActionsMenu: true, tooltip: { disableDefaultStyle: true },
   actions: { export: { svg: true, png: true }, source: false, compiled: false, editor: false },
   i18n: { CLICK_TO_VIEW_ACTIONS: "Save this picture", SVG_ACTION: "Save as SVG", PNG_ACTION: "Save as PNG" },
   scaleFactor: { png: 2, svg: 1 },
