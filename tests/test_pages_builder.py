@@ -109,7 +109,7 @@ def test_from_sample_data_to_a_changed_goal(browser: Browser, visitor: Visitor, 
     expect(page.locator("#goal-within")).to_have_value("60")
     expect(page.locator("#goal-items-0-count")).to_have_value("sum")
     checked(visitor)
-    for width, dark in ((NARROW, False), (NARROW, True), (WIDE, True)):
+    for width, dark in ((NARROW, True), (WIDE, False)):
         other = Visitor(browser, server.url, width=width, dark=dark)
         for step in ("goal", "setup", "data", "options"):
             other.open(visitor.page.url.removeprefix(server.url).replace("goal", step))
@@ -236,6 +236,41 @@ def test_a_draft_is_discarded(visitor: Visitor, home: Path) -> None:
     workspace = Workspace.open(home)
     assert instance_id not in {row.id for row in workspace.instances.all()}
     workspace.close()
+
+
+def test_a_published_instance_is_edited_beside_its_version(visitor: Visitor, home: Path) -> None:
+    workspace = Workspace.open(home)
+    row = workspace.instances.create(document("Loyal"))
+    visitor.open(f"/instances/{row.id}/edit")
+    page = visitor.page
+    expect(page.locator("#builder-name")).to_contain_text("version 1")
+    assert page.locator("#to-discard").count() == 0
+    page.fill("#goal-within", "20")
+    page.keyboard.press("Tab")
+    expect(page.locator("#builder-name")).to_contain_text("draft of version 2")
+    assert workspace.instances.version(row.id).document["goal"]["within"] == "30d"
+    page.click("#to-discard")
+    page.click("text=Discard it")
+    page.wait_for_url(f"**/instances/{row.id}")
+    assert (workspace.instances.get(row.id).draft, workspace.instances.get(row.id).version) == (None, 1)
+    workspace.close()
+
+
+def test_what_is_typed_while_it_is_saved_stays(visitor: Visitor, home: Path) -> None:
+    on_shop(visitor)
+    to_goal(visitor)
+    page = visitor.page
+    page.route("**/edit/goal*", lambda route: (page.wait_for_timeout(700), route.continue_()))
+    page.select_option("#goal-items-0-count", "sum")  # has the cards drawn anew
+    page.focus("#goal-within")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("77", delay=300)
+    page.wait_for_timeout(1500)
+    expect(page.locator("#goal-within")).to_have_value("77")
+    page.keyboard.press("Tab")
+    expect(page.locator("#goal-items-0-field")).to_have_value("amount")
+    expect(page.locator("#goal-within")).to_have_value("77")
+    expect(page.locator("#sentence")).to_have_value(re.compile("total amount of purchase .* next 77 days"))
 
 
 # --- data --------------------------------------------------------------------------------------------------------

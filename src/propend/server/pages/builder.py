@@ -165,14 +165,21 @@ def save_setup(page: Manage, instance_id: InstanceId, fields: Fields) -> Respons
 
 
 @router.post("/instances/{instance_id}/edit/goal")
-def save_goal(page: Manage, instance_id: InstanceId, fields: Fields, do: Annotated[str, Query()] = "") -> Response:
-    """The cards; ``do`` adds or removes one."""
+def save_goal(
+    page: Manage,
+    instance_id: InstanceId,
+    fields: Fields,
+    do: Annotated[str, Query(max_length=100)] = "",
+    redraw: Annotated[str, Query(max_length=10)] = "",
+) -> Response:
+    """The cards; ``do`` adds or removes one, ``redraw`` has them drawn anew in any case."""
     found = draft(page, instance_id)
     document = cards.with_cards(found.document, cards.nested(fields), found.types)
     if do:
         document = cards.done(document, do, found.event_names, tuple(found.types))
     after = _save(page, found, document)
-    return _changed(page, after, redraw=bool(do) or cards.form_of(document) != cards.form_of(found.document))
+    has_changed = cards.form_of(document) != cards.form_of(found.document)
+    return _changed(page, after, redraw=bool(do or redraw) or has_changed)
 
 
 @router.post("/instances/{instance_id}/edit/options")

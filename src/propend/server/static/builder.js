@@ -4,6 +4,7 @@ import { say } from "./pages.js";
 let typed = false; // since the form was last sent
 let wanted = "";   // what a button asks for: a card more or fewer
 let asked = "";    // the same, once it is on its way
+let stale = false; // the server wanted to draw the cards anew, and somebody was typing
 
 function cards() {
   return document.getElementById("cards");
@@ -25,7 +26,11 @@ document.addEventListener("htmx:configRequest", (event) => {
   typed = false;
   asked = wanted;
   wanted = "";
-  if (asked) event.detail.path += `?do=${encodeURIComponent(asked)}`;
+  const query = new URLSearchParams();
+  if (asked) query.set("do", asked);
+  if (stale) query.set("redraw", "yes");
+  stale = false;
+  if (query.size) event.detail.path += `?${query}`;
 });
 
 document.addEventListener("htmx:afterRequest", (event) => {
@@ -37,7 +42,10 @@ document.addEventListener("htmx:afterRequest", (event) => {
 
 // What was typed after the form was sent is not drawn over: it is sent again when it is done.
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
-  if (event.detail.target.id === "cards" && typed && !asked) event.detail.shouldSwap = false;
+  if (event.detail.target.id === "cards" && typed && !asked) {
+    event.detail.shouldSwap = false;
+    stale = true;
+  }
   const own = document.activeElement;
   if (own && ["sentence", "yaml"].includes(own.id) && event.detail.target.contains(own) && own.value !== own.defaultValue) {
     event.detail.shouldSwap = false;
