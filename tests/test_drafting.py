@@ -25,7 +25,12 @@ from propend.workspace.looks import Look, Looks
 from propend.workspace.proposals import Proposals, Said
 from workspaces import document, opened
 
-LINES = "customer;day;what;paid;note\na;2024-01-01;buy;1,50;\na;2025-12-01;buy;2,50;x\nb;2025-12-24;see;;x\nb;2025-12-31;see;;\n"
+LINES = """customer;day;what;paid;note
+a;2024-01-01;buy;1,50;
+a;2025-12-01;buy;2,50;x
+b;2025-12-24;see;;x
+b;2025-12-31;see;;
+"""
 
 
 def written(folder: Path, name: str, text: str) -> Data:
@@ -145,8 +150,9 @@ def test_several_files_are_proposed_with_their_own_columns(tmp_path: Path) -> No
     (tmp_path / "orders.csv").write_text("customer_id,ordered_at,amount\n" + "\n".join(orders), encoding="utf-8")
     (tmp_path / "visits.csv").write_text("timestamp\tuser_id\n" + "\n".join(visits), encoding="utf-8")
     found = propose([str(tmp_path / n) for n in ("orders.csv", "visits.csv")], tmp_path)
+    columns = {"profile": "customer_id", "at": "ordered_at", "value": "amount"}
     assert found.instance.document()["data"]["events"] == [
-        {"path": "orders.csv", "columns": {"profile": "customer_id", "at": "ordered_at", "value": "amount"}, "kind": "orders"},
+        {"path": "orders.csv", "columns": columns, "kind": "orders"},
         {"path": "visits.csv", "columns": {"profile": "user_id", "at": "timestamp"}, "kind": "visits"},
     ]  # fmt: skip
     assert found.instance.goal.group.events == ("orders",)

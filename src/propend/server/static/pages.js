@@ -40,7 +40,7 @@ function described(text) {
 const OPTIONS = {
   mode: "vega-lite", renderer: "svg",
   ast: true, // expressions are interpreted, not compiled: the page needs no unsafe-eval
-  defaultStyle: false, forceActionsMenu: true, tooltip: { disableDefaultStyle: true },
+  defaultStyle: "/* propend.css has it */", tooltip: { disableDefaultStyle: true },
   actions: { export: { svg: true, png: true }, source: false, compiled: false, editor: false },
   i18n: { CLICK_TO_VIEW_ACTIONS: "Save this picture", SVG_ACTION: "Save as SVG", PNG_ACTION: "Save as PNG" },
   scaleFactor: { png: 2, svg: 1 },
@@ -52,6 +52,7 @@ async function draw(box) {
     await tools();
     const text = box.parentElement.querySelector(':scope > script[type="application/json"]').textContent;
     await vegaEmbed(box, described(text), { ...OPTIONS, downloadFileName: box.dataset.picture });
+    box.querySelector(":scope > details > summary")?.setAttribute("aria-label", OPTIONS.i18n.CLICK_TO_VIEW_ACTIONS);
     box.dataset.state = "drawn";
   } catch (error) {
     box.dataset.state = "failed";
