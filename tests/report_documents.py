@@ -286,8 +286,14 @@ def _outcomes(seed: int) -> aftermath.Outcomes:
     outcome = (rng.random(PROFILES) < probability * (1.0 + 0.4 * seed)).astype(np.uint8)
     outcome[:40] = aftermath.ABSENT
     outcome[40:60] = aftermath.GONE
+    score = (100 * probability).astype(np.float32)
     return aftermath.Outcomes(
-        probability, np.digitize(probability, [0.1, 0.4]).astype(np.int64), outcome, outcome != aftermath.ABSENT, 3
+        probability,
+        score,
+        np.digitize(probability, [0.1, 0.4]).astype(np.int64),
+        outcome,
+        outcome != aftermath.ABSENT,
+        3,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gettext
 import itertools
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import altair
@@ -16,9 +17,13 @@ from numpy.typing import NDArray
 from propend import language
 from propend.aftermath_page import compose
 from propend.charts import CHARTS, TONES
+from propend.engines.one_profile import Happened
+from propend.events import DAY_US
 from propend.language import LANGUAGES, listed, speaking
+from propend.narrative import Given
 from propend.phrasing import NOTHING, SPACE, WORDS, Words, shown
 from propend.report import Report, pictures_in
+from propend.workspace.persons import event_rows, history_rows, windows
 from report_documents import aftermath_document, documents
 
 CONVERT = Words("convert", "converted")
@@ -28,7 +33,28 @@ CONVERT = Words("convert", "converted")
 def rows() -> dict[str, list[dict[str, Any]]]:
     """The rows that each chart gets in a report, or after the window."""
     pages = (Report(**documents()).to_dict(), compose(aftermath_document()))
-    return {p["chart"]: p["rows"] for page in reversed(pages) for p in pictures_in(page)}
+    return {p["chart"]: p["rows"] for page in reversed(pages) for p in pictures_in(page)} | of_one_profile()
+
+
+def of_one_profile() -> dict[str, list[dict[str, Any]]]:
+    """The rows of the charts that stand on a profile's page."""
+    given = Given(**documents())
+    at = datetime(2011, 9, 1, tzinfo=UTC)
+    row = {"probability": 0.4, "probability_low": 0.3, "probability_high": 0.5, "score": 70.0, "bucket": "medium"}
+    scores = [row | {"scored_at": at - timedelta(days=30 * i)} for i in range(3)]
+    day = int(at.timestamp()) * 1_000_000
+    events = [Happened(day - i * DAY_US, f"kind {i % 12}", None if i % 2 else i * 1.5) for i in range(30)]
+    return {
+        "score_history": history_rows(scores, given),
+        "profile_events": event_rows(events, windows(given)),
+    }
+
+
+def test_rare_kinds_of_events_stand_together_under_their_own_names() -> None:
+    rows = of_one_profile()["profile_events"]
+    assert [r["line"] for r in rows[:2]] == ["", ""]
+    assert len({r["line"] for r in rows[2:]}) == 9
+    assert {r["kind"] for r in rows if r["line"] == "other kinds"} <= {f"kind {i}" for i in range(12)}
 
 
 @pytest.fixture(scope="module")

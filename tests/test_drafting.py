@@ -35,7 +35,7 @@ b;2025-12-31;see;;
 
 def written(folder: Path, name: str, text: str) -> Data:
     (folder / name).write_text(text, encoding="utf-8")
-    return Data(events=(Source(path=name, columns={"profile": "customer", "at": "day", "event": "what"}),))  # type: ignore[arg-type]
+    return Data(events=(Source(path=name, columns={"profile": "customer", "at": "day", "event": "what"}),))
 
 
 def test_a_look_tells_columns_values_and_completeness_of_the_last_year(tmp_path: Path) -> None:

@@ -223,18 +223,21 @@ def test_document_has_the_shape_that_readers_rely_on() -> None:
     metric = {"value", "low", "high"}
     head = ["proof", "cutoff_at", "outcome_ends_at", "n", "positives", "base_rate"]
     tail = ["expected_rate", "realised_rate", "baselines", "differences", "calibration", "deciles", "gains"]
-    assert list(found) == [*head, *SIX, *tail, "top_n", "verdict"]
+    assert list(found) == [*head, *SIX, *tail, "top_n", "curve", "verdict"]
     assert {key: found[key] for key in STAMPS} == STAMPS
     assert all(set(found[name]) == metric for name in [*SIX, "expected_rate", "realised_rate"])
-    assert {name: list(m) for name, m in found["baselines"].items()} == {"recency": SIX, "frequency": SIX}
+    assert {name: list(m) for name, m in found["baselines"].items()} == {
+        name: [*SIX, "gains"] for name in ("recency", "frequency")
+    }
     assert {n: list(d) for n, d in found["differences"].items()} == {
         "recency": ["auc", "log_loss"],
         "frequency": ["auc", "log_loss"],
     }
-    assert {key: set(found[key][0]) for key in ("calibration", "deciles", "gains", "top_n")} == {
+    assert {key: set(found[key][0]) for key in ("calibration", "deciles", "gains", "top_n", "curve")} == {
         "calibration": {"bin", "n", "expected", "realised", "low", "high"},
         "deciles": {"decile", "n", "positives", "rate", "lift", "cumulative_share"},
         "gains": {"share_targeted", "share_caught", "low", "high", "random", "perfect"},
+        "curve": {"probability", "n", "recall", "false_alarms", "precision"},
         "top_n": {"n", "share", "caught", "caught_low", "caught_high", "wasted", "precision"},
     }
     assert set(found["verdict"]) == {
@@ -258,6 +261,27 @@ def test_gains_end_at_one_and_lift_times_share_agrees(n: int, ties: bool) -> Non
     assert deciles[0]["lift"] == pytest.approx(found["top_decile_lift"]["value"])
     assert all(g["low"] <= g["share_caught"] <= g["high"] for g in gains)
     assert all(g["share_caught"] <= g["perfect"] + 1 / found["positives"] for g in gains)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_curve_is_that_of_scikit_learn(ties: bool) -> None:
+    """Every point is one of its points, and the area under them is the AUC but for what lies between."""
+    label, probability = sample(900, ties=ties)
+    rows = proof_document(label, probability, {}, **STAMPS)["curve"]
+    false_alarms, recall, threshold = reference.roc_curve(label, probability, drop_intermediate=False)
+    theirs = {
+        round(float(t), 6): (round(float(f), 6), round(float(r), 6))
+        for f, r, t in zip(false_alarms, recall, threshold, strict=True)
+    }
+    assert [theirs[row["probability"]] == (row["false_alarms"], row["recall"]) for row in rows[1:]] == [True] * (
+        len(rows) - 1
+    )
+    assert (rows[0]["n"], rows[-1]["n"], rows[-1]["recall"], rows[-1]["false_alarms"]) == (0, 900, 1.0, 1.0)
+    assert [row["precision"] for row in rows[1:]] == [
+        pytest.approx(label[probability >= row["probability"] - 1e-6].mean(), abs=2e-6) for row in rows[1:]
+    ]
+    area = np.trapezoid([r["recall"] for r in rows], [r["false_alarms"] for r in rows])
+    assert area == pytest.approx(reference.roc_auc_score(label, probability), abs=0.01)
 
 
 def test_top_n_counts_who_is_caught_and_wasted() -> None:

@@ -25,10 +25,11 @@ LAYERS = (
     ("errors", "version", "wall_clock", "language", "demo", "kernel_cache", "compiling"),
     ("conditions", "timeline", "phrasing"),
     ("charts",),
-    ("goal",),
+    ("curves",),
+    ("goal", "profile_charts"),
     ("document", "predicates", "sentence", "protection"),
     ("instance", "events", "narrative", "question"),
-    ("binding", "columns", "connectors", "report", "labels", "cards", "remedies"),
+    ("binding", "columns", "connectors", "report", "labels", "drill", "cards", "remedies"),
     ("engines", "aftermath_page"),
     ("snapshots",),
     ("model",),
@@ -49,7 +50,7 @@ LAYERS = (
 
 ROOMS = {
     "alembic": ("store.catalog", "store.migrations"),
-    "altair": ("charts",),
+    "altair": ("charts", "curves", "profile_charts"),
     "argon2": ("workspace.accounts",),
     "authlib": ("server.oidc",),
     "babel": ("language",),
@@ -76,11 +77,12 @@ ROOMS = {
     "numpy": (
         *("events", "timeline", "connectors", "engines", "snapshots", "model", "explain", "scoring", "store"),
         *("record", "outlook", "horizons", "suspects", "fairness", "population", "training", "definition", "proposal"),
-        *("pipeline", "aftermath", "challenge", "movement", "demo", "live"),
+        *("pipeline", "aftermath", "challenge", "movement", "demo", "live", "workspace.audiences"),
     ),
     "pyarrow": (
         *("connectors", "engines", "scoring", "store", "pipeline", "demo", "aftermath", "challenge", "movement"),
-        *("explain.wording", "workspace.segments", "server", "client", "live"),
+        *("explain.wording", "workspace.segments", "workspace.audiences", "server", "client"),
+        "live",
     ),
     "prometheus_client": ("server.metrics",),
     "pydantic": (

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pyarrow.csv as pc
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from browser import NARROW, WIDE, Visitor, chromium
 from propend.workspace import Workspace
@@ -63,10 +63,6 @@ def checked(visitor: Visitor) -> None:
     visitor.settle()
 
 
-def saved(visitor: Visitor) -> None:
-    visitor.page.wait_for_load_state("networkidle")
-
-
 def on_shop(visitor: Visitor) -> None:
     """A draft on the shop's events, by a path."""
     visitor.open("/instances/new")
@@ -96,7 +92,6 @@ def test_from_sample_data_to_a_changed_goal(browser: Browser, visitor: Visitor, 
     page.click("text=Leave out who did…")
     expect(page.locator("#population-lines-1-event")).to_be_focused()
     page.select_option("#population-lines-1-event", "cancel")
-    saved(visitor)
     said = (
         "Of profiles who did buy at least once in the last 365 days and never did cancel in the last 90 days, "
         "whose total amount of buy will be at least 250 in the next 60 days?"
@@ -130,7 +125,7 @@ def test_conditions_of_an_event_by_keyboard(visitor: Visitor, home: Path) -> Non
     expect(name).to_be_focused()
     name.fill("large one")
     page.keyboard.press("Tab")
-    saved(visitor)
+    expect(page.locator("#yaml")).to_have_value(re.compile("large one:"))
     add = page.locator("[data-do$='.where.add']").last
     add.focus()
     page.keyboard.press("Enter")
@@ -140,7 +135,7 @@ def test_conditions_of_an_event_by_keyboard(visitor: Visitor, home: Path) -> Non
     page.locator("[name$='.where.0.operator']").last.select_option("gte")
     page.locator("[name$='.where.0.value']").last.fill("50")
     page.keyboard.press("Tab")
-    saved(visitor)
+    expect(page.locator("#yaml")).to_have_value(re.compile("gte: 50"))
     events = draft_of(home, visitor)["events"]
     assert isinstance(events, dict)
     assert events["large one"] == {"where": {"amount": {"gte": 50}}}
@@ -260,7 +255,12 @@ def test_what_is_typed_while_it_is_saved_stays(visitor: Visitor, home: Path) -> 
     on_shop(visitor)
     to_goal(visitor)
     page = visitor.page
-    page.route("**/edit/goal*", lambda route: (page.wait_for_timeout(700), route.continue_()))
+
+    def slowly(route: Route) -> None:
+        page.wait_for_timeout(700)
+        route.continue_()
+
+    page.route("**/edit/goal*", slowly)
     page.select_option("#goal-items-0-count", "sum")  # has the cards drawn anew
     page.focus("#goal-within")
     page.keyboard.press("Control+A")

@@ -30,7 +30,7 @@ from propend.phrasing import Words, count, percent, words_of
 from propend.preparation import Inputs, observation_of, program_of, windows_of
 from propend.question import spoken_sentence
 from propend.record import instant
-from propend.scoring import BUCKETS
+from propend.scoring import BUCKETS, histogram
 from propend.snapshots.build import Survey, survey
 from propend.snapshots.levels import CUTOFFS_AT_ONCE
 from propend.snapshots.program import Program
@@ -205,6 +205,7 @@ class Outcomes:
 
     Attributes:
         probability: float64[N].
+        score: float32[N].
         bucket: int64[N], positions in ``BUCKETS``.
         outcome: uint8[N], one of the codes above.
         eligible: bool[N], whether the data of today say so, too.
@@ -212,6 +213,7 @@ class Outcomes:
     """
 
     probability: Float
+    score: NDArray[np.float32]
     bucket: NDArray[np.int64]
     outcome: NDArray[np.uint8]
     eligible: NDArray[np.bool_]
@@ -230,7 +232,7 @@ def outcomes_of(seen: Seen, runs: Sequence[PastRun]) -> Iterator[tuple[PastRun, 
 
 
 def _outcomes(run: PastRun, given: Survey, known: pa.Array) -> Outcomes:
-    scores = store.read_scores(run.folder, columns=["profile_id", "probability", "bucket"])
+    scores = store.read_scores(run.folder, columns=["profile_id", "probability", "score", "bucket"])
     column = given.cutoffs.index(run.day)
     place = pc.fill_null(pc.index_in(scores.column("profile_id"), value_set=known), -1).to_numpy()
     codes = np.where(given.met[:, column], MET, UNMET).astype(np.uint8)
@@ -240,6 +242,7 @@ def _outcomes(run: PastRun, given: Survey, known: pa.Array) -> Outcomes:
     eligible = there & population[place]
     return Outcomes(
         probability=scores.column("probability").to_numpy(),
+        score=scores.column("score").to_numpy(),
         bucket=pc.index_in(scores.column("bucket"), value_set=pa.array(BUCKETS)).to_numpy(),
         outcome=np.where(there, codes[place], ABSENT).astype(np.uint8),
         eligible=eligible,
@@ -261,6 +264,7 @@ def judged(run: PastRun, found: Outcomes) -> Plain:
         "not_eligible_now": int((~found.eligible & (found.outcome != ABSENT)).sum()),
         "not_scored_then": found.not_scored,
         "buckets": [_bucket(b, found, known) for b in said["buckets"]],
+        "score_histogram": _histogram(found, known, run.instance.options.buckets),
         **_rate(label, probability),
     }
     if not len(label):
@@ -311,6 +315,12 @@ def _bucket(said: Plain, found: Outcomes, known: NDArray[np.bool_]) -> Plain:
     inside = known & (found.bucket == BUCKETS.index(said["bucket"]))
     label = (found.outcome[inside] == MET).astype(np.uint8)
     return said | {"known": len(label), "positives": int(label.sum())} | _rate(label, found.probability[inside])
+
+
+def _histogram(found: Outcomes, known: NDArray[np.bool_], edges: tuple[float, float]) -> list[Plain]:
+    """Those with a known outcome by score, and how many of each range met the goal."""
+    met = histogram(found.score[found.outcome == MET], edges)
+    return [row | {"positives": hit["n"]} for row, hit in zip(histogram(found.score[known], edges), met, strict=True)]
 
 
 def ranking_verdict(promised: Plain, came: Plain) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from propend.charts import CHARTS
+from propend.curves import outcome_picture
 from propend.language import ENGLISH, day_words, noted, numeral, say, say_many, speaking
 from propend.narrative import TONES, titled
 from propend.phrasing import NOTHING, Words, capital, count, percent, shown, words_of
@@ -90,9 +91,9 @@ def compose(document: Plain) -> Plain:
         "summary": document["summary"]["sentence"],
         "notices": [{**n, "title": titled(n["symbol"])} for n in document["warnings"]],
         "challenge": _challenge(document["challenge"], zone) if document["challenge"] else None,
-        "trend": _trend(runs, document["propensity_type"]),
+        "trend": trend(runs, document["propensity_type"], zone),
         "runs": [_row(r, words) for r in runs],
-        "newest": _newest(told[-1], document["propensity_type"]) if told else None,
+        "newest": newest(told[-1], document["propensity_type"]) if told else None,
         "ranking": _ranking(told),
         "details": [_detail(r, words) for r in reversed(told)],
         "drift": [
@@ -143,7 +144,14 @@ def _bucket(bucket: Plain) -> str:
     return capital(say(BUCKETS[bucket["bucket"]]))
 
 
-def _trend(runs: Sequence[Plain], kind: str) -> Plain:
+def trend(runs: Sequence[Plain], kind: str, zone: ZoneInfo) -> Plain:
+    """The picture of what runs expected of each bucket, and of what came where that is known.
+
+    Args:
+        runs: as in ``aftermath.json``, oldest first.
+        kind: the propensity type.
+        zone: of the instance.
+    """
     rows = []
     for run in runs:
         for bucket in run["buckets"]:
@@ -152,7 +160,7 @@ def _trend(runs: Sequence[Plain], kind: str) -> Plain:
             came = bucket.get("realised_rate") or {"value": None, "low": None, "high": None}
             rows.append(
                 {
-                    "scored_on": run["scored_on"],
+                    "scored_on": _iso(run["scored_at"], zone),
                     "bucket": _bucket(bucket),
                     "tone": TONES[kind][bucket["bucket"]],
                     "expected": bucket["expected_rate"],
@@ -190,7 +198,8 @@ def interval(metric: Plain | None, form: str) -> str:
     return say("{value} ({low} to {high})", **{key: shown(metric[key], form) for key in ("value", "low", "high")})
 
 
-def _newest(run: Plain, kind: str) -> Plain:
+def newest(run: Plain, kind: str) -> Plain:
+    """One run that was judged: its verdict, and pictures of buckets, scores and probabilities beside what came."""
     rows = [
         {
             "bucket": _bucket(b),
@@ -205,8 +214,12 @@ def _newest(run: Plain, kind: str) -> Plain:
         for b in run["buckets"]
         if b["known"]
     ]
-    pictures = [_picture("bucket_outcomes", rows), _picture("calibration", run["calibration"])]
-    return {"day": run["day"], "sentence": run["verdict"]["sentence"], "pictures": pictures}
+    pictures = [
+        _picture("bucket_outcomes", rows),
+        outcome_picture(run.get("score_histogram", []), words_of(kind)),
+        _picture("calibration", run["calibration"]),
+    ]
+    return {"day": run.get("day", ""), "sentence": run["verdict"]["sentence"], "pictures": pictures}
 
 
 def _ranking(told: Sequence[Plain]) -> Plain:

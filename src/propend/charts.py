@@ -57,6 +57,7 @@ CODES = frozenset({
     noted("raises"), noted("lowers"),
     noted("learnt from"), noted("test"), noted("default"), noted("the question"),
     noted("as expected"), noted("more than expected"), noted("fewer than expected"), noted("not known"),
+    noted("looked back on"), noted("spoken about"),
 })  # fmt: skip
 """What rows have of a bucket, an importance, a direction, a role, an origin, a verdict; readers see it as a word."""
 
@@ -535,13 +536,12 @@ def outcome_trend(rows: Rows, words: Words) -> Drawing:
     base = _base().encode(x=x, color=_in_tones(rows))
     came = base.transform_filter("isValid(datum.realised)")
     expected = base.mark_line(strokeDash=[5, 4], strokeWidth=1.5, point={"filled": False, "fill": "white", "size": 40})
-    spans = came.mark_rule(strokeWidth=2, opacity=0.4)
-    realised = came.mark_line(strokeWidth=2.5, point={"filled": True, "size": 60})
-    return _layered(
-        expected.encode(y=y("expected"), tooltip=tips),
-        spans.encode(y=y("low"), y2=alt.Y2("high:Q")),
-        realised.encode(y=y("realised"), tooltip=tips),
-    )
+    layers = [expected.encode(y=y("expected"), tooltip=tips)]
+    if any(row["realised"] is not None for row in rows):
+        layers.append(came.mark_rule(strokeWidth=2, opacity=0.4).encode(y=y("low"), y2=alt.Y2("high:Q")))
+        realised = came.mark_line(strokeWidth=2.5, point={"filled": True, "size": 60})
+        layers.append(realised.encode(y=y("realised"), tooltip=tips))
+    return _layered(*layers)
 
 
 # --- what drives the scores -----------------------------------------------------------------------------
@@ -655,6 +655,12 @@ def gains(rows: Rows, words: Words) -> Drawing:
         layers.append(line.encode(x=x, y=alt.Y(f"{field}:Q", scale=scale, axis=axis), color=_word(rows, name, names)))
     ours = base.mark_line(strokeWidth=2.5, point={"filled": True, "size": 34})
     y = alt.Y("share_caught:Q", scale=scale, axis=axis)
+    if any(row.get("chosen") for row in rows):
+        chosen = base.transform_filter("datum.chosen")
+        layers += [
+            chosen.mark_rule(color=INK, strokeWidth=1.5).encode(x=x),
+            chosen.mark_point(filled=True, color=INK, size=110, opacity=1).encode(x=x, y=y),
+        ]
     return _layered(*layers, ours.encode(x=x, y=y, color=_word(rows, model, names), tooltip=_tips("gains")))
 
 
@@ -674,7 +680,7 @@ def lift(rows: Rows, _words: Words) -> Drawing:
     bars = base.mark_bar(color=BLUE).encode(x=x, y=y, tooltip=_tips("lift"))
     short = alt.Text("lift:Q", format=".1f")
     text = base.mark_text(dy=-8, fontSize=12).encode(x=x, y=y, text=short)
-    average = base.mark_rule(color=INK, strokeDash=[6, 4], opacity=0.6).encode(y=alt.YDatum(1))
+    average = base.mark_rule(color=INK, strokeDash=[6, 4], opacity=0.6, aria=False).encode(y=alt.YDatum(1))
     return _layered(bars, text, average)
 
 

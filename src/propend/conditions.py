@@ -354,6 +354,41 @@ def parse_conditions(text: str) -> tuple[dict[str, Any], ...]:
         raise ValueError(f"the condition cannot be read {where}; {_hint(text[position:])}") from None
 
 
+_WRITTEN = {code: symbol for symbol, code in reversed(SYMBOLS.items()) if symbol not in ("<>", "==")}
+
+
+def condition_text(condition: Condition) -> str:
+    """A condition as ``parse_conditions`` reads it."""
+    name, value = condition.field, condition.value
+    plain = re.fullmatch(r"(?P<first>[^\W\d]\w*)[\w.:$-]*", name)
+    field = name if plain and plain["first"].lower() not in _WORDS else _quoted(name, '"')
+    if condition.operator == "exists":
+        return f"{field} exists" if value else f"{field} not exists"
+    if isinstance(value, tuple):
+        written = [_value_text(v) for v in value]
+        if condition.operator == "between":
+            return f"{field} between {written[0]} and {written[1]}"
+        return f"{field} {'in' if condition.operator == 'in' else 'not in'} ({', '.join(written)})"
+    symbol = _WRITTEN.get(condition.operator, condition.operator.replace("_", " "))
+    return f"{field} {symbol} {_value_text(value)}"
+
+
+_WORDS = frozenset({
+    "and", "between", "in", "is", "not", "exists", "true", "false", "contains", "matches", "starts_with", "ends_with",
+})  # fmt: skip
+"""Fields that begin so are quoted, for the words mean something else."""
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _quoted(value, "'") if isinstance(value, str) else repr(value)
+
+
+def _quoted(text: str, quote: str) -> str:
+    return quote + text.replace(quote, quote * 2) + quote
+
+
 _HINTS = (
     (r"or\b", "there is no `or` here: use `in (...)`, or a second named event under any_of"),
     (r"null\b", "a field without value is written: category not exists"),

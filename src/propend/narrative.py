@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from propend.charts import CHARTS
+from propend.curves import curve_pictures
 from propend.document import write_yaml
 from propend.language import day_words, listed, noted, numeral, say
 from propend.phrasing import Words, count, lower, percent, shown, words_of
@@ -325,6 +326,7 @@ def _quality(given: Given) -> Plain:
         "same_period": given.same_period,
         "unbeaten": [lower(_rule(n)) for n in evaluation["verdict"]["does_not_beat"]],
         "pictures": [_picture("ranking", rows, message), _picture("calibration", evaluation["calibration"], level)],
+        "curves": curve_pictures(evaluation, given.words),
         "figures": [
             {say("Figure"): say(words), **{name: _interval(figures[key], form) for name, figures in rankers}}
             for key, (words, form) in METRICS.items()
@@ -571,11 +573,8 @@ def _example(given: Given, example: Plain) -> Plain:
 
 def _data(given: Given) -> Plain:
     data = given.run["data"]
-    read = say(
-        "{n} events from {first} to {last}",
-        n=count(given.run["counts"]["events_used"]), first=given.day(data["first_event_at"]),
-        last=given.day(data["last_event_at"]),
-    )  # fmt: skip
+    n, first, last = given.run["counts"]["events_used"], *(data[f"{end}_event_at"] for end in ("first", "last"))
+    read = say("{n} events from {first} to {last}", n=count(n), first=given.day(first), last=given.day(last))
     return {
         "pictures": [_picture("events_per_month", data["events_per_month"], read)],
         "tables": _data_tables(given.run),

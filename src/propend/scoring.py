@@ -456,7 +456,7 @@ def insights(scored: Scored, scorer: Scorer, context: ScoringContext) -> dict[st
         "mean_probability": float(scored.probability.mean()) if n else 0.0,
         "expected_positives": total_interval(scored.probability, level_error),
         "too_little_history": {"n": int(scored.thin.sum()), "share": float(scored.thin.mean()) if n else 0.0},
-        "score_histogram": _histogram(scored.score, context.bucket_edges),
+        "score_histogram": histogram(scored.score, context.bucket_edges),
         "buckets": buckets,
         "base": explainer.base,
         "factors": global_factors(explainer, explained),
@@ -483,7 +483,8 @@ def _expected_by(scored: Scored, horizons: Sequence[int]) -> list[dict[str, Any]
     ]
 
 
-def _histogram(score: NDArray[np.float32], edges: tuple[float, float]) -> list[dict[str, Any]]:
+def histogram(score: NDArray[np.float32], edges: tuple[float, float]) -> list[dict[str, Any]]:
+    """How many scores lie in each range of equal length, cut at the edges of the buckets, too."""
     cuts = np.unique(np.concatenate([np.arange(0, 101, HISTOGRAM_BIN, dtype=np.float64), edges]))
     place = np.clip(np.searchsorted(cuts, score, side="right") - 1, 0, len(cuts) - 2)
     counts = np.bincount(place, minlength=len(cuts) - 1)

@@ -271,18 +271,44 @@ def interval_rows(
     return rows
 
 
+class Expected:
+    """How many of some profiles are expected to meet the goal, added up a part at a time.
+
+    The 95 % interval has two errors: that of the level, which all profiles share, and chance, for which every profile
+    is a throw of its own with its own probability (the variance of a Poisson-binomial number).
+    """
+
+    def __init__(self, level_error: float) -> None:
+        """``level_error``: root mean square error to expect of the level, in log-odds."""
+        self._shift = Z_95 * level_error
+        self.profiles, self.total, self._low, self._high, self._variance = 0, 0.0, 0.0, 0.0, 0.0
+
+    def add(self, probability: Float) -> Expected:
+        """Some more profiles, float64[N]; gives itself."""
+        margin = logit(probability)
+        self.profiles += len(probability)
+        self.total += float(probability.sum())
+        self._low += float(sigmoid(margin - self._shift).sum())
+        self._high += float(sigmoid(margin + self._shift).sum())
+        self._variance += float(np.sum(probability * (1.0 - probability)))
+        return self
+
+    @property
+    def interval(self) -> dict[str, float]:
+        """``value``, ``low`` and ``high``."""
+        chance = Z_95 * float(np.sqrt(self._variance))
+        return {
+            "value": self.total,
+            "low": max(self.total - float(np.hypot(self.total - self._low, chance)), 0.0),
+            "high": min(self.total + float(np.hypot(self._high - self.total, chance)), float(self.profiles)),
+        }
+
+
 def total_interval(probability: Float, level_error: float) -> dict[str, float]:
-    """How many are expected to meet the goal, with the 95 % interval: the level's error, and chance.
+    """How many are expected to meet the goal, with the 95 % interval (``Expected``).
 
     Args:
         probability: float64[N].
         level_error: root mean square error to expect of the level, in log-odds.
     """
-    total = float(probability.sum())
-    margin, chance = logit(probability), Z_95 * float(np.sqrt(np.sum(probability * (1.0 - probability))))
-    low, high = (float(sigmoid(margin + sign * Z_95 * level_error).sum()) for sign in (-1.0, 1.0))
-    return {
-        "value": total,
-        "low": max(total - float(np.hypot(total - low, chance)), 0.0),
-        "high": min(total + float(np.hypot(high - total, chance)), float(len(probability))),
-    }
+    return Expected(level_error).add(probability).interval

@@ -40,6 +40,7 @@ REPLICATES = 200
 MIN_REPLICATES = 50
 MAX_BOOTSTRAP_WORK = 30_000_000
 """Rows times replicates: beyond it replicates are saved, large samples need fewer."""
+CURVE_POINTS = 100
 GAIN_PERCENTS = tuple(range(0, 101, 5))
 TOP_PERCENTS = (1, 2, 5, 10, 20, 30, 50)
 PERCENTS = tuple(sorted({*GAIN_PERCENTS, *TOP_PERCENTS}))
@@ -253,12 +254,13 @@ def proof_document(
         **_plain(metrics),
         "expected_rate": expected.to_dict(),
         "realised_rate": realised.to_dict(),
-        "baselines": {name: _plain(other.summary()) for name, other in figures.items()},
+        "baselines": {n: {**_plain(f.summary()), "gains": _simple_gains(f)} for n, f in figures.items()},
         "differences": {name: _plain(found) for name, found in differences.items()},
         "calibration": _calibration_rows(tally),
         "deciles": _decile_rows(tally),
         "gains": _gain_rows(model, tally),
         "top_n": _top_rows(model, tally),
+        "curve": _curve_rows(tally),
         "verdict": _verdict(metrics["auc"], tally, differences, expected, realised),
     }
 
@@ -310,12 +312,9 @@ def _decile_rows(tally: Tally) -> list[dict[str, Any]]:
 
 
 def _gain_rows(model: _Figures, tally: Tally) -> list[dict[str, Any]]:
-    base = tally.realised_rate
-    rates = np.where(model.rates[:, 1] > 0, model.rates[:, 1], np.nan)
-    rows = []
+    base, rows = tally.realised_rate, []
     for percent in GAIN_PERCENTS:
-        share, caught = percent / 100, figure(model.top[:, PERCENTS.index(percent)] / rates)
-        found = caught.to_dict()
+        share, found = percent / 100, _caught(model, percent)
         rows.append(
             {
                 "share_targeted": share,
@@ -327,6 +326,17 @@ def _gain_rows(model: _Figures, tally: Tally) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _simple_gains(rule: _Figures) -> list[dict[str, Any]]:
+    """What a simple rule reaches, to be held beside ``gains``."""
+    return [{"share_targeted": p / 100, "share_caught": _caught(rule, p)["value"]} for p in GAIN_PERCENTS]
+
+
+def _caught(figures: _Figures, percent: int) -> dict[str, float | None]:
+    """Share of the positives among the best so many per cent of rows."""
+    rates = np.where(figures.rates[:, 1] > 0, figures.rates[:, 1], np.nan)
+    return figure(figures.top[:, PERCENTS.index(percent)] / rates).to_dict()
 
 
 def _top_rows(model: _Figures, tally: Tally) -> list[dict[str, Any]]:
@@ -344,6 +354,31 @@ def _top_rows(model: _Figures, tally: Tally) -> list[dict[str, Any]]:
                 "caught_high": round(caught.high, 6),
                 "wasted": round(size - caught.value, 6),
                 "precision": caught.value / size,
+            }
+        )
+    return rows
+
+
+def _curve_rows(tally: Tally) -> list[dict[str, Any]]:
+    """Of taking everybody from a probability on, best first, beginning with nobody: the points of ROC and precision.
+
+    Whole levels only, at most ``CURVE_POINTS`` of them, as even as they come in rows; the last is everybody.
+    """
+    taken, caught = tally.seen_total, tally.seen_positive
+    wanted = np.linspace(0, taken[-1], CURVE_POINTS + 1)[1:]
+    levels = np.unique(np.minimum(np.searchsorted(taken, wanted), len(taken) - 1))
+    met, unmet = float(caught[-1]), float(taken[-1] - caught[-1])
+    nobody = [0.0, 0.0] if met and unmet else [None, None]
+    rows = [{"probability": None, "n": 0, "recall": nobody[0], "false_alarms": nobody[1], "precision": None}]
+    for level in levels:
+        n, found = float(taken[level]), float(caught[level])
+        rows.append(
+            {
+                "probability": round(float(tally.ranking.score[level]), 6),
+                "n": round(n),
+                "recall": _finite(round(ratio(found, met), 6)) if unmet else None,
+                "false_alarms": _finite(round(ratio(n - found, unmet), 6)) if met else None,
+                "precision": round(found / n, 6),
             }
         )
     return rows

@@ -174,11 +174,19 @@ class Instances:
             raise StatusError(f"{instance_id!r} has no draft to publish.", "save one first, or edit the instance.")
         return self.edit(instance_id, draft, by)
 
-    def edit(self, instance_id: str, document: Plain, by: str = LOCAL, expected: int | None = None) -> InstanceRow:
+    def edit(
+        self,
+        instance_id: str,
+        document: Plain,
+        by: str = LOCAL,
+        expected: int | None = None,
+        draft: Plain | None = None,
+    ) -> InstanceRow:
         """A new version, unless nothing changed; a draft is used up by it.
 
         Args:
             expected: number of the version that was edited.
+            draft: what is still being worked on beside it.
 
         Raises:
             ConfigurationError: the document has mistakes.
@@ -195,7 +203,7 @@ class Instances:
                     expected=expected, version=found.version,
                 )  # fmt: skip
             before = self._add_version(session, found, instance, by)
-            found.draft = None
+            found.draft = draft
             if found.status == "draft":
                 found.status = "enabled"
                 self._set_due(session, found)
@@ -203,6 +211,20 @@ class Instances:
             if before != instance.document():
                 note(session, by, "update", "instance", instance_id, before, instance.document())
             return found
+
+    def present(
+        self, instance_id: str, expected: int, by: str = LOCAL, *, name: str, description: str, schedule: str | None
+    ) -> InstanceRow:
+        """Another name, description or schedule (spec CF-31): a new version of the same question.
+
+        A draft is kept, and gets them, too; raises as ``edit`` does.
+        """
+        changes = {"name": name, "description": description}
+        draft = self.get(instance_id).draft
+        return self.edit(
+            instance_id, _scheduled(self.version(instance_id, expected).document | changes, schedule), by, expected,
+            _scheduled(draft | changes, schedule) if draft is not None else None,
+        )  # fmt: skip
 
     def clone(self, instance_id: str, by: str = LOCAL, name: str | None = None) -> InstanceRow:
         """A draft with the document of another instance (spec CF-33)."""
@@ -367,6 +389,13 @@ def _valid(document: Plain, policies: Policies) -> Instance:
         raise ConfigurationError(mistakes, label)
     gate_policies(instance, policies)
     return instance
+
+
+def _scheduled(document: Plain, schedule: str | None) -> Plain:
+    """The document with another schedule, or without one."""
+    options = document.get("options")
+    rest = {k: v for k, v in options.items() if k != "schedule"} if isinstance(options, dict) else {}
+    return document | {"options": rest | ({"schedule": schedule} if schedule else {})}
 
 
 def _slug(name: str) -> str:

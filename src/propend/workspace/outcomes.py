@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from propend import pipeline
-from propend.aftermath import question_of
+from propend.aftermath import question_of, said_of
+from propend.aftermath_page import DOCUMENT_NAME
 from propend.instance import Instance
 from propend.store.catalog import RunRow
-from propend.store.runs import WORK_FOLDER
+from propend.store.runs import WORK_FOLDER, RunEntry, read_json
 from propend.workspace import Workspace
 
 Plain = dict[str, Any]
@@ -65,6 +66,39 @@ def look_back(workspace: Workspace, instance_id: str, memory: str | None = None)
     for run_id, verdict in verdicts.items():
         workspace.runs.keep_verdict(run_id, verdict)
     return verdicts
+
+
+def so_far(workspace: Workspace, instance_id: str) -> list[Plain]:
+    """Every run of the question asked now, oldest first, as in ``aftermath.json``: what it expected, and what came.
+
+    Runs that were not looked back at yet are there with what they expect, and ``matures_at``, from when it can be told.
+    """
+    runs = [r for r in workspace.runs.history(instance_id, state="succeeded", limit=MOST_RUNS) if r.summary]
+    if not runs:
+        return []
+    known = {row["run_id"]: row for row in told(workspace, instance_id).get("runs", [])}
+    versions = {v.number: v.document for v in workspace.instances.versions(instance_id)}
+    same = {number for number, document in versions.items() if _asks_the_same(workspace, runs[0], document)}
+    settle = timedelta(days=Instance.load(versions[runs[0].version]).options.settle)
+    rows = [known.get(run.id) or _expecting(workspace, run, settle) for run in runs if run.version in same]
+    return sorted((row for row in rows if row is not None), key=lambda row: str(row["scored_at"]))
+
+
+def told(workspace: Workspace, instance_id: str) -> Plain:
+    """``aftermath.json`` as it was last written; empty where nothing could be told yet."""
+    path = folder_of(workspace, instance_id) / DOCUMENT_NAME
+    return dict(read_json(path)) if path.is_file() else {}
+
+
+def _expecting(workspace: Workspace, run: RunRow, settle: timedelta) -> Plain | None:
+    """What a run expects; None where its documents are gone."""
+    folder = workspace.runs.folder(run)
+    if not (folder / "run.json").is_file():
+        return None
+    record, evaluation, insights = (read_json(folder / f"{name}.json") for name in ("run", "evaluation", "insights"))
+    known_from = datetime.fromisoformat(record["expires_at"]) + settle
+    said = said_of(RunEntry(folder, record), evaluation, insights)
+    return said | {"matured": False, "matures_at": known_from.isoformat(), "score_drift": None}
 
 
 def _asks_the_same(workspace: Workspace, newest: RunRow, document: Plain) -> bool:

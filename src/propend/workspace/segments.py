@@ -3,13 +3,16 @@
 A rule is read by ``propend.conditions`` into typed conditions and evaluated on Arrow tables; no text of it ever becomes
 part of a query. Besides columns of ``scores.parquet`` it may speak of factors: ``factor``, ``raised_by`` and
 ``lowered_by`` hold where one of the profile's factors (any, or those that raise or lower its score) has such a code.
+A field may be another instance's: ``churn:bucket = 'low'`` holds for profiles that are scored there, too, and low.
 """
 
 from __future__ import annotations
 
+import bisect
 import functools
 import operator
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +23,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from propend.conditions import Condition, parse_conditions
+from propend.conditions import Condition, condition_text, parse_conditions
 from propend.errors import ConfigurationError, InstanceNotFoundError, Mistake, StatusError
 from propend.scoring import BUCKETS
 from propend.store.catalog import Catalog, SegmentRow, now
@@ -34,6 +37,8 @@ TEXTS = ("profile_id", "bucket", "propensity_type")
 FLAGS = ("too_little_history",)
 FACTORS = ("factor", "raised_by", "lowered_by")
 COLUMNS = (*TEXTS, *NUMBERS, *FLAGS)
+ELSEWHERE = re.compile(r"([a-z0-9-]{1,80}):(.+)", re.DOTALL)
+"""A field of another instance's scores."""
 _COMPARED: dict[str, Callable[[Any, Any], Any]] = {
     "eq": operator.eq, "ne": operator.ne, "gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le,
 }  # fmt: skip
@@ -49,15 +54,50 @@ _WORDS = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True, eq=False)
+class Members:
+    """Some profiles.
+
+    Attributes:
+        ids: ascending.
+    """
+
+    ids: pa.StringArray
+
+    @classmethod
+    def of(cls, parts: Sequence[pa.Array], ascending: bool = True) -> Members:
+        """From ids in parts; ``ascending``: whether they are in order already."""
+        ids = pa.concat_arrays(parts) if parts else pa.array([], pa.string())
+        return cls(ids if ascending else ids.take(pc.sort_indices(ids)))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that they take."""
+        return int(self.ids.nbytes)
+
+    def among(self, ids: pa.Array) -> pa.Array:
+        """Which of ids, in ascending order, are theirs; only those between the first and the last are looked at."""
+        if not len(ids):
+            return pa.array([], pa.bool_())
+        low, high = self._place(ids[0].as_py()), self._place(ids[-1].as_py(), after=True)
+        return pc.is_in(ids, value_set=self.ids.slice(low, high - low))
+
+    def _place(self, profile_id: str, after: bool = False) -> int:
+        find = bisect.bisect_right if after else bisect.bisect_left
+        return find(range(len(self.ids)), profile_id, key=lambda i: self.ids[i].as_py())
+
+
 @dataclass(frozen=True)
 class Rule:
     """Conditions that all hold for the profiles that are meant.
 
     Attributes:
-        conditions: on columns of the scores, and on factors.
+        conditions: on columns of the scores, on factors, and on those of other instances.
+        members: who must be among the profiles, too: in place of conditions on other instances (``settled``).
     """
 
     conditions: tuple[Condition, ...] = ()
+    members: tuple[Members, ...] = ()
 
     @classmethod
     def read(cls, where: str) -> Rule:
@@ -97,7 +137,22 @@ class Rule:
 
     def __add__(self, other: Rule) -> Rule:
         """Both."""
-        return Rule(self.conditions + other.conditions)
+        return Rule(self.conditions + other.conditions, self.members + other.members)
+
+    @property
+    def elsewhere(self) -> dict[str, Rule]:
+        """What it says of other instances, by instance, as rules over their scores."""
+        found: dict[str, Rule] = {}
+        for condition in self.conditions:
+            if there := ELSEWHERE.fullmatch(condition.field):
+                own = Condition(field=there[2], operator=condition.operator, value=condition.value)
+                found[there[1]] = found.get(there[1], Rule()) + Rule((own,))
+        return found
+
+    def settled(self, members: Callable[[str, Rule], Members]) -> Rule:
+        """The same without conditions on other instances: ``members`` gives those for whom they hold."""
+        own = tuple(c for c in self.conditions if not ELSEWHERE.fullmatch(c.field))
+        return Rule(own, self.members + tuple(members(i, rule) for i, rule in self.elsewhere.items()))
 
     def expression(self, names: list[str]) -> pc.Expression | None:
         """What it says of columns, to be pushed into a scan; None where it says nothing of them.
@@ -114,7 +169,9 @@ class Rule:
         return any(c.field in FACTORS for c in self.conditions)
 
     def keep(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The rows of a batch, with its column ``factors``, for which all it says of factors holds."""
+        """The rows of a batch, with its column ``factors``, for which all it says of factors and members holds."""
+        for members in self.members:
+            batch = batch.filter(members.among(batch.column("profile_id")))
         for condition in self.conditions:
             if condition.field in FACTORS:
                 batch = batch.filter(_has_factor(batch.column("factors"), condition))
@@ -124,6 +181,11 @@ class Rule:
     def sentence(self) -> str:
         """The rule in English."""
         return "Profiles of whom " + " and ".join(map(_said, self.conditions)) + "."
+
+    @property
+    def text(self) -> str:
+        """The rule as ``read`` reads it."""
+        return " and ".join(condition_text(c) for c in self.conditions)
 
 
 class Segments:
@@ -144,6 +206,12 @@ class Segments:
             self._instances.row(session, instance_id)
             return list(session.scalars(asked.order_by(SegmentRow.id).limit(limit)))
 
+    def some(self, instance_ids: Sequence[str], after: int = 0, limit: int = 1000) -> list[SegmentRow]:
+        """Those of several instances, as ``all`` gives them."""
+        asked = select(SegmentRow).where(SegmentRow.instance_id.in_(instance_ids), SegmentRow.id > after)
+        with self._catalog.reading() as session:
+            return list(session.scalars(asked.order_by(SegmentRow.id).limit(limit)))
+
     def get(self, segment_id: int) -> SegmentRow:
         """One segment.
 
@@ -161,10 +229,11 @@ class Segments:
             InstanceNotFoundError: there is no such instance.
             StatusError: the instance has a segment of that name.
         """
-        Rule.read(where)
+        elsewhere = Rule.read(where).elsewhere
         try:
             with self._catalog.writing() as session:
-                self._instances.row(session, instance_id)
+                for known in (instance_id, *elsewhere):
+                    self._instances.row(session, known)
                 found = SegmentRow(
                     instance_id=instance_id, name=name, where=where, created_at=now(), created_by=by
                 )  # fmt: skip
@@ -177,10 +246,12 @@ class Segments:
 
     def change(self, segment_id: int, name: str, where: str, by: str = LOCAL) -> SegmentRow:
         """Give a segment another name or rule; raises as ``create`` does."""
-        Rule.read(where)
+        elsewhere = Rule.read(where).elsewhere
         instance_id = ""
         try:
             with self._catalog.writing() as session:
+                for known in elsewhere:
+                    self._instances.row(session, known)
                 found = self._row(session, segment_id)
                 instance_id, before = found.instance_id, _plain(found)
                 found.name, found.where = name, where
@@ -226,7 +297,8 @@ def _mistaken(*problems: str) -> ConfigurationError:
 
 def _problem(condition: Condition) -> str:
     """Why a condition cannot be asked of scores, or an empty text."""
-    field, value = condition.field, condition.value
+    there = ELSEWHERE.fullmatch(condition.field)
+    field, value = there[2] if there else condition.field, condition.value
     values = value if isinstance(value, tuple) else (value,)
     if field in FACTORS:
         fits = condition.operator in ("eq", "ne", "in", "not_in") and all(isinstance(v, str) for v in values)
@@ -287,6 +359,9 @@ def _has_factor(lists: pa.Array, condition: Condition) -> pa.Array:
 
 
 def _said(condition: Condition) -> str:
+    if there := ELSEWHERE.fullmatch(condition.field):
+        own = Condition(field=there[2], operator=condition.operator, value=condition.value)
+        return f"in {there[1]} {_said(own)}"
     field, value = condition.field.replace("_", " "), condition.value
     if condition.field in FACTORS:
         codes = value if isinstance(value, tuple) else (value,)

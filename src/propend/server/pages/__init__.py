@@ -8,10 +8,29 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from propend.server.pages import begin, builder, data, entrance, home, shell
+from propend.server.pages import (
+    actions,
+    audiences,
+    begin,
+    builder,
+    data,
+    entrance,
+    home,
+    insights,
+    performance,
+    profiles,
+    runs,
+    segments,
+    shell,
+)
 from propend.workspace.looks import Looks
 
-ROUTERS = (home.router, entrance.router, begin.router, builder.router, data.router)
+ROUTERS = (
+    *(home.router, entrance.router, begin.router, builder.router, data.router),
+    *(audiences.router, segments.router, profiles.router),
+    *(insights.router, performance.router, runs.router, actions.router),
+)
+"""In the order in which they are asked: fixed addresses, such as ``/instances/new``, before ``/instances/ID``."""
 
 
 def install(app: FastAPI) -> None:

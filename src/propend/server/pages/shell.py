@@ -23,6 +23,8 @@ from markupsafe import Markup
 from starlette.exceptions import HTTPException
 
 from propend.errors import NotLoggedInError, PropendError, RequestInvalidError
+from propend.language import day_words
+from propend.narrative import TONES
 from propend.phrasing import Words, words_of
 from propend.report import environment, spec_of
 from propend.server import failures
@@ -32,7 +34,9 @@ from propend.server.serving import Serving
 from propend.server.state import HeavyWork
 from propend.version import __version__
 from propend.workspace import Workspace
+from propend.workspace.audit import LOCAL
 from propend.workspace.sessions import csrf_of
+from propend.workspace.standing import SCHEDULE_WORDS, standing_of
 
 ROOM = Path(__file__).parent.parent
 DRAWING = Path(__file__).parent.parent.parent / "static"
@@ -56,6 +60,14 @@ NAVIGATION = (
     ("settings", "/settings", "Settings", "view"),
 )
 """Places of the bar at the top: key, address, name, who sees it."""
+HAPPENED = {
+    "cancelled": "The run was told to stop. The scores before it stay.",
+    "disabled": "It is switched off: it does not run any more, and its last scores stay.",
+    "discarded": "The changes were thrown away. What is in force is as it was.",
+    "enabled": "It is switched on.",
+    "renamed": "Name, description and schedule are saved.",
+}
+"""What pages say after a change, by the word in their address."""
 
 
 class Page:
@@ -97,6 +109,11 @@ class Page:
     def manages(self) -> bool:
         """Whether who asks may change things; templates leave out what they may not do."""
         return self.caller is not None and self.caller.role == "manage"
+
+    @property
+    def who(self) -> str:
+        """The name under which a change is written down."""
+        return self.caller.name if self.caller is not None else LOCAL
 
     @property
     def is_part(self) -> bool:
@@ -214,7 +231,9 @@ def invalid(message: str, hint: str) -> RequestInvalidError:
 def _environment() -> Environment:
     found = environment(ROOM / "templates")
     found.globals |= {"asset": asset, "version": __version__, "embedded": embedded, "path": path, "words_of": words_of}
-    found.filters |= {"ago": ago, "day": day, "instant": instant}
+    found.globals |= {"standing_of": standing_of, "schedules": SCHEDULE_WORDS, "happened_of": happened_of}
+    found.globals |= {"tones_of": TONES.__getitem__}
+    found.filters |= {"ago": ago, "day": day, "duration": duration, "instant": instant, "long_day": day_words}
     return found
 
 
@@ -235,6 +254,11 @@ def embedded(picture: dict[str, Any], words: Words) -> Markup:
     return Markup(json.dumps(spec_of(picture, words), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"))
 
 
+def happened_of(page: Page) -> str:
+    """What has just happened, where the address says so; empty else."""
+    return HAPPENED.get(page.request.query_params.get("happened", ""), "")
+
+
 def instant(at: datetime | str | None, form: str = "%-d %B %Y, %H:%M UTC") -> str:
     """A time in words, in UTC."""
     if at is None:
@@ -246,6 +270,14 @@ def instant(at: datetime | str | None, form: str = "%-d %B %Y, %H:%M UTC") -> st
 def day(at: datetime | str | None) -> str:
     """A day in words, in UTC."""
     return instant(at, "%-d %B %Y")
+
+
+def duration(seconds: float) -> str:
+    """How long something took: ``0.4 s``, ``12 s``, ``2 min 5 s``, ``1 h 4 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def ago(at: datetime | None, until: datetime | None = None) -> str:

@@ -81,8 +81,11 @@ def get_members(
     row = rules.get(segment_id)
     run = scores.served(row.instance_id)
     asked = (order, limit, cursor, format, known)
-    etag = f"{run.id}-{hashlib.sha256(row.where.encode()).hexdigest()[:8]}"  # the rule may be changed, too
-    return table_or_page(request, run, scores.scores(run), Rule.read(row.where), asked, etag)
+    rule = Rule.read(row.where)
+    others = [scores.served(instance_id).id for instance_id in rule.elsewhere]
+    changing = "\n".join([row.where, *others])  # the rule may be changed, too, and what it says of other instances
+    etag = f"{run.id}-{hashlib.sha256(changing.encode()).hexdigest()[:8]}"
+    return table_or_page(request, run, scores.scores(run), rule, asked, etag)
 
 
 def _shown(row: SegmentRow, serving: Serving) -> SegmentOut:

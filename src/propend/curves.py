@@ -1,0 +1,130 @@
+"""Pictures of all that a ranking can do, and of what came by score: charts beside those of ``charts``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import altair as alt
+
+from propend.charts import BLUE, CHARTS, GREY, HEIGHT, PALE, PERCENT_LABELS, PROFILES, ROWS, Drawing, Rows, chart
+from propend.language import noted, numeral, say
+from propend.phrasing import Words, capital, percent, shown, words_of
+
+Plain = dict[str, Any]
+THRESHOLD = ("probability", noted("Probability from"), "percent")
+RECALL = ("recall", noted("Of all who {did}"), "percent")
+SQUARE = alt.Scale(domain=[0, 1])
+
+
+def curve_pictures(evaluation: Mapping[str, Any], words: Words) -> list[Plain]:
+    """ROC and precision by recall, from ``evaluation.json``; none where nothing is recorded or only one outcome was.
+
+    They are in the form of ``narrative``'s pictures.
+    """
+    rows = [row for row in evaluation.get("curve", ()) if row["recall"] is not None and row["false_alarms"] is not None]
+    if not rows:
+        return []
+    auc, base = evaluation["auc"]["value"], evaluation["base_rate"]
+    precise = [{**row, "base_rate": base} for row in rows if row["precision"] is not None]
+    found = (
+        ("roc", rows, say("Area under the curve: {area}", area=shown(auc, "decimal"))),
+        ("precision_recall", precise, say("At random {rate} of those taken {did}", rate=percent(base), did=words.did)),
+    )
+    return [{"chart": name, "id": name, "message": said, "alt": said, "rows": kept} for name, kept, said in found]
+
+
+def _base() -> Drawing:
+    return alt.Chart(alt.NamedData(ROWS), width="container", height=HEIGHT)
+
+
+def _axis(title: str) -> Drawing:
+    return alt.Axis(title=title, labelExpr=PERCENT_LABELS, tickCount=5)
+
+
+def _tips(name: str) -> list[Drawing]:
+    neutral = vars(words_of())
+    return [alt.Tooltip(f"{c.field}_text:N", title=capital(say(c.heading, **neutral))) for c in CHARTS[name].columns]
+
+
+def _named(rows: Rows, names: Mapping[str, str], place: int) -> Drawing:
+    """The colour of a layer by a name that its rows get, so that the legend has it."""
+    for row in rows:
+        row[f"word_{place}"] = list(names)[place]
+    scale = alt.Scale(domain=list(names), range=list(names.values()))
+    return alt.Color(f"word_{place}:N", scale=scale, title=None)
+
+
+@chart(
+    noted("Caught and taken in vain (ROC)"),
+    noted("Going down from the highest probability: how many of those who {did} are among those taken, against how "
+          "many of all others are. The further above the straight line, the better; the area under it is the AUC."),
+    [THRESHOLD, ("n", noted("Taken"), "count"), RECALL, ("false_alarms", noted("Of all others"), "percent")],
+)  # fmt: skip
+def roc(rows: Rows, words: Words) -> Drawing:
+    names = {say("this model"): BLUE, say("at random"): GREY}
+    x = alt.X("false_alarms:Q", scale=SQUARE, axis=_axis(say("share of all others who are taken")))
+    axis = _axis(say("share of all who {did}", did=words.did))
+    chance = _base().mark_line(strokeDash=[6, 4], strokeWidth=2)
+    chance = chance.encode(x=x, y=alt.Y("false_alarms:Q", scale=SQUARE, axis=axis), color=_named(rows, names, 1))
+    ours = _base().mark_line(strokeWidth=2.5, point={"filled": True, "size": 20})
+    y = alt.Y("recall:Q", scale=SQUARE, axis=axis)
+    return chance + ours.encode(x=x, y=y, color=_named(rows, names, 0), tooltip=_tips("roc"))
+
+
+@chart(
+    noted("How pure, and how complete (precision and recall)"),
+    noted("Going down from the highest probability: the share of those taken who {did}, against the share of all who "
+          "{did} that is reached. The line falls to the share of all; there everybody is taken."),
+    [THRESHOLD, ("n", noted("Taken"), "count"), RECALL, ("precision", noted("Of those taken"), "percent")],
+)  # fmt: skip
+def precision_recall(rows: Rows, words: Words) -> Drawing:
+    names = {say("this model"): BLUE, say("at random"): GREY}
+    x = alt.X("recall:Q", scale=SQUARE, axis=_axis(say("share of all who {did}", did=words.did)))
+    axis = _axis(say("share of those taken who {did}", did=words.did))
+    chance = _base().mark_line(strokeDash=[6, 4], strokeWidth=2)
+    chance = chance.encode(x=x, y=alt.Y("base_rate:Q", scale=SQUARE, axis=axis), color=_named(rows, names, 1))
+    ours = _base().mark_line(strokeWidth=2.5, point={"filled": True, "size": 20})
+    y = alt.Y("precision:Q", scale=SQUARE, axis=axis)
+    return chance + ours.encode(x=x, y=y, color=_named(rows, names, 0), tooltip=_tips("precision_recall"))
+
+
+@chart(
+    noted("What came, by score"),
+    noted("Each bar counts the profiles with a score in its range whose outcome is known; the dark part {did}, the "
+          "pale part did not."),
+    [
+        ("score_from", noted("Score from"), "count"), ("score_to", noted("to under"), "count"),
+        ("bucket", noted("Bucket"), "code"), PROFILES, ("positives", "{did}", "count"),
+        ("rate", noted("Share"), "percent"),
+    ],
+)  # fmt: skip
+def outcome_histogram(rows: Rows, words: Words) -> Drawing:
+    names = {words.did: BLUE, say("did not"): PALE}
+    title = say("score")
+    x = alt.X("score_from:Q", bin="binned", scale=alt.Scale(domain=[0, 100]),
+              axis=alt.Axis(title=title, values=[0, 25, 50, 75, 100], grid=False))  # fmt: skip
+    axis = alt.Axis(title=say("profiles"), format=",d", tickCount=5, tickMinStep=1)
+    base, end = _base().mark_bar(stroke="white", strokeWidth=1), alt.X2("score_to:Q")
+    everybody = base.encode(x=x, x2=end, y=alt.Y("n:Q", axis=axis), color=_named(rows, names, 1),
+                            tooltip=_tips("outcome_histogram"))  # fmt: skip
+    met = base.encode(x=x, x2=end, y=alt.Y("positives:Q", axis=axis), color=_named(rows, names, 0),
+                      tooltip=_tips("outcome_histogram"))  # fmt: skip
+    return everybody + met
+
+
+def outcome_picture(histogram: Rows, words: Words) -> Plain:
+    """A run's scores split by what came, from ``aftermath.json``; without rows where nothing is recorded."""
+    rows = [{**row, "rate": row["positives"] / row["n"] if row["n"] else None} for row in histogram]
+    known, met = (sum(row[key] for row in rows) for key in ("n", "positives"))
+    said = ""
+    if known:
+        said = say("{met} of {n} {did}", met=numeral(f"{met:,}"), n=numeral(f"{known:,}"), did=words.did)
+    title = CHARTS["outcome_histogram"].titled(words)
+    return {
+        "chart": "outcome_histogram",
+        "id": "outcome_histogram",
+        "message": said,
+        "alt": said or title,
+        "rows": rows,
+    }
