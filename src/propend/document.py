@@ -72,16 +72,32 @@ def read_document(source: str | Path | dict[str, Any]) -> tuple[Any, Lines, str]
     return document, dict(_lines_of(node)), path.name
 
 
+def read_text(text: str, label: str = "the document") -> tuple[Any, Lines]:
+    """Plain data of a text as a document has it, and the line of each place in it.
+
+    Raises:
+        ConfigurationError: as ``read_document``.
+    """
+    document, node = _parsed_bytes(text.encode("utf-8", "replace"), label)
+    _refuse_unwieldy(document, label)
+    return document, dict(_lines_of(node))
+
+
 def _parsed(path: Path) -> tuple[Any, yaml.Node | None]:
-    place, problem = "document", ""
     try:
         raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError([Mistake("document", f"cannot be read: {error.strerror}")], path.name) from None
+    return _parsed_bytes(raw, path.name)
+
+
+def _parsed_bytes(raw: bytes, label: str) -> tuple[Any, yaml.Node | None]:
+    place, problem = "document", ""
+    try:
         if len(raw) > MAX_DOCUMENT_BYTES:
             problem = f"{len(raw):,} bytes; at most {MAX_DOCUMENT_BYTES:,} are read"
         else:
             return _constructed(raw.decode("utf-8-sig"))
-    except OSError as error:
-        problem = f"cannot be read: {error.strerror}"
     except UnicodeDecodeError as error:
         problem = f"not UTF-8: {error.reason} at byte {error.start + 1:,}"
     except RecursionError:
@@ -90,7 +106,7 @@ def _parsed(path: Path) -> tuple[Any, yaml.Node | None]:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}" if mark else place
         problem = f"not valid YAML: {getattr(error, 'problem', None) or str(error).splitlines()[0].split(';')[0]}"
-    raise ConfigurationError([Mistake(place, problem)], path.name)
+    raise ConfigurationError([Mistake(place, problem)], label)
 
 
 def _constructed(text: str) -> tuple[Any, yaml.Node | None]:

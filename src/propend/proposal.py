@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -129,7 +130,8 @@ def propose(data: Any, home: str | Path = ".", columns: Mapping[str, str] | None
     """Look at events and propose an instance for them.
 
     Args:
-        data: a file, glob or folder, or a table (pandas, polars, Arrow).
+        data: a file, glob or folder, a list of them, or a table (pandas, polars, Arrow). What stands in a list is a
+            source of its own: its columns may be other ones, and its rows are named for its file.
         home: the folder that the document's paths will be relative to.
         columns: columns by their role (``profile``, ``at``, ``event``, ``value``, ``id``), where they are known.
 
@@ -138,12 +140,15 @@ def propose(data: Any, home: str | Path = ".", columns: Mapping[str, str] | None
         NoInputDataError: no event is usable.
     """
     folder = Path(home).absolute()
-    is_path = isinstance(data, str | Path)
-    events = (Source(path=relative_path(Path(data), folder)),) if is_path else ()
+    paths = [data] if isinstance(data, str | Path) else data if isinstance(data, list) else []
+    events = tuple(Source(path=relative_path(Path(path), folder)) for path in paths)
     source = Data(events=events, columns=Columns(**dict(columns or {})))
-    tables = None if is_path else {"events": data}
+    tables = None if paths else {"events": data}
     with connect() as session:
         opened = session.open(source, folder, tables)
+        if len(events) > 1:
+            source = _apart(source, opened)
+            opened = session.open(source, folder, tables)
         section, named = _described(source, opened)
         matched = {n: e if section.kind is None else NamedEvent() for n, e in named.items()}
         request = EventRequest(selectors=tuple(Selector(n, e) for n, e in matched.items()))
@@ -168,8 +173,30 @@ def relative_path(path: Path, folder: Path) -> str:
 # --- what the events are -----------------------------------------------------------------------------------
 
 
+def _apart(source: Data, opened: OpenedEvents) -> Data:
+    """Several sources, each with its own columns; the rows of one that names no kind are of the kind of its file."""
+    events = tuple(
+        one.model_copy(
+            update={
+                "columns": Columns(**{role: facts.columns[role] for role in ROLES if role in facts.columns}),
+                "kind": None if "event" in facts.columns else kind_of_file(str(one.path)),
+            }
+        )
+        for one, facts in zip(source.events, opened.sources, strict=True)
+    )
+    return source.model_copy(update={"events": events, "columns": Columns()})
+
+
+def kind_of_file(path: str) -> str:
+    """What rows of a file are called: its name, without the digits that part it from others of its kind."""
+    stem = Path(path).name.split(".")[0]
+    return re.sub(r"[\W\d_]+", "_", stem).strip("_").lower() or "event"
+
+
 def _described(source: Data, opened: OpenedEvents) -> tuple[Data, dict[str, NamedEvent]]:
     """The data section with every column named, and the events worth a name."""
+    if len(source.events) > 1:
+        return source, {kind: NamedEvent(kinds=(kind,)) for kind in _likely_kinds(opened)}
     roles = opened.sources[0].columns
     columns = Columns(**{role: roles[role] for role in ROLES if role in roles})
     section = source.model_copy(update={"columns": columns})
@@ -377,6 +404,12 @@ def _last_window(prepared: Prepared) -> tuple[int, int]:
 def _data_notes(opened: OpenedEvents, section: Data, facts: EventFacts, as_of: date | None) -> Iterator[Note]:
     first, last = day_date(int(facts.days[0])), day_date(int(facts.days[-1]))
     yield Note("data", f"{facts.used:,} events of {facts.profiles:,} profiles, {first} to {last}")
+    if len(opened.sources) > 1:
+        for one, asked in zip(opened.sources, section.events, strict=True):
+            columns = ", ".join(f"{role} {column!r}" for role, column in one.columns.items())
+            kind = f"; every row is taken for one {asked.kind!r}" if asked.kind else ""
+            yield Note("data", f"{one.path}: {columns}{kind}")
+        return
     source = opened.sources[0]
     for role in ROLES:
         if role in source.columns:

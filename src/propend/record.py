@@ -164,12 +164,13 @@ def data_document(facts: EventFacts, timeline: Timeline, zone: ZoneInfo) -> dict
         "observed_until": instant(timeline.observation.until_day, zone),
         "profiles": facts.profiles,
         "kinds": [{"kind": k, "events": e, "profiles": p} for k, e, p in facts.kinds[:50]],
-        "events_per_month": _per_month(facts),
+        "events_per_month": events_per_month(facts),
         "gaps": tracking_gaps(facts),
     }
 
 
-def _per_month(facts: EventFacts) -> list[dict[str, Any]]:
+def events_per_month(facts: EventFacts) -> list[dict[str, Any]]:
+    """``month`` and ``events`` of each month that has some."""
     months: dict[str, int] = {}
     for day, events in zip(facts.days.tolist(), facts.events_per_day.tolist(), strict=True):
         month = f"{day_date(day):%Y-%m}"

@@ -47,6 +47,10 @@ _DELIMITERS = (",", "\t", ";", "||", "|", "\x01", "^", "~", ":")
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 
 
+ENDINGS = tuple(_FORMATS)
+"""How names of data files end; compressed ones also in .gz or .zst."""
+
+
 class FileConnector:
     """Files on disks that this machine sees."""
 
@@ -131,6 +135,11 @@ def _format_by_name(path: Path) -> FileFormat | None:
 
 def _without_compression(path: Path) -> Path:
     return path.with_suffix("") if path.suffix.lower() in _COMPRESSED else path
+
+
+def is_data_file(name: str) -> bool:
+    """Whether a file's name says that it holds data that can be read."""
+    return _format_by_name(Path(name)) is not None
 
 
 # --- what each file is --------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import duckdb
 import pyarrow as pa
 
 from propend.engines.event_log import DuckdbEventLog, load_log
+from propend.engines.previews import SourcePreview, preview
 from propend.engines.sources import EventSource, open_sources, summarise
 from propend.errors import ConfigurationError, Mistake, NotEnoughMemoryError, SourceUnreadableError
 from propend.events import EventRequest, OpenedEvents
@@ -87,6 +88,14 @@ class DuckdbEngine:
         return load_log(
             self._db, opened.sources, opened.summary, data, Path(folder), tables or {}, request, self._db.memory_bytes()
         )
+
+    def preview(self, data: Data, folder: Path) -> tuple[SourcePreview, ...]:
+        """Each source of events as people look at it, whether or not events can be made of it.
+
+        Raises:
+            SourceNotFoundError, SourceUnreadableError: 200 and 201.
+        """
+        return tuple(preview(self._db, source, data, Path(folder)) for source in data.events)
 
     @property
     def _db(self) -> DuckdbDatabase:

@@ -59,7 +59,8 @@ def create_app(workspace: Workspace, *, access: bool = True) -> FastAPI:
     app.include_router(health.router)
     pages.install(app)
     install(app, workspace, access)
-    app.add_middleware(Watch, metrics=app.state.metrics)  # last added is outermost
+    most = workspace.settings.uploads.most_bytes
+    app.add_middleware(Watch, metrics=app.state.metrics, most_upload=most)  # last added is outermost
     _describe(app)
     return app
 

@@ -21,6 +21,8 @@ from propend.server.metrics import Metrics
 
 PREFIX, OPENAPI = "/api/v1", "/openapi.json"
 MOST_BODY_BYTES = 8_000_000
+UPLOAD = ("POST", "/data/files")
+"""The one route whose body is a file: it is written to disk as it comes, and has a bound of its own."""
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -38,19 +40,29 @@ class _TooLargeError(Exception):
     """The body is longer than is read."""
 
 
+def _too_large(most: int) -> RequestInvalidError:
+    if most == MOST_BODY_BYTES:
+        return RequestInvalidError(f"A body has at most {most:,} bytes.", "ask in several requests.")
+    return RequestInvalidError(
+        f"The file is too large: at most {most / 1e6:,.0f} MB can be uploaded.",
+        "copy it into the workspace's data folder and point at it, or raise `[uploads] most_mb` in propend.toml.",
+    )
+
+
 class Watch:
     """The outermost layer of the application."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        """``app``: what answers."""
-        self._app, self._metrics = app, metrics
+    def __init__(self, app: ASGIApp, metrics: Metrics, most_upload: int = MOST_BODY_BYTES) -> None:
+        """``app``: what answers; ``most_upload``: bytes of a file that is uploaded."""
+        self._app, self._metrics, self._most_upload = app, metrics, most_upload
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request be answered."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = _Request(scope, receive, send)
+        is_upload = (scope["method"], scope["path"]) == UPLOAD
+        request = _Request(scope, receive, send, self._most_upload if is_upload else MOST_BODY_BYTES)
         began = time.perf_counter()
         try:
             await self._answered(request)
@@ -61,12 +73,11 @@ class Watch:
         scope = request.scope
         length = Headers(scope=scope).get("content-length", "0")
         try:
-            if not length.isdigit() or int(length) > MOST_BODY_BYTES:
+            if not length.isdigit() or int(length) > request.most:
                 raise _TooLargeError
             await self._app(scope, request.receive, request.send)
         except _TooLargeError:
-            told = RequestInvalidError(f"A body has at most {MOST_BODY_BYTES:,} bytes.", "ask in several requests.")
-            await self._instead(request, answer(told))
+            await self._instead(request, answer(_too_large(request.most)))
         except Exception as error:
             frames = "".join(traceback.format_tb(error.__traceback__))  # without the message, which may name people
             log.error("request %s failed with %s\n%s", request.id, type(error).__name__, frames)
@@ -107,8 +118,8 @@ class Watch:
 class _Request:
     """One request on its way: what comes is counted, what goes gets its headers."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope, self._receive, self._send = scope, receive, send
+    def __init__(self, scope: Scope, receive: Receive, send: Send, most: int) -> None:
+        self.scope, self._receive, self._send, self.most = scope, receive, send, most
         given = Headers(scope=scope).get("x-request-id", "")
         self.id = given if _ID.fullmatch(given) else uuid.uuid4().hex
         self.status: int | None = None
@@ -118,7 +129,7 @@ class _Request:
     async def receive(self) -> Message:
         message = await self._receive()
         self._read += len(message.get("body", b""))
-        if self._read > MOST_BODY_BYTES:
+        if self._read > self.most:
             raise _TooLargeError
         return message
 

@@ -1,6 +1,7 @@
 """A workspace: a folder with instances and runs, and the catalog that says what counts.
 
     propend.toml            how it runs, retrains, keeps and tells                      (settings)
+    data/                   files of events that were uploaded                           (uploads)
     instances/ID.yaml       the newest version of each instance                          (instances)
     .propend/catalog.db     versions, runs, people, audit; or PROPEND_DATABASE_URL       (store.catalog)
     .propend/runs/ID/RUN/   files of each run                                            (runs, execution)
@@ -26,6 +27,7 @@ from propend.workspace.instances import Instances
 from propend.workspace.privacy import Privacy, forgotten_of
 from propend.workspace.runs import Runs
 from propend.workspace.settings import SETTINGS_FILE, Settings, read_settings
+from propend.workspace.uploads import Uploads
 
 DATABASE_VARIABLE = "PROPEND_DATABASE_URL"
 log = logging.getLogger("propend.workspace")
@@ -37,7 +39,7 @@ class Workspace:
     Attributes:
         home: its folder.
         settings: of ``propend.toml``.
-        catalog, instances, runs, audit, alerts, privacy: its rooms.
+        catalog, instances, runs, audit, alerts, privacy, data: its rooms.
         problems: files of instances that could not be taken in when it was opened, by name.
     """
 
@@ -49,6 +51,7 @@ class Workspace:
         self.alerts = Alerts(settings.alerts.webhook)
         self.audit = Audit(catalog, settings.retention.audit_days)
         self.privacy = Privacy(home, catalog, self.runs)
+        self.data = Uploads(home, catalog, settings.uploads.most_bytes)
         self.problems: dict[str, PropendError] = {}
 
     @classmethod

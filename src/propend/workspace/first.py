@@ -47,15 +47,21 @@ def write_workspace(home: Path, proposal: Proposal | None) -> list[Path]:
 
 def document_text(proposal: Proposal) -> str:
     """The proposed document for ``instances/``: each section under the reasons for what it says."""
-    document = proposal.instance.document()
-    if "events" in document["data"]:  # its paths are relative to the workspace, not to the folder of instances
-        document["data"] = {"events": _shortest(document["data"].pop("events"))} | document["data"] | {"folder": ".."}
+    document = proposed_document(proposal)
     head = {"name": document["name"], "type": proposal.instance.type}
     parts = [FIRST_LINE + write_yaml(head)]
     for section in ("data", "events", "goal", "eligible"):
         reasons = "".join(f"# {_one_line(note.text)}\n" for note in proposal.notes if note.section == section)
         parts.append(reasons + (write_yaml({section: document[section]}) if section in document else ""))
     return "\n".join([*parts, LAST_LINE])
+
+
+def proposed_document(proposal: Proposal) -> dict[str, Any]:
+    """The proposed instance as it stands in ``instances/``: its paths are relative to the workspace around."""
+    document = proposal.instance.document()
+    if "events" in document["data"]:
+        document["data"] = {"events": _shortest(document["data"].pop("events"))} | document["data"] | {"folder": ".."}
+    return document
 
 
 def _shortest(sources: list[Any]) -> Any:

@@ -38,6 +38,8 @@ from propend.workspace.schedules import next_due
 INSTANCES = "instances"
 RESERVED = {"new"}
 """What no instance is called, for pages have another meaning for it."""
+PROPOSALS = "proposals"
+"""The folder of what was said of instances when they were proposed (``proposals``)."""
 Plain = dict[str, Any]
 
 
@@ -152,8 +154,12 @@ class Instances:
         """Keep a document that is being worked on beside the version in force; None throws it away."""
         with self._catalog.writing() as session:
             found = self.row(session, instance_id)
-            note(session, by, "update", "instance", instance_id, {"draft": found.draft}, {"draft": draft})
+            if found.draft is None or draft is None:  # each step of work on it would bury what matters in the log
+                note(session, by, "update", "instance", instance_id, {"draft": found.draft}, {"draft": draft})
             found.draft, found.changed_at = draft, now()
+            name = (draft or {}).get("name")
+            if found.status == "draft" and isinstance(name, str) and name.strip():
+                found.name = name[:200]
             return found
 
     def publish(self, instance_id: str, by: str = LOCAL) -> InstanceRow:
@@ -259,6 +265,7 @@ class Instances:
     def remove_rest(self, instance_id: str) -> None:
         """Remove the file, the runs' folders and the rows of a deleted instance; may be repeated after a crash."""
         self._path(instance_id).unlink(missing_ok=True)
+        (self._home / WORK_FOLDER / PROPOSALS / f"{instance_id}.json").unlink(missing_ok=True)
         shutil.rmtree(self._home / WORK_FOLDER / "runs" / instance_id, ignore_errors=True)
         with self._catalog.writing() as session:
             found = session.get(InstanceRow, instance_id)

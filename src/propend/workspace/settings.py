@@ -70,6 +70,20 @@ class ServingSettings(Part):
     memory_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 256
 
 
+class UploadSettings(Part):
+    """What may be uploaded by pages.
+
+    Attributes:
+        most_mb: of one file.
+    """
+
+    most_mb: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
+
+    @property
+    def most_bytes(self) -> int:
+        return self.most_mb * 1_000_000
+
+
 class AlertSettings(Part):
     """Where to tell of what needs somebody.
 
@@ -121,6 +135,7 @@ class Settings(Part):
     retraining: RetrainingSettings = RetrainingSettings()
     retention: RetentionSettings = RetentionSettings()
     serving: ServingSettings = ServingSettings()
+    uploads: UploadSettings = UploadSettings()
     alerts: AlertSettings = AlertSettings()
     policies: Policies = Policies()
     access: AccessSettings = AccessSettings()

@@ -11,6 +11,9 @@ from fastapi import FastAPI
 from propend.server.pages import (
     actions,
     audiences,
+    begin,
+    builder,
+    data,
     entrance,
     home,
     insights,
@@ -20,9 +23,11 @@ from propend.server.pages import (
     segments,
     shell,
 )
+from propend.workspace.looks import Looks
 
 ROUTERS = (
-    *(home.router, entrance.router, audiences.router, segments.router, profiles.router),
+    *(home.router, entrance.router, begin.router, builder.router, data.router),
+    *(audiences.router, segments.router, profiles.router),
     *(insights.router, performance.router, runs.router, actions.router),
 )
 """In the order in which they are asked: fixed addresses, such as ``/instances/new``, before ``/instances/ID``."""
@@ -30,6 +35,7 @@ ROUTERS = (
 
 def install(app: FastAPI) -> None:
     """Put the pages into an application; they are not part of its description as an API."""
+    app.state.looks = Looks()
     for router in ROUTERS:
         app.include_router(router, include_in_schema=False)
     shell.install(app)

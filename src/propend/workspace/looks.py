@@ -1,0 +1,128 @@
+"""What there is in the data of a document: kinds, columns, usual values; kept while the files stay as they are."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from propend.connectors.files import find_files
+from propend.engines.duckdb import DuckdbEngine
+from propend.engines.previews import SourcePreview
+from propend.errors import PropendError
+from propend.events import EventFacts, EventRequest, OpenedEvents
+from propend.instance import Attributes, Data, Source
+
+MOST_KEPT = 24
+QUERY_SECONDS = 300
+"""What a query gives is asked again after so long: nobody knows which files it reads."""
+Key = tuple[str, str, tuple[tuple[str, int, int], ...]]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen.
+
+    Attributes:
+        previews: of each source; empty where they cannot be read.
+        opened: kinds and columns; None where no events can be made of the sources.
+        problem: why not.
+    """
+
+    previews: tuple[SourcePreview, ...] = ()
+    opened: OpenedEvents | None = None
+    problem: PropendError | None = None
+
+    @property
+    def values(self) -> dict[str, tuple[str, ...]]:
+        """The usual values of each column that has some."""
+        return {c.name: c.values for p in self.previews for c in p.columns if c.values}
+
+
+class Looks:
+    """Looks at data, the newest kept; files that have changed are looked at again."""
+
+    def __init__(self) -> None:
+        """Nothing is kept yet."""
+        self._kept: OrderedDict[Key, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def known(self, data: Data, folder: Path) -> Look | None:
+        """A look that is kept; None where the data must be read first."""
+        with self._lock:
+            found: Look | None = self._kept.get(_key("look", data, folder))
+            return found
+
+    def of(self, data: Data, folder: Path) -> Look:
+        """What there is; reads the data where it is not known. Refusals are part of the look."""
+        found: Look = self.kept("look", data, folder, lambda: _look(data, folder))
+        return found
+
+    def facts(self, data: Data, folder: Path) -> EventFacts:
+        """How many events there are of each kind and on each day; reads all of them where they are not known.
+
+        Raises:
+            PropendError: no events can be made of the sources.
+        """
+
+        def read() -> EventFacts:
+            with DuckdbEngine() as session:
+                return session.load(data, folder, EventRequest(())).facts
+
+        found: EventFacts = self.kept("facts", data, folder, read)
+        return found
+
+    def kept(self, what: str, data: Data, folder: Path, make: Callable[[], Any]) -> Any:
+        """Anything that depends on the data and nothing else but ``what``; made where it is not kept. None is not."""
+        key = _key(what, data, folder)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        made = make()
+        if made is None:
+            return None
+        with self._lock:
+            self._kept[key] = made
+            while len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
+        return made
+
+
+def _key(what: str, data: Data, folder: Path) -> Key:
+    return what, f"{folder}:{data.model_dump_json(by_alias=True)}", state_of_files(data, folder)
+
+
+def state_of_files(data: Data, folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Names, sizes and last changes of the files that data are read from; nothing of those that are not there."""
+    sources: tuple[Source | Attributes, ...] = (*data.events, *data.attributes)
+    read_again = any(source.query is not None for source in sources)
+    found = [("", 0, int(time.time() // QUERY_SECONDS))] if read_again else []
+    paths = [path for source in sources for path in _paths(source.path)]
+    for path in paths:
+        try:
+            files = find_files(path, folder)
+        except (PropendError, OSError, ValueError):
+            continue  # whoever reads them says what is wrong
+        found += [(str(f), told.st_size, told.st_mtime_ns) for f in files if (told := f.stat())]
+    return tuple(found)
+
+
+def _paths(path: Any) -> tuple[str, ...]:
+    return (path,) if isinstance(path, str) else tuple(path or ())
+
+
+def _look(data: Data, folder: Path) -> Look:
+    if not data.events:
+        return Look()
+    previews: tuple[SourcePreview, ...] = ()
+    with DuckdbEngine() as session:
+        try:
+            previews = session.preview(data, folder)
+            return Look(previews, session.open(data, folder))
+        except PropendError as problem:
+            return Look(previews, None, problem)

@@ -1,0 +1,347 @@
+"""Data and builder in a real browser: sample data, uploads, a goal by cards, sentence and YAML; the check."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pyarrow.csv as pc
+import pytest
+from playwright.sync_api import Browser, Route, expect
+
+from browser import NARROW, WIDE, Visitor, chromium
+from propend.workspace import Workspace
+from servers import Server, serving
+from shops import shop
+from workspaces import document, made
+
+pytestmark = pytest.mark.browser
+WAIT = 15_000
+"""Milliseconds: the machine may have much to do."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(tmp_path_factory.mktemp("builder") / "shop", "[uploads]\nmost_mb = 3\n")
+
+
+@pytest.fixture(scope="module")
+def server(home: Path) -> Iterator[Server]:
+    with serving(home, "--no-auth") as found:
+        yield found
+
+
+@pytest.fixture
+def visitor(browser: Browser, server: Server) -> Iterator[Visitor]:
+    found = Visitor(browser, server.url)
+    found.page.set_default_timeout(WAIT)
+    expect.set_options(timeout=WAIT)
+    yield found
+    found.close()
+
+
+def draft_of(home: Path, visitor: Visitor) -> dict[str, object]:
+    """The document that is worked on at the address that is shown."""
+    workspace = Workspace.open(home)
+    row = workspace.instances.get(visitor.page.url.split("/instances/")[1].split("/")[0])
+    workspace.close()
+    assert row.draft is not None
+    return row.draft
+
+
+def checked(visitor: Visitor) -> None:
+    """Wait until the check has said something of the newest draft."""
+    visitor.page.wait_for_selector("#check .check-figures, #check .callout-refused, #check .callout-warned")
+    visitor.settle()
+
+
+def on_shop(visitor: Visitor) -> None:
+    """A draft on the shop's events, by a path."""
+    visitor.open("/instances/new")
+    visitor.page.click("text=The data are on the server already")
+    visitor.page.fill("#path", "events.parquet")
+    visitor.page.click("text=Look at these data")
+    visitor.page.wait_for_url("**/edit?step=setup")
+
+
+def to_goal(visitor: Visitor) -> None:
+    visitor.open(visitor.page.url.removeprefix(visitor.url).replace("setup", "goal"))
+
+
+def test_from_sample_data_to_a_changed_goal(browser: Browser, visitor: Visitor, home: Path, server: Server) -> None:
+    visitor.open("/instances/new")
+    visitor.look("builder-new")
+    visitor.page.click("text=Who will buy again within 30 days?")
+    visitor.page.wait_for_url("**/edit?step=goal")
+    checked(visitor)
+    assert "Ready to run" in visitor.page.inner_text("#check")
+    visitor.look("builder-goal")
+    page = visitor.page
+    page.fill("#goal-within", "60")
+    page.select_option("#goal-items-0-count", "sum")
+    page.select_option("#goal-items-0-field", "amount")
+    page.fill("#goal-items-0-number", "250")
+    page.click("text=Leave out who did…")
+    expect(page.locator("#population-lines-1-event")).to_be_focused()
+    page.select_option("#population-lines-1-event", "cancel")
+    said = (
+        "Of profiles who did buy at least once in the last 365 days and never did cancel in the last 90 days, "
+        "whose total amount of buy will be at least 250 in the next 60 days?"
+    )
+    expect(page.locator("#sentence")).to_have_value(said)
+    expect(page.locator("#builder-sentence")).to_have_text(said)
+    assert "gte: 250" in page.input_value("#yaml")
+    assert draft_of(home, visitor)["goal"] == {"all_of": [{"sum": "buy.amount", "gte": 250}], "within": "60d"}
+    page.reload()
+    expect(page.locator("#goal-within")).to_have_value("60")
+    expect(page.locator("#goal-items-0-count")).to_have_value("sum")
+    checked(visitor)
+    for width, dark in ((NARROW, True), (WIDE, False)):
+        other = Visitor(browser, server.url, width=width, dark=dark)
+        for step in ("goal", "setup", "data", "options"):
+            other.open(visitor.page.url.removeprefix(server.url).replace("goal", step))
+            checked(other)
+            other.look(f"builder-{step}-{width}-{'dark' if dark else 'light'}")
+        other.close()
+
+
+def test_conditions_of_an_event_by_keyboard(visitor: Visitor, home: Path) -> None:
+    on_shop(visitor)
+    visitor.look("builder-proposed")
+    page = visitor.page
+    page.click("text=Next: Data")
+    page.click("text=Next: Goal")
+    page.focus('[data-do="events.add"]')
+    page.keyboard.press("Enter")
+    name = page.locator("[name$='.name']").last
+    expect(name).to_be_focused()
+    name.fill("large one")
+    page.keyboard.press("Tab")
+    expect(page.locator("#yaml")).to_have_value(re.compile("large one:"))
+    add = page.locator("[data-do$='.where.add']").last
+    add.focus()
+    page.keyboard.press("Enter")
+    field = page.locator("[name$='.where.0.field']").last
+    expect(field).to_be_focused()
+    field.select_option("amount")
+    page.locator("[name$='.where.0.operator']").last.select_option("gte")
+    page.locator("[name$='.where.0.value']").last.fill("50")
+    page.keyboard.press("Tab")
+    expect(page.locator("#yaml")).to_have_value(re.compile("gte: 50"))
+    events = draft_of(home, visitor)["events"]
+    assert isinstance(events, dict)
+    assert events["large one"] == {"where": {"amount": {"gte": 50}}}
+    visitor.look("builder-conditions")
+
+
+def test_the_sentence_is_read_and_refused_at_its_place(visitor: Visitor, home: Path) -> None:
+    on_shop(visitor)
+    to_goal(visitor)
+    page = visitor.page
+    page.fill("#sentence", "Of profiles who did visit in the last 30 days, who wil do purchase in the next 14 days?")
+    page.click("text=Use this sentence")
+    expect(page.locator("#sentence-said mark")).to_contain_text("wil do")
+    assert "did you mean" in page.inner_text("#sentence-said").lower()
+    visitor.look("builder-sentence-refused")
+    page.fill(
+        "#sentence", "Of profiles who did visit in the last 30 days, who will not do purchase in the next 14 days?"
+    )
+    page.click("text=Use this sentence")
+    expect(page.locator("#goal-not")).to_be_checked()
+    expect(page.locator("#goal-within")).to_have_value("14")
+    expect(page.locator("#population-lines-0-event")).to_have_value("visit")
+    assert draft_of(home, visitor)["goal"] == {"none_of": ["purchase"], "within": "14d"}
+
+
+def test_yaml_is_taken_over_and_what_cards_do_not_show_survives_them(visitor: Visitor, home: Path) -> None:
+    on_shop(visitor)
+    to_goal(visitor)
+    page = visitor.page
+    page.click("text=The same as YAML")
+    text = page.input_value("#yaml")
+    page.fill("#yaml", text.replace("goal:", "gaol:"))
+    page.click("text=Use this YAML")
+    expect(page.locator("#yaml-said")).to_contain_text("unknown key 'gaol'")
+    page.fill(
+        "#yaml",
+        re.sub(
+            r"goal:.*?within: \w+\n",
+            "goal:\n  any_of: [{then: [visit, purchase]}, purchase]\n  within: 20d\n",
+            text,
+            flags=re.S,
+        ),
+    )
+    page.click("text=Use this YAML")
+    expect(page.locator(".readonly")).to_contain_text("visit then purchase")
+    page.fill("#goal-within", "21")
+    page.keyboard.press("Tab")
+    expect(page.locator("#sentence")).to_have_value(re.compile("next 21 days"))
+    assert draft_of(home, visitor)["goal"] == {"any_of": [{"then": ["visit", "purchase"]}, "purchase"], "within": "21d"}
+
+
+def test_a_definition_that_cannot_be_is_told_and_mended(visitor: Visitor, home: Path) -> None:
+    on_shop(visitor)
+    to_goal(visitor)
+    page = visitor.page
+    page.fill("#goal-within", "900")
+    page.keyboard.press("Tab")
+    expect(page.locator("#check")).to_contain_text("are needed")
+    visitor.look("builder-refused")
+    page.locator(".remedies button").first.click()
+    expect(page.locator("#goal-within")).not_to_have_value("900")
+    expect(page.locator("#check")).to_contain_text("Ready to run")
+    page.fill("#goal-within", "")
+    page.keyboard.press("Tab")
+    expect(page.locator("#check")).to_contain_text("goal.within")
+
+
+def test_publish_and_run(visitor: Visitor, home: Path) -> None:
+    on_shop(visitor)
+    page = visitor.page
+    page.fill("#name", "Bought by pages")
+    page.keyboard.press("Tab")
+    expect(page.locator("#builder-name")).to_contain_text("Bought by pages")
+    instance_id = page.url.split("/instances/")[1].split("/")[0]
+    page.click("text=Publish and run")
+    page.wait_for_url("**/runs/*")
+    workspace = Workspace.open(home)
+    row, run = workspace.instances.get(instance_id), workspace.runs.history(instance_id)[0]
+    assert (row.name, row.status, row.version, row.draft, run.id) == (
+        "Bought by pages", "enabled", 1, None, page.url.rsplit("/", 1)[1],
+    )  # fmt: skip
+    if run.state in ("queued", "running"):
+        workspace.runs.cancel(run.id)
+    workspace.close()
+
+
+def test_a_draft_is_discarded(visitor: Visitor, home: Path) -> None:
+    on_shop(visitor)
+    instance_id = visitor.page.url.split("/instances/")[1].split("/")[0]
+    visitor.page.click("text=Discard draft")
+    visitor.page.click("text=Discard it")
+    visitor.page.wait_for_url(lambda url: url.rstrip("/").count("/") == 2)
+    workspace = Workspace.open(home)
+    assert instance_id not in {row.id for row in workspace.instances.all()}
+    workspace.close()
+
+
+def test_a_published_instance_is_edited_beside_its_version(visitor: Visitor, home: Path) -> None:
+    workspace = Workspace.open(home)
+    row = workspace.instances.create(document("Loyal"))
+    visitor.open(f"/instances/{row.id}/edit")
+    page = visitor.page
+    expect(page.locator("#builder-name")).to_contain_text("version 1")
+    assert page.locator("#to-discard").count() == 0
+    page.fill("#goal-within", "20")
+    page.keyboard.press("Tab")
+    expect(page.locator("#builder-name")).to_contain_text("draft of version 2")
+    assert workspace.instances.version(row.id).document["goal"]["within"] == "30d"
+    page.click("#to-discard")
+    page.click("text=Discard it")
+    page.wait_for_url(f"**/instances/{row.id}")
+    assert (workspace.instances.get(row.id).draft, workspace.instances.get(row.id).version) == (None, 1)
+    workspace.close()
+
+
+def test_what_is_typed_while_it_is_saved_stays(visitor: Visitor, home: Path) -> None:
+    on_shop(visitor)
+    to_goal(visitor)
+    page = visitor.page
+
+    def slowly(route: Route) -> None:
+        page.wait_for_timeout(700)
+        route.continue_()
+
+    page.route("**/edit/goal*", slowly)
+    page.select_option("#goal-items-0-count", "sum")  # has the cards drawn anew
+    page.focus("#goal-within")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("77", delay=300)
+    page.wait_for_timeout(1500)
+    expect(page.locator("#goal-within")).to_have_value("77")
+    page.keyboard.press("Tab")
+    expect(page.locator("#goal-items-0-field")).to_have_value("amount")
+    expect(page.locator("#goal-within")).to_have_value("77")
+    expect(page.locator("#sentence")).to_have_value(re.compile("total amount of purchase .* next 77 days"))
+
+
+# --- data --------------------------------------------------------------------------------------------------------
+
+
+def test_files_are_uploaded_looked_at_and_proposed(visitor: Visitor, home: Path, tmp_path: Path) -> None:
+    table = shop().rename_columns(["who", *shop().column_names[1:]])
+    odd = tmp_path / "our <b>orders<b>.csv"
+    pc.write_csv(table, odd, pc.WriteOptions(delimiter=";"))
+    visitor.open("/instances/new")
+    visitor.page.set_input_files("#files", str(odd))
+    visitor.page.click("#send")
+    visitor.page.wait_for_selector("#which, [aria-current=step]")
+    if visitor.page.locator("#which").count():
+        visitor.complaints.clear()  # the browser tells of the 422 itself
+        visitor.look("builder-which-column")
+        visitor.page.select_option("#role-profile", "who")
+        visitor.page.click("text=Look again")
+        visitor.page.wait_for_url("**/edit?step=setup")
+    data = draft_of(home, visitor)["data"]
+    assert isinstance(data, dict)
+    assert (data["events"], data["columns"]["profile"]) == ("data/our-b-orders-b-.csv", "who")
+    visitor.open("/data")
+    visitor.look("data")
+    visitor.page.click("text=data/our-b-orders-b-.csv")
+    visitor.page.wait_for_selector("text=Kinds of event")
+    visitor.look("data-preview")
+
+
+def test_too_large_files_are_refused_before_and_while_they_come(
+    visitor: Visitor, server: Server, tmp_path: Path
+) -> None:
+    big = tmp_path / "big.csv"
+    big.write_bytes(b"a,b\n" * 1_000_000)
+    visitor.open("/instances/new")
+    visitor.page.set_input_files("#files", str(big))
+    visitor.page.click("#send")
+    expect(visitor.page.locator("#arriving")).to_contain_text("at most 3 MB")
+    parts = (b"x" * 500_000 for _ in range(8))
+    answer = httpx.post(f"{server.url}/data/files?name=big.csv", content=parts, timeout=60)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "PROPEND-133")
+    assert httpx.post(f"{server.url}/data/files?name=x.xlsx", content=b"x").status_code == 422
+    assert httpx.post(f"{server.url}/api/v1/instances", content=b"x" * 8_100_000).status_code == 422
+    with httpx.stream("GET", f"{server.url}/data/preview?path=/etc/passwd") as told:
+        assert told.status_code == 422
+
+
+def test_instances_of_several_kinds_of_files(visitor: Visitor, home: Path) -> None:
+    (home / "data").mkdir(exist_ok=True)
+    events = shop().to_pylist()
+    for kind in ("visit", "purchase"):
+        lines = ["customer_id,time", *(f"{r['profile_id']},{r['at']}" for r in events if r["event"] == kind)]
+        (home / "data" / f"{kind}s-2026.csv").write_text("\n".join(lines), encoding="utf-8")
+    visitor.open("/instances/new")
+    visitor.page.click("text=The data are on the server already")
+    for kind in ("visit", "purchase"):
+        visitor.page.check(f"input[value='data/{kind}s-2026.csv']")
+    visitor.page.click("text=Look at these data")
+    visitor.page.wait_for_url("**/edit?step=setup")
+    data = draft_of(home, visitor)["data"]
+    assert isinstance(data, dict)
+    assert sorted(s["kind"] for s in data["events"]) == ["purchases", "visits"]
+    visitor.page.click("text=Next: Data")
+    checked(visitor)
+    visitor.look("data-two-sets")
+
+
+def test_who_only_views_sees_data_and_changes_nothing(home: Path, tmp_path: Path) -> None:
+    with serving(made(tmp_path / "guarded")) as guarded:
+        workspace = Workspace.open(tmp_path / "guarded")
+        workspace.instances.create(document())
+        workspace.close()
+        for path in ("/instances/new", "/instances/buyers/edit", "/data"):
+            assert httpx.get(guarded.url + path).status_code == 401
