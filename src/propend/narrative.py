@@ -198,12 +198,8 @@ def _summary(given: Given) -> Plain:
 
 def _figures(given: Given) -> list[dict[str, str]]:
     evaluation, insights, words = given.evaluation, given.insights, given.words
-    n, rate, auc = insights["population"], insights["mean_probability"], evaluation["auc"]["value"]
-    grade, ranks = say("Cannot be judged"), say("everybody in the test had the same outcome")
-    if auc is not None:
-        verdict = evaluation["verdict"]
-        grade = titled(verdict["grade"] if verdict["better_than_chance"] else "no signal")
-        ranks = say("ranks the right one of two first {times} times in 100", times=round(100 * auc))
+    n, rate = insights["population"], insights["mean_probability"]
+    grade, ranks = judged(evaluation)
     span, until = _span(insights["expected_positives"]), given.day_before(given.run["expires_at"])
     return [
         _figure(say("Profiles scored"), count(n), say("as of {day}", day=given.day(given.run["scored_at"]))),
@@ -217,6 +213,15 @@ def _figures(given: Given) -> list[dict[str, str]]:
             say("as many {did} there as on average", did=words.did),
         ),
     ]  # fmt: skip
+
+
+def judged(evaluation: Plain) -> tuple[str, str]:
+    """How good a ranking is: its grade, and what that means; both in words."""
+    auc, verdict = evaluation["auc"]["value"], evaluation["verdict"]
+    if auc is None:
+        return say("Cannot be judged"), say("everybody in the test had the same outcome")
+    grade = titled(verdict["grade"] if verdict["better_than_chance"] else "no signal")
+    return grade, say("ranks the right one of two first {times} times in 100", times=round(100 * auc))
 
 
 def _span(expected: Mapping[str, float]) -> dict[str, str]:

@@ -26,6 +26,7 @@ from propend.server.serving import Serving
 from propend.server.state import HeavyWork
 from propend.version import __version__
 from propend.workspace import Workspace
+from propend.workspace.overview import Overview
 
 ROUTERS = (
     *(profiles.router, live.router, instances.router, checks.router, runs.router, scores.router, segments.router),
@@ -53,6 +54,7 @@ def create_app(workspace: Workspace, *, access: bool = True) -> FastAPI:
     )  # fmt: skip
     app.state.workspace, app.state.serving = workspace, Serving(workspace)
     app.state.heavy, app.state.metrics = HeavyWork(), Metrics(workspace)
+    app.state.overview = Overview(workspace)
     failures.install(app)
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)

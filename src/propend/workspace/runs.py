@@ -10,7 +10,7 @@ however it ends, and whoever finds a running run whose lock is free knows that n
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from propend.errors import (
     InstanceNotFoundError,
@@ -104,11 +104,30 @@ class Runs:
 
     def all_serving(self) -> list[RunRow]:
         """The serving run of every instance that has one, by instance."""
+        place = func.row_number().over(
+            partition_by=RunRow.instance_id, order_by=(RunRow.finished_at.desc(), RunRow.id.desc())
+        )
+        placed = select(RunRow.id, place.label("place")).where(RunRow.state == "succeeded").subquery()
+        asked = select(RunRow).join(placed, placed.c.id == RunRow.id).join(InstanceRow)
+        asked = asked.where(placed.c.place == 1, InstanceRow.status != "deleting").order_by(RunRow.instance_id)
         with self._catalog.reading() as session:
-            ids = session.scalars(
-                select(InstanceRow.id).where(InstanceRow.status != "deleting").order_by(InstanceRow.id)
-            )
-            return [found for i in ids if (found := _newest_succeeded(session, i))]
+            return list(session.scalars(asked))
+
+    def newest(self, instance_ids: Collection[str]) -> dict[str, RunRow]:
+        """The run of each of these instances that was asked for last, whatever its state; not of those without."""
+        other = aliased(RunRow)
+        of_instance = select(other.id).where(other.instance_id == InstanceRow.id)
+        last = of_instance.order_by(other.queued_at.desc(), other.id.desc()).limit(1).scalar_subquery()
+        asked = select(RunRow).join(InstanceRow, RunRow.id == last).where(InstanceRow.id.in_(instance_ids))
+        with self._catalog.reading() as session:
+            return {run.instance_id: run for run in session.scalars(asked)}
+
+    def scored_since(self, since: datetime) -> int:
+        """How many scores runs have given since an instant: a profile counts once for each run."""
+        given = func.sum(RunRow.summary["population"].as_integer())
+        asked = select(given).where(RunRow.state == "succeeded", RunRow.finished_at >= since)
+        with self._catalog.reading() as session:
+            return int(session.scalar(asked) or 0)
 
     def folder(self, run: RunRow) -> Path:
         """Where its files are."""
