@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from propend.server import failures, pages
 from propend.server.access import install
 from propend.server.metrics import Metrics
+from propend.server.pages import shell
 from propend.server.requests import OPENAPI, PREFIX, Watch
 from propend.server.routes import (
     audit,
@@ -60,8 +61,8 @@ def create_app(workspace: Workspace, *, access: bool = True) -> FastAPI:
         app.include_router(router, prefix=PREFIX)
     app.include_router(health.router)
     pages.install(app)
-    install(app, workspace, access)
-    app.add_middleware(Watch, metrics=app.state.metrics)  # last added is outermost
+    install(app, workspace, access, shell.for_people)
+    app.add_middleware(Watch, metrics=app.state.metrics, shown=shell.for_people)  # last added is outermost
     _describe(app)
     return app
 

@@ -15,14 +15,15 @@ from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 from fastapi import Depends, FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment
 from markupsafe import Markup
 from starlette.exceptions import HTTPException
 
-from propend.errors import NotLoggedInError, PropendError, RequestInvalidError
+from propend.errors import CatalogUnavailableError, NotLoggedInError, PropendError, RequestInvalidError
 from propend.phrasing import Words, words_of
 from propend.report import environment, spec_of
 from propend.server import failures
@@ -56,6 +57,20 @@ NAVIGATION = (
     ("settings", "/settings", "Settings", "view"),
 )
 """Places of the bar at the top: key, address, name, who sees it."""
+
+TITLES = {
+    401: "Log in first",
+    403: "You may not do this",
+    404: "There is nothing here",
+    409: "Not now",
+    412: "Somebody else was quicker",
+    422: "This did not work",
+    429: "Too many tries",
+    500: "A fault of propend",
+    502: "Your organisation's log-in does not answer",
+    503: "The server cannot answer now",
+}
+"""What the page of a refusal is headed with, by status."""
 
 
 class Page:
@@ -176,16 +191,45 @@ async def _refused(request: Request, error: Exception) -> Response:
     plain = await failures.refused(request, error)
     if not _is_for_people(request):
         return plain
-    told = json.loads(bytes(plain.body))["error"]
     page = Page(request, getattr(request.state, "caller", None))
     if isinstance(error, NotLoggedInError) and page.caller is None:
-        return _to_log_in(page)
-    return page.html("refusal_part.html.j2" if page.is_part else "refusal.html.j2", plain.status_code, error=told)
+        try:
+            return await run_in_threadpool(_to_log_in, page)
+        except CatalogUnavailableError as away:
+            return for_people(request, failures.answer(away))
+    return for_people(request, plain)
+
+
+def for_people(request: Request, plain: JSONResponse) -> Response:
+    """A refusal as a page, or a part of one, where a browser asked for that; else as it is."""
+    if not _is_for_people(request):
+        return plain
+    page, status = Page(request, getattr(request.state, "caller", None)), plain.status_code
+    told = _in_their_words(page, json.loads(bytes(plain.body))["error"])
+    template = "refusal_part.html.j2" if page.is_part else "refusal.html.j2"
+    found = page.html(template, status, error=told, title=TITLES.get(status, TITLES[422]))
+    found.headers.update({name: plain.headers[name] for name in ("Retry-After", "Allow") if name in plain.headers})
+    return found
+
+
+def _in_their_words(page: Page, told: dict[str, Any]) -> dict[str, Any]:
+    """What a program is told, for somebody at a browser: no descriptions of routes, and of the database no address."""
+    if told["symbol"] == CatalogUnavailableError.symbol and not page.manages:
+        told |= {"message": "The server's database cannot be reached.", "hint": "load the page again in a moment."}
+    elif told["facts"].get("other_session"):
+        told |= {
+            "message": "This page is from before you logged in.",
+            "hint": "load it again, and repeat what you did.",
+        }
+    elif told["hint"] and "/openapi.json" in told["hint"]:
+        told |= {"hint": "go back and try again, or begin at one of the places at the top."}
+    return told
 
 
 def _is_for_people(request: Request) -> bool:
     asks = request.headers.get("hx-request") == "true" or "text/html" in request.headers.get("accept", "")
-    return asks and not request.url.path.startswith(f"{PREFIX}/")
+    here = request.url.path
+    return asks and (not here.startswith(f"{PREFIX}/") or here.startswith(f"{PREFIX}/oidc/"))  # browsers go there
 
 
 def _to_log_in(page: Page) -> Response:
