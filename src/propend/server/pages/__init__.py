@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from propend.server.pages import entrance, home, shell
+from propend.server.pages import entrance, home, people, shell
 
-ROUTERS = (home.router, entrance.router)
+ROUTERS = (
+    *(home.router, entrance.router),
+    people.router,
+)
 
 
 def install(app: FastAPI) -> None:

@@ -23,7 +23,13 @@ from jinja2 import Environment
 from markupsafe import Markup
 from starlette.exceptions import HTTPException
 
-from propend.errors import CatalogUnavailableError, NotLoggedInError, PropendError, RequestInvalidError
+from propend.errors import (
+    CatalogUnavailableError,
+    NotLoggedInError,
+    PropendError,
+    RequestInvalidError,
+    UnexpectedError,
+)
 from propend.phrasing import Words, words_of
 from propend.report import environment, spec_of
 from propend.server import failures
@@ -214,13 +220,14 @@ def for_people(request: Request, plain: JSONResponse) -> Response:
 
 def _in_their_words(page: Page, told: dict[str, Any]) -> dict[str, Any]:
     """What a program is told, for somebody at a browser: no descriptions of routes, and of the database no address."""
+    facts = told["facts"]
     if told["symbol"] == CatalogUnavailableError.symbol and not page.manages:
         told |= {"message": "The server's database cannot be reached.", "hint": "load the page again in a moment."}
-    elif told["facts"].get("other_session"):
-        told |= {
-            "message": "This page is from before you logged in.",
-            "hint": "load it again, and repeat what you did.",
-        }
+    elif told["symbol"] == UnexpectedError.symbol and "request_id" in facts:
+        again = "try again; if it happens again, tell whoever looks after the server. Its log has this as request "
+        told |= {"message": "Something broke on the server.", "hint": f"{again}{facts['request_id']}."}
+    elif "other_session" in facts:
+        told |= {"message": "This page is from another log-in.", "hint": "load it again, and repeat what you did."}
     elif told["hint"] and "/openapi.json" in told["hint"]:
         told |= {"hint": "go back and try again, or begin at one of the places at the top."}
     return told
