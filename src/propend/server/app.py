@@ -28,6 +28,7 @@ from propend.server.state import HeavyWork
 from propend.version import __version__
 from propend.workspace import Workspace
 from propend.workspace.overview import Overview
+from propend.workspace.room import Measured
 
 ROUTERS = (
     *(profiles.router, live.router, instances.router, checks.router, runs.router, scores.router, segments.router),
@@ -55,7 +56,7 @@ def create_app(workspace: Workspace, *, access: bool = True) -> FastAPI:
     )  # fmt: skip
     app.state.workspace, app.state.serving = workspace, Serving(workspace)
     app.state.heavy, app.state.metrics = HeavyWork(), Metrics(workspace)
-    app.state.overview = Overview(workspace)
+    app.state.overview, app.state.measured = Overview(workspace), Measured(workspace.home)
     failures.install(app)
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)

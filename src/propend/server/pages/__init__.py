@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from propend.server.pages import entrance, home, people, shell
+from propend.server.pages import changes, entrance, home, people, settings, shell
 
 ROUTERS = (
     *(home.router, entrance.router),
-    people.router,
+    *(people.router, changes.router, settings.router),
 )
 
 

@@ -27,8 +27,8 @@ Done = Annotated[str, Query(max_length=20)]
 DONE = {
     "added": "They can come in from now on.",
     "role": "The role is changed, from their next click on.",
-    "disabled": "They are let in no more: their sessions and tokens have ended.",
-    "enabled": "They are let in again.",
+    "disabled": "They are disabled: their sessions have ended, and their tokens do nothing.",
+    "enabled": "They are enabled again.",
     "password": "The password is changed; all other sessions have ended.",
     "revoked": "The token has ended.",
 }
