@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -141,3 +142,78 @@ def test_ones_own_password_and_tokens(browser: Browser, guarded: Server) -> None
     ended = httpx.get(f"{guarded.url}/api/v1/session", headers={"Authorization": f"Bearer {secret}"})
     assert ended.status_code == 401
     vic.close()
+
+
+def test_changes_are_found_told_apart_and_taken_along(browser: Browser, guarded: Server) -> None:
+    ana = entered(browser, guarded, "ana")
+    ana.open("/people/vic")
+    ana.page.check("input[value=manage]")
+    ana.click("text=Change the role")
+    ana.page.check("input[value=view]")
+    ana.click("text=Change the role")
+    ana.open("/audit?who=ana&kind=user&subject=vic")
+    ana.click("summary.small >> nth=0")
+    ana.look("changes")
+    line = ana.page.locator(".changes li").first
+    assert line.locator("p").inner_text() == "ana changed the user vic"
+    assert line.locator("tbody tr").all_inner_texts() == ["role\tmanage\tview"]
+    assert ana.page.locator(".changes li").count() == 2
+    with ana.page.expect_download() as download:
+        ana.click("text=CSV")
+    lines = download.value.path().read_text(encoding="utf-8").splitlines()
+    assert [line.split(",")[2:6] for line in lines[1:]] == [["ana", "update", "user", "vic"]] * 2
+    ana.open("/audit?since=2020-01-01&until=2020-01-31")
+    assert "Nothing matches." in ana.page.content()
+    ana.open("/audit?since=today")
+    assert "is not a day" in ana.page.locator("[role=alert]").inner_text()
+    ana.complaints.clear()  # the browser tells of the 422 itself
+    narrow = entered(browser, guarded, "ana", width=NARROW, dark=True)
+    narrow.open("/audit")
+    narrow.click("summary.small >> nth=0")
+    narrow.look("changes-narrow")
+    narrow.close()
+    ana.close()
+
+
+def test_the_log_is_read_by_pages(browser: Browser, guarded: Server) -> None:
+    workspace = Workspace.open(guarded.log.parent)
+    for _ in range(60):
+        workspace.instances.create_draft("<script>alert(1)</script> x", {})
+    workspace.close()
+    ana = entered(browser, guarded, "ana")
+    ana.open("/audit?kind=instance")
+    assert ana.page.locator(".changes li").count() == 50
+    ana.click("text=Earlier")
+    ana.settle()
+    assert ana.page.locator(".changes li").count() == 10
+    ana.click("text=The newest")
+    ana.look("changes-by-pages")
+    ana.close()
+
+
+def test_settings_are_shown_without_secrets(browser: Browser, guarded: Server) -> None:
+    vic = entered(browser, guarded, "vic", "another place by the sea")
+    vic.open("/settings")
+    vic.page.wait_for_selector("text=Free")
+    vic.look("settings")
+    shown = vic.page.content()
+    assert ("https://hooks.example.com/…" in shown, "s3cret" in shown) == (True, False)
+    vic.close()
+    narrow = entered(browser, guarded, "vic", "another place by the sea", width=NARROW, dark=True)
+    narrow.open("/settings")
+    narrow.look("settings-narrow")
+    narrow.close()
+
+
+def test_without_log_in_the_pages_say_so(browser: Browser, tmp_path: Path) -> None:
+    with serving(made(tmp_path / "shop"), "--no-auth") as server:
+        visitor = Visitor(browser, server.url)
+        for path in ("/people", "/account"):
+            visitor.open(path)
+            assert "--no-auth" in visitor.page.locator(".callout-warned").inner_text()
+            visitor.look(f"no-auth{path.replace('/', '-')}")
+        visitor.open("/settings")
+        assert "switched off" in visitor.page.content()
+        told = httpx.post(f"{server.url}/account/tokens", data={"name": "x"})
+        assert (told.status_code, told.json()["error"]["symbol"]) == (422, "REQUEST_INVALID")
+        visitor.close()

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from propend.errors import InstanceNotFoundError, PropendError
+from propend.errors import InstanceNotFoundError
 from propend.instance import Instance
 from propend.narrative import TONES, judged
 from propend.question import spoken_sentence
@@ -162,11 +162,6 @@ class Overview:
         with self._lock:
             self._results[run.instance_id] = (stamp, found)
         return found
-
-
-def needs_somebody(standings: Sequence[Standing], problems: dict[str, PropendError]) -> int:
-    """How many instances have something that somebody should see to: a run that failed, a file with mistakes."""
-    return len({s.row.id for s in standings if s.has_failed} | problems.keys())
 
 
 def _read(folder: Path) -> Result:

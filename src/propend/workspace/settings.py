@@ -146,9 +146,9 @@ SAYS = {
     "access.session_hours": "after which people log in again",
     "access.idle_minutes": "without a request, after which people log in again",
     "access.oidc": "log-in by OpenID Connect",
-    "policies.sensitive": "what may be done with columns so labelled as features, in goals, for fairness",
-    "policies.identifier": "likewise",
-    "policies.no-data-science": "likewise",
+    "policies.sensitive": "what may be done with columns labelled sensitive: as features, in goals, for fairness",
+    "policies.identifier": "the same of columns labelled identifier",
+    "policies.no-data-science": "the same of columns labelled no-data-science",
 }
 """What each key of ``propend.toml`` says."""
 
