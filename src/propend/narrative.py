@@ -57,8 +57,7 @@ TITLES = frozenset({
     noted("Attributes without time"), noted("Rows set aside"), noted("Leak suspect"), noted("Input drift"),
     noted("Simple rule as good"), noted("Score drift"), noted("Exact duplicates"), noted("Values not numbers"),
     noted("Rows too short"), noted("No signal"), noted("New kind"), noted("Volume drift"), noted("Many profiles"),
-    noted("Forgotten left out"), noted("Without consent"), noted("Forgotten"),
-    noted("Horizon left out"),
+    noted("Forgotten left out"), noted("Without consent"), noted("Forgotten"), noted("Horizon left out"),
     noted("Scored not in data"), noted("No profile"), noted("No time"), noted("Unparsable time"),
     noted("Before 1970"), noted("In the future"), noted("Duplicate"), noted("Excluded"), noted("After as of"),
     noted("Poor"), noted("Fair"), noted("Good"), noted("Excellent"),
@@ -199,7 +198,6 @@ def _summary(given: Given) -> Plain:
 def _figures(given: Given) -> list[dict[str, str]]:
     evaluation, insights, words = given.evaluation, given.insights, given.words
     n, rate = insights["population"], insights["mean_probability"]
-    grade, ranks = judged(evaluation)
     span, until = _span(insights["expected_positives"]), given.day_before(given.run["expires_at"])
     return [
         _figure(say("Profiles scored"), count(n), say("as of {day}", day=given.day(given.run["scored_at"]))),
@@ -207,7 +205,7 @@ def _figures(given: Given) -> list[dict[str, str]]:
             say("Expected to {do}", do=words.do), count(round(n * rate)),
             say("between {low} and {high}; {rate} of them, until {day}", rate=percent(rate), day=until, **span),
         ),
-        _figure(say("How good"), grade, ranks),
+        _figure(say("How good"), *judged(evaluation)),
         _figure(
             say("Top tenth"), shown(evaluation["top_decile_lift"]["value"], "times"),
             say("as many {did} there as on average", did=words.did),

@@ -152,6 +152,9 @@ SAYS = {
 }
 """What each key of ``propend.toml`` says."""
 
+UNITS = {"minutes": " minutes", "hours": " hours", "days": " days", "mb": " MB", "gb": " GB"}
+"""What values are counted in, by the end of a key's name."""
+
 
 @dataclass(frozen=True)
 class InForce:
@@ -186,7 +189,8 @@ def _worded(key: str, value: Any) -> str:
         return "; ".join(f"{name}: {_worded('', getattr(value, name))}" for name in type(value).model_fields)
     if isinstance(value, bool):
         return "true" if value else "false"
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    unit = UNITS.get(key.split(".")[-1].rpartition("_")[2], "")
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else f"{value}{unit}"
 
 
 def read_settings(home: Path) -> Settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
@@ -118,7 +119,9 @@ def _to(row: AuditRow) -> str:
 def _text(value: Any) -> str:
     if value is None:
         return ""
-    return write_yaml(value).strip() if isinstance(value, dict | list) else str(value)
+    if isinstance(value, dict):
+        return write_yaml(value).strip()
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else str(value)
 
 
 def _start_of(text: str) -> datetime | None:
