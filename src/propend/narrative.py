@@ -58,9 +58,9 @@ TITLES = frozenset({
     noted("Simple rule as good"), noted("Score drift"), noted("Exact duplicates"), noted("Values not numbers"),
     noted("Rows too short"), noted("No signal"), noted("New kind"), noted("Volume drift"), noted("Many profiles"),
     noted("Forgotten left out"), noted("Without consent"), noted("Forgotten"), noted("Horizon left out"),
-    noted("Scored not in data"), noted("No profile"), noted("No time"), noted("Unparsable time"),
-    noted("Before 1970"), noted("In the future"), noted("Duplicate"), noted("Excluded"), noted("After as of"),
-    noted("Poor"), noted("Fair"), noted("Good"), noted("Excellent"),
+    noted("Scored not in data"), noted("No profile"), noted("No time"), noted("Unparsable time"), noted("Before 1970"),
+    noted("In the future"), noted("Duplicate"), noted("Excluded"), noted("After as of"), noted("Poor"), noted("Fair"),
+    noted("Good"), noted("Excellent"),
 })  # fmt: skip
 """What notices, reasons to set a row aside, and grades are called: their codes, written as titles."""
 CODES = frozenset({
@@ -319,10 +319,8 @@ def _quality(given: Given) -> Plain:
             "This model is right {ours} times in 100, the best simple rule {best} times in 100",
             ours=round(100 * rows[0]["value"]), best=round(100 * max(row["value"] for row in rows[1:])),
         )  # fmt: skip
-    expected, realised = (percent(evaluation[key]["value"]) for key in ("expected_rate", "realised_rate"))
-    level = say(
-        "{expected} were expected to {do}, {realised} did", expected=expected, do=given.words.do, realised=realised
-    )
+    expected, came = (percent(evaluation[key]["value"]) for key in ("expected_rate", "realised_rate"))
+    level = say("{expected} were expected to {do}, {realised} did", expected=expected, do=given.words.do, realised=came)
     return {
         "story": _story(given),
         "same_period": given.same_period,

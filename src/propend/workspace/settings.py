@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,7 +190,7 @@ def _worded(key: str, value: Any) -> str:
         return "; ".join(f"{name}: {_worded('', getattr(value, name))}" for name in type(value).model_fields)
     if isinstance(value, bool):
         return "true" if value else "false"
-    unit = UNITS.get(key.split(".")[-1].rpartition("_")[2], "")
+    unit = UNITS.get(re.split(r"[._]", key)[-1], "")
     return ", ".join(map(str, value)) if isinstance(value, tuple) else f"{value}{unit}"
 
 
