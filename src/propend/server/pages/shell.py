@@ -183,12 +183,16 @@ def install(app: FastAPI) -> None:
 
 
 class _Kept(StaticFiles):
-    """Files that browsers keep: their addresses change with their content (``asset``)."""
+    """Files that browsers keep where the address has their version (``asset``), and ask for again where it has none.
 
-    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+    Modules import each other without a version, so that each is loaded once, by one address.
+    """
+
+    def file_response(self, full_path: Any, stat_result: Any, scope: Any, status_code: int = 200) -> Response:
         """With how long it is kept."""
-        answer = super().file_response(*args, **kwargs)
-        answer.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
+        answer = super().file_response(full_path, stat_result, scope, status_code)
+        kept = f"public, max-age={YEAR_SECONDS}, immutable" if b"v=" in scope.get("query_string", b"") else "no-cache"
+        answer.headers["Cache-Control"] = kept
         return answer
 
 
