@@ -104,23 +104,11 @@ class Runs:
 
     def all_serving(self) -> list[RunRow]:
         """The serving run of every instance that has one, by instance."""
-        place = func.row_number().over(
-            partition_by=RunRow.instance_id, order_by=(RunRow.finished_at.desc(), RunRow.id.desc())
-        )
-        placed = select(RunRow.id, place.label("place")).where(RunRow.state == "succeeded").subquery()
-        asked = select(RunRow).join(placed, placed.c.id == RunRow.id).join(InstanceRow)
-        asked = asked.where(placed.c.place == 1, InstanceRow.status != "deleting").order_by(RunRow.instance_id)
-        with self._catalog.reading() as session:
-            return list(session.scalars(asked))
+        return self._last("finished_at", state="succeeded")
 
     def newest(self, instance_ids: Collection[str]) -> dict[str, RunRow]:
         """The run of each of these instances that was asked for last, whatever its state; not of those without."""
-        other = aliased(RunRow)
-        of_instance = select(other.id).where(other.instance_id == InstanceRow.id)
-        last = of_instance.order_by(other.queued_at.desc(), other.id.desc()).limit(1).scalar_subquery()
-        asked = select(RunRow).join(InstanceRow, RunRow.id == last).where(InstanceRow.id.in_(instance_ids))
-        with self._catalog.reading() as session:
-            return {run.instance_id: run for run in session.scalars(asked)}
+        return {run.instance_id: run for run in self._last("queued_at", ids=instance_ids)}
 
     def scored_since(self, since: datetime) -> int:
         """How many scores runs have given since an instant: a profile counts once for each run."""
@@ -352,6 +340,25 @@ class Runs:
         return path
 
     # --- within ---------------------------------------------------------------------------------------------
+
+    def _last(self, by: str, state: str | None = None, ids: Collection[str] | None = None) -> list[RunRow]:
+        """Of each instance the run that comes last by a time; by instance. An index finds it without the others.
+
+        Args:
+            by: ``queued_at`` or ``finished_at``.
+            state: only runs in it; ids: only of these instances.
+        """
+        one = aliased(RunRow)
+        found = select(one.id).where(one.instance_id == InstanceRow.id).limit(1)
+        found = found.order_by(getattr(one, by).desc(), one.id.desc())
+        if state is not None:
+            found = found.where(one.state == state)
+        last = select(found.scalar_subquery()).where(InstanceRow.status != "deleting")
+        if ids is not None:
+            last = last.where(InstanceRow.id.in_(ids))
+        asked = select(RunRow).where(RunRow.id.in_(last)).order_by(RunRow.instance_id)
+        with self._catalog.reading() as session:
+            return list(session.scalars(asked))
 
     @staticmethod
     def _row(session: Session, run_id: str) -> RunRow:
