@@ -68,7 +68,7 @@ def _say_the_goal(visitor: Visitor) -> None:
     page.fill("#goal-within", "60")
     page.locator("#goal-within").blur()
     expect(page.locator("#builder-sentence")).to_contain_text("in the next 60 days", timeout=30_000)
-    expect(page.locator("#check")).to_contain_text("60 days", timeout=WAIT)
+    expect(page.locator("#check")).to_contain_text("425 needed", timeout=WAIT)  # a year back and 60 days ahead
     expect(page.locator("#check")).to_contain_text("Ready to run", timeout=WAIT)
     visitor.look("walk-3-goal")
 
