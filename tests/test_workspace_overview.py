@@ -45,7 +45,12 @@ def written(folder: Path, population: int) -> None:
     documents: dict[str, Any] = {
         "evaluation": {"auc": AUC, "verdict": verdict, "proof": "out-of-time", "n": 50, "positives": 9},
         "insights": {"population": population, "buckets": buckets},
-        "run": {"propensity_type": "conversion"},
+        "run": {
+            "propensity_type": "conversion",
+            "instance": {"options": {"time_zone": "Europe/Berlin"}},
+            "scored_at": "2026-02-28T23:00:00+00:00",
+            "expires_at": "2026-03-30T22:00:00+00:00",
+        },
     }
     for name, content in documents.items():
         (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
@@ -65,6 +70,9 @@ def test_the_newest_run_that_succeeded_is_what_is_shown(space: Workspace) -> Non
         ("high", "good", 40, 0.4), ("low", "bad", 60, 0.6)
     ]  # fmt: skip
     assert (one.result.grade, one.result.ranks) == ("Good", "ranks the right one of two first 80 times in 100")
+    assert (one.result.scored_on, one.result.until_on, one.result.is_over) == (
+        "1\u00a0March 2026", "30\u00a0March 2026", True
+    )  # fmt: skip
     assert (two.type, two.sentence, two.latest, two.result) == (None, None, None, None)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from propend.errors import InstanceNotFoundError
 from propend.instance import Instance
-from propend.narrative import TONES, judged
+from propend.narrative import TONES, Given, judged
 from propend.question import spoken_sentence
 from propend.store.catalog import InstanceRow, RunRow, VersionRow, now
 from propend.store.runs import read_json
@@ -58,6 +58,8 @@ class Result:
         same_period: whether the test was on the period that was learnt from, which flatters.
         tested: profiles in the test.
         met: how many of them met the goal.
+        scored_on, until_on: days, in words, of which the scores speak.
+        expires_at: when that time is over.
     """
 
     population: int
@@ -69,6 +71,14 @@ class Result:
     same_period: bool
     tested: int
     met: int
+    scored_on: str
+    until_on: str
+    expires_at: datetime
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time that the scores speak of has passed."""
+        return self.expires_at <= now()
 
 
 @dataclass(frozen=True)
@@ -166,18 +176,27 @@ class Overview:
 
 def _read(folder: Path) -> Result:
     evaluation, insights, run = (read_json(folder / f"{name}.json") for name in ("evaluation", "insights", "run"))
-    tones, population = TONES[run["propensity_type"]], insights["population"]
-    grade, ranks = judged(evaluation)
+    given = Given(evaluation, insights, run)
+    population, order = insights["population"], list(TONES["conversion"])
     buckets = [
-        Bucket(b["bucket"], tones[b["bucket"]], b["n"], b["n"] / population if population else 0.0, b["expected_rate"])
+        Bucket(b["bucket"], given.tones[b["bucket"]], b["n"], b["n"] / max(population, 1), b["expected_rate"])
         for b in insights["buckets"]
     ]
-    order = list(TONES["conversion"])
+    grade, ranks = judged(evaluation)
     return Result(
-        population, tuple(sorted(buckets, key=lambda b: order.index(b.name))), grade, ranks, evaluation["auc"],
-        evaluation["verdict"]["better_than_chance"], evaluation["proof"] != "out-of-time", evaluation["n"],
-        evaluation["positives"],
-    )  # fmt: skip
+        population=population,
+        buckets=tuple(sorted(buckets, key=lambda b: order.index(b.name))),
+        grade=grade,
+        ranks=ranks,
+        auc=evaluation["auc"],
+        better_than_chance=evaluation["verdict"]["better_than_chance"],
+        same_period=given.same_period,
+        tested=evaluation["n"],
+        met=evaluation["positives"],
+        scored_on=given.day(run["scored_at"]),
+        until_on=given.day_before(run["expires_at"]),
+        expires_at=datetime.fromisoformat(run["expires_at"]),
+    )
 
 
 def _changed(path: Path) -> int:
