@@ -66,13 +66,10 @@ def main() -> int:
     shop = make_shop(SIZE, SCORED, FOLDER, lively=1)
     crowd(shop)
     print(f"{len(shop.ids):,} scored profiles; {INSTANCES} further instances with {RUNS} runs each\n")
+    print(f"{'page':44} {'first':>9} {'median':>8} {'worst':>8} {'size':>8}", flush=True)
     with serving(shop.home) as address, httpx.Client(base_url=address, timeout=120) as client:
-        timed = [_timed(client, page, shop) for page in PAGES]
+        timed = [_told(_timed(client, page, shop)) for page in PAGES]
     there = [t for t in timed if t.status != 404]
-    print(f"{'page':44} {'first':>8} {'median':>8} {'worst':>8} {'size':>8}")
-    for t in there:
-        told = f"{1e3 * t.first:6.0f} ms {1e3 * t.median:5.0f} ms {1e3 * t.worst:5.0f} ms {t.size / 1e3:5.0f} kB"
-        print(f"{t.page:44} {told}" + ("" if t.status == 200 else f"  status {t.status}"))
     missing = [t.page for t in timed if t.status == 404]
     if missing:
         print(f"\nnot there: {', '.join(missing)}")
@@ -122,6 +119,15 @@ def _timed(client: httpx.Client, page: str, shop: Shop) -> Timed:
             return Timed(page, 404)
     first, *others = seconds
     return Timed(page, answer.status_code, first, statistics.median(others), max(others), len(answer.content))
+
+
+def _told(timed: Timed) -> Timed:
+    """The same, after its line was printed."""
+    if timed.status != 404:
+        took = f"{1e3 * timed.first:6.0f} ms {1e3 * timed.median:5.0f} ms {1e3 * timed.worst:5.0f} ms"
+        said = "" if timed.status == 200 else f"  status {timed.status}"
+        print(f"{timed.page:44} {took} {timed.size / 1e3:5.0f} kB{said}", flush=True)
+    return timed
 
 
 def _middle(timed: list[Timed]) -> float:
