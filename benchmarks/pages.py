@@ -1,8 +1,8 @@
 """Server time of every page, with many scored profiles, many instances and many runs behind them.
 
-One instance has scores of as many profiles as wanted; beside it stand others, each with its runs of a year and a
-changed document now and then. ``propend serve`` is asked for every page over and over, by one client on this machine:
-what is measured is from the question to the whole answer.
+One instance has scores of as many profiles as wanted; beside it stand others, each with many runs. ``propend serve`` is
+asked for every page over and over, by one client on this machine: what is measured is from the question to the whole
+answer.
 
     python -m benchmarks.pages               # 50,000 scored profiles, 20 instances with 20 runs each; two minutes
     FULL=1 python -m benchmarks.pages        # a million, 200 instances with 200 runs each; ten minutes
@@ -28,12 +28,15 @@ from benchmarks.serving.shop import SERVED, Shop, make_shop
 from benchmarks.speed.logs import Size
 
 from propend.store.catalog import RunRow, now
+from propend.store.runs import read_scores, write_table
 from propend.workspace import Workspace
 
 FULL = os.environ.get("FULL") == "1"
 FOLDER = Path(os.environ.get("OUT") or ".bench/pages")
 SIZE = Size(1_000_000, 20_000) if FULL else Size(100_000, 2_000)
 SCORED = 1_000_000 if FULL else 50_000
+FEW = 2_000
+"""Profiles that each further instance has scored."""
 INSTANCES, RUNS = (200, 200) if FULL else (20, 20)
 ASKED = 20
 LIMIT = 0.3
@@ -84,11 +87,11 @@ def main() -> int:
 
 
 def crowd(shop: Shop) -> None:
-    """Further instances, each with the documents of the run that is served, and a year's runs."""
+    """Further instances, each with the documents of the run that is served, few of its scores, and many runs."""
     workspace = Workspace.open(shop.home)
     document = workspace.instances.version(SERVED).document
     documents = {name: (shop.run / f"{name}.json").read_bytes() for name in ("evaluation", "insights", "run")}
-    summary = workspace.runs.served(SERVED).summary
+    summary, few = workspace.runs.served(SERVED).summary, read_scores(shop.run).slice(0, FEW)
     for i in range(INSTANCES):
         row = workspace.instances.create(document | {"name": f"Shop {i:03}"})
         with workspace.catalog.writing() as session:
@@ -105,6 +108,7 @@ def crowd(shop: Shop) -> None:
         newest.mkdir(parents=True)
         for name, content in documents.items():
             (newest / f"{name}.json").write_bytes(content)
+        write_table(newest / "scores.parquet", few)
     workspace.close()
 
 

@@ -7,6 +7,7 @@ the browser complains of, and no request that leaves the machine.
 from __future__ import annotations
 
 import csv
+import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,8 @@ from playwright.sync_api import Browser, expect
 from browser import Visitor, chromium
 from servers import serving
 
-pytestmark = pytest.mark.browser
+BUILDER = importlib.util.find_spec("propend.server.pages.builder")
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(BUILDER is None, reason="the builder's pages are not there yet")]
 PASSWORD = "a quiet place by the sea"
 MOST_CLICKS = 12
 WAIT = 120_000
