@@ -12,7 +12,7 @@ PEERS_ASKED := benchmarks/speed/others/requirements.txt
 SETUP_PEERS := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-faithfulness bench-horizons bench-speed bench-spark bench-leaks bench-intervals bench-serving kills evidence translations browser postgres clean
+.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-faithfulness bench-horizons bench-speed bench-spark bench-leaks bench-intervals bench-serving bench-pages kills evidence translations browser postgres clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -95,6 +95,9 @@ bench-intervals: $(SETUP_BENCH)  ## true probabilities inside their intervals; F
 
 bench-serving: $(SETUP_DEV)  ## look-ups and live scores, over HTTP while a run trains; FULL=1 a million profiles, 200 a second
 	$(BIN)/python -m benchmarks.serving
+
+bench-pages: $(SETUP_DEV)  ## server time of every page; FULL=1 a million scored profiles, 200 instances
+	$(BIN)/python -m benchmarks.pages
 
 evidence: $(SETUP_BENCH)  ## tables and pictures of docs/evidence.md from the results of FULL=1 make bench-accuracy, bench-speed
 	$(BENCH)/bin/python -m benchmarks.accuracy.evidence

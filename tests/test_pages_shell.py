@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from playwright.sync_api import Browser
 
 from browser import NARROW, Visitor, chromium
 from propend import charts
+from propend.server.pages import shell
 from servers import Server, serving
 from workspaces import made
 
@@ -81,10 +83,28 @@ def test_log_in_leads_to_this_server_only(guarded: Server) -> None:
         assert "evil" not in page.text
 
 
-def test_files_of_pages_are_kept_by_browsers(guarded: Server) -> None:
+def test_files_of_pages_are_kept_by_browsers_under_the_address_of_their_version(guarded: Server) -> None:
     for name in ("propend.css", "pages.js", "htmx.min.js", "charts/vega.min.js"):
-        answer = httpx.get(f"{guarded.url}/static/{name}")
-        assert (answer.status_code, "immutable" in answer.headers["cache-control"]) == (200, True)
+        kept = httpx.get(guarded.url + shell.asset(name))
+        again = httpx.get(f"{guarded.url}/static/{name}")
+        assert (kept.status_code, "immutable" in kept.headers["cache-control"]) == (200, True)
+        assert (again.headers["cache-control"], again.content) == ("no-cache", kept.content)
+        unchanged = httpx.get(f"{guarded.url}/static/{name}", headers={"If-None-Match": again.headers["etag"]})
+        assert unchanged.status_code == 304
+
+
+def test_modules_are_loaded_by_one_address_each() -> None:
+    """A second address would run a module twice, and every click would count twice."""
+    static, templates = ROOT / "src/propend/server/static", ROOT / "src/propend/server/templates"
+    scripts, pages = (
+        [f.read_text(encoding="utf-8") for f in files] for files in (static.glob("*.js"), templates.glob("*.j2"))
+    )
+    imported = {name for text in scripts for name in re.findall(r'from "\./([\w.]+)"', text)}
+    asked = {name for text in pages for name in re.findall(r"asset\('([\w.]+\.js)'\)", text)}
+    assert imported & asked == set()
+
+
+def test_files_outside_are_not_served(guarded: Server) -> None:
     for outside in ("../app.py", "%2e%2e/app.py", "charts/../../report.py"):
         assert httpx.get(f"{guarded.url}/static/{outside}").status_code == 404
 

@@ -58,11 +58,10 @@ TITLES = frozenset({
     noted("Attributes without time"), noted("Rows set aside"), noted("Leak suspect"), noted("Input drift"),
     noted("Simple rule as good"), noted("Score drift"), noted("Exact duplicates"), noted("Values not numbers"),
     noted("Rows too short"), noted("No signal"), noted("New kind"), noted("Volume drift"), noted("Many profiles"),
-    noted("Forgotten left out"), noted("Without consent"), noted("Forgotten"),
-    noted("Horizon left out"),
-    noted("Scored not in data"), noted("No profile"), noted("No time"), noted("Unparsable time"),
-    noted("Before 1970"), noted("In the future"), noted("Duplicate"), noted("Excluded"), noted("After as of"),
-    noted("Poor"), noted("Fair"), noted("Good"), noted("Excellent"),
+    noted("Forgotten left out"), noted("Without consent"), noted("Forgotten"), noted("Horizon left out"),
+    noted("Scored not in data"), noted("No profile"), noted("No time"), noted("Unparsable time"), noted("Before 1970"),
+    noted("In the future"), noted("Duplicate"), noted("Excluded"), noted("After as of"), noted("Poor"), noted("Fair"),
+    noted("Good"), noted("Excellent"),
 })  # fmt: skip
 """What notices, reasons to set a row aside, and grades are called: their codes, written as titles."""
 CODES = frozenset({
@@ -199,12 +198,7 @@ def _summary(given: Given) -> Plain:
 
 def _figures(given: Given) -> list[dict[str, str]]:
     evaluation, insights, words = given.evaluation, given.insights, given.words
-    n, rate, auc = insights["population"], insights["mean_probability"], evaluation["auc"]["value"]
-    grade, ranks = say("Cannot be judged"), say("everybody in the test had the same outcome")
-    if auc is not None:
-        verdict = evaluation["verdict"]
-        grade = titled(verdict["grade"] if verdict["better_than_chance"] else "no signal")
-        ranks = say("ranks the right one of two first {times} times in 100", times=round(100 * auc))
+    n, rate = insights["population"], insights["mean_probability"]
     span, until = _span(insights["expected_positives"]), given.day_before(given.run["expires_at"])
     return [
         _figure(say("Profiles scored"), count(n), say("as of {day}", day=given.day(given.run["scored_at"]))),
@@ -212,12 +206,21 @@ def _figures(given: Given) -> list[dict[str, str]]:
             say("Expected to {do}", do=words.do), count(round(n * rate)),
             say("between {low} and {high}; {rate} of them, until {day}", rate=percent(rate), day=until, **span),
         ),
-        _figure(say("How good"), grade, ranks),
+        _figure(say("How good"), *judged(evaluation)),
         _figure(
             say("Top tenth"), shown(evaluation["top_decile_lift"]["value"], "times"),
             say("as many {did} there as on average", did=words.did),
         ),
     ]  # fmt: skip
+
+
+def judged(evaluation: Plain) -> tuple[str, str]:
+    """How good a ranking is: its grade, and what that means; both in words."""
+    auc, verdict = evaluation["auc"]["value"], evaluation["verdict"]
+    if auc is None:
+        return say("Cannot be judged"), say("everybody in the test had the same outcome")
+    grade = titled(verdict["grade"] if verdict["better_than_chance"] else "no signal")
+    return grade, say("ranks the right one of two first {times} times in 100", times=round(100 * auc))
 
 
 def _span(expected: Mapping[str, float]) -> dict[str, str]:
@@ -317,10 +320,8 @@ def _quality(given: Given) -> Plain:
             "This model is right {ours} times in 100, the best simple rule {best} times in 100",
             ours=round(100 * rows[0]["value"]), best=round(100 * max(row["value"] for row in rows[1:])),
         )  # fmt: skip
-    expected, realised = (percent(evaluation[key]["value"]) for key in ("expected_rate", "realised_rate"))
-    level = say(
-        "{expected} were expected to {do}, {realised} did", expected=expected, do=given.words.do, realised=realised
-    )
+    expected, came = (percent(evaluation[key]["value"]) for key in ("expected_rate", "realised_rate"))
+    level = say("{expected} were expected to {do}, {realised} did", expected=expected, do=given.words.do, realised=came)
     return {
         "story": _story(given),
         "same_period": given.same_period,

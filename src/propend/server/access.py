@@ -28,6 +28,7 @@ from propend.workspace.sessions import Known, digest
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
+Shown = Callable[[Request, JSONResponse], Response]
 Send = Callable[[Message], Awaitable[None]]
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -110,12 +111,13 @@ People = Annotated[Accounts, Depends(accounts_of)]
 # --- the gate -----------------------------------------------------------------------------------------------
 
 
-def install(app: FastAPI, workspace: Workspace, enabled: bool) -> None:
+def install(app: FastAPI, workspace: Workspace, enabled: bool, shown: Shown | None = None) -> None:
     """Put the gate before an application's routes, and what they need into its state.
 
     Args:
         enabled: False: whoever reaches the server manages. Then only requests to this machine by its own name are
             answered, so that no page of another site can have the browser ask.
+        shown: makes a refusal a page where a browser asked for one; without it, it never is.
 
     Raises:
         ConfigurationError: OpenID Connect is configured without the client's secret.
@@ -124,7 +126,9 @@ def install(app: FastAPI, workspace: Workspace, enabled: bool) -> None:
     app.state.accounts = Accounts(workspace.catalog, settings)
     app.state.address = settings.address
     app.state.provider = provider_of(settings.oidc) if settings.oidc else None
-    app.add_middleware(Gate, accounts=app.state.accounts, address=settings.address, enabled=enabled)
+    app.add_middleware(
+        Gate, accounts=app.state.accounts, address=settings.address, enabled=enabled, shown=shown or _as_it_is
+    )
 
 
 def first_start(app: FastAPI) -> str | None:
@@ -142,9 +146,10 @@ def first_start(app: FastAPI) -> str | None:
 class Gate:
     """What every request goes through before its route."""
 
-    def __init__(self, app: Any, accounts: Accounts, address: str | None, enabled: bool) -> None:
+    def __init__(self, app: Any, accounts: Accounts, address: str | None, enabled: bool, shown: Shown) -> None:
         """``app`` is what is behind it."""
         self._app, self._accounts, self._address, self._enabled = app, accounts, address, enabled
+        self._shown = shown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that may not pass; hand on any other."""
@@ -153,10 +158,10 @@ class Gate:
             try:
                 receive = await self._admit(request, receive)
             except NotAllowedError as error:
-                await _refusal(error, 403)(scope, receive, send)
+                await self._shown(request, _refusal(error, 403))(scope, receive, send)
                 return
             except CatalogUnavailableError as error:
-                await _refusal(error, 503)(scope, receive, send)
+                await self._shown(request, _refusal(error, 503))(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -185,6 +190,10 @@ class Gate:
             receive = await _gate_csrf(request, receive, known)
         request.state.caller = Caller(known.name, known.role, session=secret)
         return receive
+
+
+def _as_it_is(_request: Request, plain: JSONResponse) -> Response:
+    return plain
 
 
 def _refusal(error: PropendError, status: int) -> JSONResponse:
@@ -229,6 +238,7 @@ async def _gate_csrf(request: Request, receive: Receive, known: Known) -> Receiv
         raise NotAllowedError(
             f"A change by a session needs the session's own {CSRF_HEADER}, and this has none, or another's.",
             f"send `csrf` of GET /api/v1/session as header {CSRF_HEADER} or form field {CSRF_FIELD}.",
+            other_session=True,
         )
     return receive
 

@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from propend.server import failures, pages
 from propend.server.access import install
 from propend.server.metrics import Metrics
+from propend.server.pages import shell
 from propend.server.requests import OPENAPI, PREFIX, Watch
 from propend.server.routes import (
     audit,
@@ -26,6 +27,8 @@ from propend.server.serving import Serving
 from propend.server.state import HeavyWork
 from propend.version import __version__
 from propend.workspace import Workspace
+from propend.workspace.overview import Overview
+from propend.workspace.room import Measured
 
 ROUTERS = (
     *(profiles.router, live.router, instances.router, checks.router, runs.router, scores.router, segments.router),
@@ -53,14 +56,15 @@ def create_app(workspace: Workspace, *, access: bool = True) -> FastAPI:
     )  # fmt: skip
     app.state.workspace, app.state.serving = workspace, Serving(workspace)
     app.state.heavy, app.state.metrics = HeavyWork(), Metrics(workspace)
+    app.state.overview, app.state.measured = Overview(workspace), Measured(workspace.home)
     failures.install(app)
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     app.include_router(health.router)
     pages.install(app)
-    install(app, workspace, access)
+    install(app, workspace, access, shell.for_people)
     most = workspace.settings.uploads.most_bytes
-    app.add_middleware(Watch, metrics=app.state.metrics, most_upload=most)  # last added is outermost
+    app.add_middleware(Watch, metrics=app.state.metrics, shown=shell.for_people, most_upload=most)  # outermost
     _describe(app)
     return app
 

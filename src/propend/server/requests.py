@@ -10,9 +10,12 @@ import re
 import time
 import traceback
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from propend.errors import RequestInvalidError
@@ -32,6 +35,7 @@ SECURITY = {
     "Cache-Control": "no-store",
 }
 """Where an answer does not say otherwise."""
+Shown = Callable[[Request, JSONResponse], Response]
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 log = logging.getLogger("propend.requests")
 
@@ -52,9 +56,15 @@ def _too_large(most: int) -> RequestInvalidError:
 class Watch:
     """The outermost layer of the application."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, most_upload: int = MOST_BODY_BYTES) -> None:
-        """``app``: what answers; ``most_upload``: bytes of a file that is uploaded."""
-        self._app, self._metrics, self._most_upload = app, metrics, most_upload
+    def __init__(self, app: ASGIApp, metrics: Metrics, shown: Shown, most_upload: int = MOST_BODY_BYTES) -> None:
+        """Around an application.
+
+        Args:
+            app: what answers.
+            shown: makes a refusal a page where a browser asked for one.
+            most_upload: bytes of a file that is uploaded.
+        """
+        self._app, self._metrics, self._shown, self._most_upload = app, metrics, shown, most_upload
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request be answered."""
@@ -83,13 +93,19 @@ class Watch:
             log.error("request %s failed with %s\n%s", request.id, type(error).__name__, frames)
             await self._instead(request, unexpected(error, request.id))
 
-    @staticmethod
-    async def _instead(request: _Request, response: ASGIApp) -> None:
+    async def _instead(self, request: _Request, plain: JSONResponse) -> None:
         """Answer so, where nothing was sent yet; what is sent half is broken off, and the caller sees that."""
         if request.status is None:
-            await response(request.scope, request.receive, request.send)
+            await self._page(request, plain)(request.scope, request.receive, request.send)
         else:
             raise ConnectionAbortedError(f"request {request.id} was broken off")
+
+    def _page(self, request: _Request, plain: JSONResponse) -> Response:
+        try:
+            return self._shown(Request(request.scope), plain)
+        except Exception as error:  # whatever failed may be what pages are made with: the plain answer needs none of it
+            log.error("request %s has no page for its fault: %s", request.id, type(error).__name__)
+            return plain
 
     def _told(self, request: _Request, seconds: float) -> None:
         scope, status = request.scope, request.status or 500

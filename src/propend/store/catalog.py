@@ -45,7 +45,7 @@ from sqlalchemy.types import TypeDecorator
 from propend.document import without_passwords
 from propend.errors import CatalogUnavailableError
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration."""
 BUSY_SECONDS = 30
 _MIGRATING = threading.Lock()
@@ -159,7 +159,10 @@ class RunRow(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
-    __table_args__ = (Index("runs_of_instance", "instance_id", "queued_at"),)
+    __table_args__ = (
+        Index("runs_of_instance", "instance_id", "queued_at"),
+        Index("runs_by_end", "instance_id", "state", "finished_at"),
+    )
 
 
 class AuditRow(Base):

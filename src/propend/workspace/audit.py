@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -38,6 +38,10 @@ def note(
     )
 
 
+KINDS = ("instance", "run", "user", "token", "segment", "profile")
+"""What changes are made to."""
+
+
 class Audit:
     """The log, to be read."""
 
@@ -46,18 +50,31 @@ class Audit:
         self._catalog, self._days = catalog, days
 
     def entries(
-        self, *, subject: str | None = None, who: str | None = None, before_id: int | None = None, limit: int = 1000
+        self,
+        *,
+        subject: str | None = None,
+        who: str | None = None,
+        kind: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        before_id: int | None = None,
+        limit: int = 1000,
     ) -> list[AuditRow]:
         """The newest entries first.
 
         Args:
+            subject, who, kind: only entries with exactly these.
+            since, until: only entries from the first instant on, and before the second.
             before_id: only those older than this one: the next page.
         """
         asked = select(AuditRow).order_by(AuditRow.id.desc()).limit(limit)
-        if subject is not None:
-            asked = asked.where(AuditRow.subject == subject)
-        if who is not None:
-            asked = asked.where(AuditRow.who == who)
+        for column, value in ((AuditRow.subject, subject), (AuditRow.who, who), (AuditRow.kind, kind)):
+            if value is not None:
+                asked = asked.where(column == value)
+        if since is not None:
+            asked = asked.where(AuditRow.at >= since)
+        if until is not None:
+            asked = asked.where(AuditRow.at < until)
         if before_id is not None:
             asked = asked.where(AuditRow.id < before_id)
         with self._catalog.reading() as session:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,13 @@ class Instances:
             )
         return found
 
+    def newest_versions(self, instance_ids: Collection[str]) -> dict[str, VersionRow]:
+        """The newest version of each of these instances; drafts have none."""
+        newest = (InstanceRow.id == VersionRow.instance_id) & (InstanceRow.version == VersionRow.number)
+        asked = select(VersionRow).join(InstanceRow, newest).where(InstanceRow.id.in_(instance_ids))
+        with self._catalog.reading() as session:
+            return {version.instance_id: version for version in session.scalars(asked)}
+
     def versions(self, instance_id: str) -> list[VersionRow]:
         """All versions, the newest first."""
         with self._catalog.reading() as session:
@@ -119,7 +126,7 @@ class Instances:
     def differences(self, instance_id: str, before: int, after: int) -> list[Difference]:
         """What changed from one version to another, by place."""
         one, other = (self.version(instance_id, number).document for number in (before, after))
-        return list(_differences(one, other, ""))
+        return differing(one, other)
 
     # --- changing -----------------------------------------------------------------------------------------
 
@@ -404,6 +411,11 @@ def _slug(name: str) -> str:
 
 def _numbered(wanted: str, number: int) -> str:
     return wanted if number == 1 else f"{wanted}-{number}"
+
+
+def differing(before: Any, after: Any) -> list[Difference]:
+    """Where two documents differ, place by place."""
+    return list(_differences(before, after, ""))
 
 
 def _differences(before: Any, after: Any, place: str) -> Iterator[Difference]:

@@ -10,7 +10,7 @@ however it ends, and whoever finds a running run whose lock is free knows that n
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from propend.errors import (
     InstanceNotFoundError,
@@ -104,11 +104,18 @@ class Runs:
 
     def all_serving(self) -> list[RunRow]:
         """The serving run of every instance that has one, by instance."""
+        return self._last("finished_at", state="succeeded")
+
+    def newest(self, instance_ids: Collection[str]) -> dict[str, RunRow]:
+        """The run of each of these instances that was asked for last, whatever its state; not of those without."""
+        return {run.instance_id: run for run in self._last("queued_at", ids=instance_ids)}
+
+    def scored_since(self, since: datetime) -> int:
+        """How many scores runs have given since an instant: a profile counts once for each run."""
+        given = func.sum(RunRow.summary["population"].as_integer())
+        asked = select(given).where(RunRow.state == "succeeded", RunRow.finished_at >= since)
         with self._catalog.reading() as session:
-            ids = session.scalars(
-                select(InstanceRow.id).where(InstanceRow.status != "deleting").order_by(InstanceRow.id)
-            )
-            return [found for i in ids if (found := _newest_succeeded(session, i))]
+            return int(session.scalar(asked) or 0)
 
     def folder(self, run: RunRow) -> Path:
         """Where its files are."""
@@ -333,6 +340,25 @@ class Runs:
         return path
 
     # --- within ---------------------------------------------------------------------------------------------
+
+    def _last(self, by: str, state: str | None = None, ids: Collection[str] | None = None) -> list[RunRow]:
+        """Of each instance the run that comes last by a time; by instance. An index finds it without the others.
+
+        Args:
+            by: ``queued_at`` or ``finished_at``.
+            state: only runs in it; ids: only of these instances.
+        """
+        one = aliased(RunRow)
+        found = select(one.id).where(one.instance_id == InstanceRow.id).limit(1)
+        found = found.order_by(getattr(one, by).desc(), one.id.desc())
+        if state is not None:
+            found = found.where(one.state == state)
+        last = select(found.scalar_subquery()).where(InstanceRow.status != "deleting")
+        if ids is not None:
+            last = last.where(InstanceRow.id.in_(ids))
+        asked = select(RunRow).where(RunRow.id.in_(last)).order_by(RunRow.instance_id)
+        with self._catalog.reading() as session:
+            return list(session.scalars(asked))
 
     @staticmethod
     def _row(session: Session, run_id: str) -> RunRow:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError
 
 from propend.document import mistakes_of
 from propend.errors import ConfigurationError, Mistake, WorkspaceNotFoundError
 from propend.goal import Part
+from propend.phrasing import NOTHING
 from propend.protection import Policies
 
 SETTINGS_FILE = "propend.toml"
@@ -139,6 +143,71 @@ class Settings(Part):
     alerts: AlertSettings = AlertSettings()
     policies: Policies = Policies()
     access: AccessSettings = AccessSettings()
+
+
+SAYS = {
+    "runs.at_once": "runs that are executed at the same time",
+    "runs.minutes": "after which a run is stopped",
+    "runs.memory": 'the engine\'s budget, such as `"4GB"`',
+    "runs.most_memory_gb": "of the whole process, above which a run is stopped",
+    "retraining.after_days": "age from which a champion is challenged",
+    "retraining.on_drift": "also when the last run warned of drift",
+    "retraining.margin": "share of the log loss that a challenger must save",
+    "retention.scores_days": "how long scores of runs are kept that are not the newest; models, proofs and reports "
+    "stay",
+    "uploads.most_mb": "the largest file that can be uploaded by the pages",
+    "serving.memory_mb": "memory of a server for scores that were asked for; others are read when they are asked for",
+    "retention.audit_days": "how long the log of changes is kept",
+    "alerts.webhook": "an address that is told of failed runs, drift, and outcomes that are not as expected",
+    "access.address": "the server as browsers see it",
+    "access.session_hours": "after which people log in again",
+    "access.idle_minutes": "without a request, after which people log in again",
+    "access.oidc": "log-in by OpenID Connect",
+    "policies.sensitive": "what may be done with columns labelled sensitive: as features, in goals, for fairness",
+    "policies.identifier": "the same of columns labelled identifier",
+    "policies.no-data-science": "the same of columns labelled no-data-science",
+}
+"""What each key of ``propend.toml`` says."""
+
+UNITS = {"minutes": " minutes", "hours": " hours", "days": " days", "mb": " MB", "gb": " GB"}
+"""What values are counted in, by the end of a key's name."""
+
+
+@dataclass(frozen=True)
+class InForce:
+    """One setting: its key, its value as text without secrets, what it says, and whether it is the default."""
+
+    key: str
+    value: str
+    says: str
+    is_default: bool
+
+
+def in_force(settings: Settings) -> list[InForce]:
+    """Every setting as it is, without secrets: of an address that is told only whose it is."""
+    found, usual = [], Settings()
+    for key, says in SAYS.items():
+        value = _at(settings, key)
+        found.append(InForce(key, _worded(key, value), says, value == _at(usual, key)))
+    return found
+
+
+def _at(settings: Settings, key: str) -> Any:
+    part, name = key.replace("-", "_").split(".")
+    return getattr(getattr(settings, part), name)
+
+
+def _worded(key: str, value: Any) -> str:
+    if value is None or value == ():
+        return NOTHING
+    if key == "alerts.webhook":  # whoever knows all of such an address can often post to it
+        return f"{urlsplit(value).scheme}://{urlsplit(value).hostname or ''}/…"
+    if isinstance(value, Part):
+        return "; ".join(f"{name}: {_worded('', getattr(value, name))}" for name in type(value).model_fields)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    unit = UNITS.get(re.split(r"[._]", key)[-1], "")
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else f"{value}{unit}"
 
 
 def read_settings(home: Path) -> Settings:

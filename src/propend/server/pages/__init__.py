@@ -13,14 +13,17 @@ from propend.server.pages import (
     audiences,
     begin,
     builder,
+    changes,
     data,
     entrance,
     home,
     insights,
+    people,
     performance,
     profiles,
     runs,
     segments,
+    settings,
     shell,
 )
 from propend.workspace.looks import Looks
@@ -29,6 +32,7 @@ ROUTERS = (
     *(home.router, entrance.router, begin.router, builder.router, data.router),
     *(audiences.router, segments.router, profiles.router),
     *(insights.router, performance.router, runs.router, actions.router),
+    *(people.router, changes.router, settings.router),
 )
 """In the order in which they are asked: fixed addresses, such as ``/instances/new``, before ``/instances/ID``."""
 

@@ -15,14 +15,21 @@ from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 from fastapi import Depends, FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment
 from markupsafe import Markup
 from starlette.exceptions import HTTPException
 
-from propend.errors import NotLoggedInError, PropendError, RequestInvalidError
+from propend.errors import (
+    CatalogUnavailableError,
+    NotLoggedInError,
+    PropendError,
+    RequestInvalidError,
+    UnexpectedError,
+)
 from propend.language import day_words
 from propend.narrative import TONES
 from propend.phrasing import Words, words_of
@@ -68,6 +75,20 @@ HAPPENED = {
     "renamed": "Name, description and schedule are saved.",
 }
 """What pages say after a change, by the word in their address."""
+
+TITLES = {
+    401: "Log in first",
+    403: "You may not do this",
+    404: "There is nothing here",
+    409: "Not now",
+    412: "Somebody else was quicker",
+    422: "This did not work",
+    429: "Too many tries",
+    500: "A fault of propend",
+    502: "Your organisation's log-in does not answer",
+    503: "The server cannot answer now",
+}
+"""What the page of a refusal is headed with, by status."""
 
 
 class Page:
@@ -184,12 +205,16 @@ def install(app: FastAPI) -> None:
 
 
 class _Kept(StaticFiles):
-    """Files that browsers keep: their addresses change with their content (``asset``)."""
+    """Files that browsers keep where the address has their version (``asset``), and ask for again where it has none.
 
-    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+    Modules import each other without a version, so that each is loaded once, by one address.
+    """
+
+    def file_response(self, full_path: Any, stat_result: Any, scope: Any, status_code: int = 200) -> Response:
         """With how long it is kept."""
-        answer = super().file_response(*args, **kwargs)
-        answer.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
+        answer = super().file_response(full_path, stat_result, scope, status_code)
+        kept = f"public, max-age={YEAR_SECONDS}, immutable" if b"v=" in scope.get("query_string", b"") else "no-cache"
+        answer.headers["Cache-Control"] = kept
         return answer
 
 
@@ -198,16 +223,46 @@ async def _refused(request: Request, error: Exception) -> Response:
     plain = await failures.refused(request, error)
     if not _is_for_people(request):
         return plain
-    told = json.loads(bytes(plain.body))["error"]
     page = Page(request, getattr(request.state, "caller", None))
     if isinstance(error, NotLoggedInError) and page.caller is None:
-        return _to_log_in(page)
-    return page.html("refusal_part.html.j2" if page.is_part else "refusal.html.j2", plain.status_code, error=told)
+        try:
+            return await run_in_threadpool(_to_log_in, page)
+        except CatalogUnavailableError as away:
+            return for_people(request, failures.answer(away))
+    return for_people(request, plain)
+
+
+def for_people(request: Request, plain: JSONResponse) -> Response:
+    """A refusal as a page, or a part of one, where a browser asked for that; else as it is."""
+    if not _is_for_people(request):
+        return plain
+    page, status = Page(request, getattr(request.state, "caller", None)), plain.status_code
+    told = _in_their_words(page, json.loads(bytes(plain.body))["error"])
+    template = "refusal_part.html.j2" if page.is_part else "refusal.html.j2"
+    found = page.html(template, status, error=told, title=TITLES.get(status, TITLES[422]))
+    found.headers.update({name: plain.headers[name] for name in ("Retry-After", "Allow") if name in plain.headers})
+    return found
+
+
+def _in_their_words(page: Page, told: dict[str, Any]) -> dict[str, Any]:
+    """What a program is told, for somebody at a browser: no descriptions of routes, and of the database no address."""
+    facts = told["facts"]
+    if told["symbol"] == CatalogUnavailableError.symbol and not page.manages:
+        told |= {"message": "The server's database cannot be reached.", "hint": "load the page again in a moment."}
+    elif told["symbol"] == UnexpectedError.symbol and "request_id" in facts:
+        again = "try again; if it happens again, tell whoever looks after the server. Its log has this as request "
+        told |= {"message": "Something broke on the server.", "hint": f"{again}{facts['request_id']}."}
+    elif "other_session" in facts:
+        told |= {"message": "This page is from another log-in.", "hint": "load it again, and repeat what you did."}
+    elif told["hint"] and "/openapi.json" in told["hint"]:
+        told |= {"hint": "go back and try again, or begin at one of the places at the top."}
+    return told
 
 
 def _is_for_people(request: Request) -> bool:
     asks = request.headers.get("hx-request") == "true" or "text/html" in request.headers.get("accept", "")
-    return asks and not request.url.path.startswith(f"{PREFIX}/")
+    here = request.url.path
+    return asks and (not here.startswith(f"{PREFIX}/") or here.startswith(f"{PREFIX}/oidc/"))  # browsers go there
 
 
 def _to_log_in(page: Page) -> Response:

@@ -6,10 +6,12 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import AfterValidator, AwareDatetime
 
 from propend.server.access import Manager
 from propend.server.shapes_access import Entries, Entry, refusals
@@ -21,6 +23,15 @@ router = APIRouter(tags=["access"])
 PAGE = 1000
 NO_ZERO = r"^[^\x00]*$"
 """PostgreSQL's texts have no zero bytes."""
+
+
+def _sound(at: datetime) -> datetime:
+    if not 1900 <= at.year <= 9000:  # further out, no database and no zone has it
+        raise ValueError("a year from 1900 to 9000")
+    return at
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_sound)]
 COLUMNS = ("id", "at", "who", "action", "kind", "subject", "before", "after")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
@@ -44,6 +55,15 @@ def read_audit(
     subject: Annotated[
         str | None, Query(max_length=200, pattern=NO_ZERO, description="Of this only.", examples=["buyers"])
     ] = None,
+    kind: Annotated[
+        str | None, Query(max_length=20, pattern=NO_ZERO, description="Of this kind of thing only.", examples=["user"])
+    ] = None,
+    since: Annotated[
+        Instant | None, Query(description="From this instant on.", examples=["2026-03-01T00:00:00Z"])
+    ] = None,
+    until: Annotated[
+        Instant | None, Query(description="Before this instant.", examples=["2026-04-01T00:00:00Z"])
+    ] = None,
     cursor: Annotated[int | None, Query(ge=1, le=2_000_000_000, description="`next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE, description="So many at most.", examples=[100])] = 100,
     as_file: Annotated[
@@ -52,20 +72,21 @@ def read_audit(
 ) -> Response | Entries:
     """Who did what to what, newest first: a page, or with `format` everything as a file."""
     workspace: Workspace = request.app.state.workspace
+    asked: dict[str, Any] = {"who": who, "subject": subject, "kind": kind, "since": since, "until": until}
     if as_file is not None:
-        entries = _all(workspace.audit, who, subject)
+        entries = _all(workspace.audit, asked)
         lines = _as_csv(entries) if as_file == "csv" else _as_json(entries)
         name = {"Content-Disposition": f'attachment; filename="audit.{as_file}"', "Cache-Control": "no-store"}
         return StreamingResponse(lines, media_type=TYPES[as_file], headers=name)
-    rows = workspace.audit.entries(who=who, subject=subject, before_id=cursor, limit=limit + 1)
+    rows = workspace.audit.entries(**asked, before_id=cursor, limit=limit + 1)
     items = [Entry.model_validate(_plain(row)) for row in rows[:limit]]
     return Entries(items=items, next=str(items[-1].id) if len(rows) > limit else None)
 
 
-def _all(audit: Audit, who: str | None, subject: str | None) -> Iterator[AuditRow]:
+def _all(audit: Audit, asked: dict[str, Any]) -> Iterator[AuditRow]:
     """Page by page, so that a log of any length takes little memory."""
     before: int | None = None
-    while rows := audit.entries(who=who, subject=subject, before_id=before, limit=PAGE):
+    while rows := audit.entries(**asked, before_id=before, limit=PAGE):
         yield from rows
         before = rows[-1].id
 
