@@ -160,7 +160,7 @@ def canonical(
         seen.add(row.id or "")
     kept = sorted(
         (row for reason, row in judged if not reason),
-        key=lambda row: (key_of(row.profile or ""), *_order(row, request, empty_texts_first=True)),
+        key=lambda row: (key_of(row.profile or ""), *_order(row, request)),
     )
     counts = Counter(reason for reason, _ in judged if reason)
     return [_as_delivered(row, request) for row in kept], dict(counts)
@@ -205,9 +205,8 @@ def _bits(row: Raw, request: EventRequest) -> int:
     return sum(1 << i for i, s in enumerate(request.selectors) if _is(s.event, row))
 
 
-def _order(row: Raw, request: EventRequest, empty_texts_first: bool = False) -> tuple[Any, ...]:
-    empty = (0, "") if empty_texts_first else (2, "")
-    texts = [(1, row.columns[t]) if row.columns.get(t) else empty for t in request.text_fields]
+def _order(row: Raw, request: EventRequest) -> tuple[Any, ...]:
+    texts = [(1, row.columns[t]) if row.columns.get(t) else (2, "") for t in request.text_fields]
     numbers = [_empty_last(row.columns.get(n)) for n in request.number_fields]
     kind, value = row.kind or "(none)", _empty_last(row.value)
     return _local(row, request), row.profile, kind, value, _bits(row, request), numbers, texts

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import propend
@@ -69,6 +69,7 @@ def test_of_one_outcome_alone_nothing_is_told(label: int) -> None:
 # --- nobody by their own outcome ------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_what_a_profile_did_never_describes_it(data: st.DataObject) -> None:
     n = data.draw(st.integers(8, 40))

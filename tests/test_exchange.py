@@ -31,6 +31,18 @@ class Across:
         return self.parts
 
 
+def test_of_equal_events_those_without_a_text_come_last() -> None:
+    """Events that differ in a text alone have one order, whoever reads them: what came last is a feature."""
+    alike = [
+        Raw("ben", "2024-01-01", "buy", -1.5, None, {"colour": c, "size": None}) for c in ("red", "", None, "blue")
+    ]
+    request = EventRequest(selectors=(), text_fields=("colour",))
+    for machines in (1, 2):
+        parts, _, whole = across(_table([SOME, *alike]), Data(columns=COLUMNS), request, machines, 1, 0)
+        found = rows_of(Across(parts, whole.kinds, whole.vocabularies))  # type: ignore[arg-type]
+        assert [row[-1] for row in found if row[0] == "ben"] == [("blue",), ("red",), (None,), (None,)]
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(raw_rows, max_size=25), requests, st.integers(1, 4), st.integers(0, 3), st.integers(0, 99))
 def test_events_read_by_several_machines_are_those_of_the_oracle(

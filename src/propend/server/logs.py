@@ -31,5 +31,6 @@ def set_up(as_json: bool) -> None:
     text = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
     shown.setFormatter(JsonLines() if as_json else text)
     logging.basicConfig(level=logging.INFO, handlers=[shown], force=True)
+    logging.captureWarnings(True)  # else libraries write between the lines
     for name in ("httpx", "httpcore"):  # these tell of addresses
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -50,6 +50,8 @@ SHARES = {
     "refit": 0.05, "horizons": 0.03, "look back": 0.02, "compare": 0.05, "describe": 0.03, "score": 0.12, "write": 0.03,
 }  # fmt: skip
 """Of a run's time, roughly, by stage."""
+_TOLD_TO_END = threading.Event()
+"""Set by the signal, in a process that executes one run."""
 log = logging.getLogger("propend.run")
 
 
@@ -67,18 +69,26 @@ def execute(workspace: Workspace, run_id: str) -> bool:
         try:
             with _scratch_in(runs.scratch(claimed)):
                 _work(workspace, claimed, watch)
-        except PropendError as error:
-            runs.end(run_id, "failed", error)
         except _Stopped as stopped:
             runs.end(run_id, *stopped.outcome)
         except Exception as error:  # told in the run, whatever it was
-            log.exception("run %s failed", run_id)
-            runs.end(run_id, "failed", UnexpectedError.of(error))
+            _end_failed(workspace, run_id, error)
         finally:
             watch.done.set()
             workspace.clear_scratch(claimed)
         after(workspace, run_id)
     return True
+
+
+def _end_failed(workspace: Workspace, run_id: str, error: Exception) -> None:
+    """What went wrong ends a run; where it was told to end, that is why: libraries make errors of their own of it."""
+    if _TOLD_TO_END.is_set():
+        workspace.runs.end(run_id, *_told_to_end().outcome)
+    elif isinstance(error, PropendError):
+        workspace.runs.end(run_id, "failed", error)
+    else:
+        log.exception("run %s failed", run_id, exc_info=error)
+        workspace.runs.end(run_id, "failed", UnexpectedError.of(error))
 
 
 @contextmanager
@@ -317,7 +327,12 @@ def _sync(folder: Path) -> None:
 
 
 def _terminated(_signal: int, _frame: FrameType | None) -> None:
-    raise _Stopped("interrupted", RunInterruptedError("The run was told to end.", "run it again."))
+    _TOLD_TO_END.set()
+    raise _told_to_end()
+
+
+def _told_to_end() -> _Stopped:
+    return _Stopped("interrupted", RunInterruptedError("The run was told to end.", "run it again."))
 
 
 def main() -> int:

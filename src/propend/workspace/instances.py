@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from propend.document import read_document
@@ -275,9 +275,9 @@ class Instances:
         (self._home / WORK_FOLDER / PROPOSALS / f"{instance_id}.json").unlink(missing_ok=True)
         shutil.rmtree(self._home / WORK_FOLDER / "runs" / instance_id, ignore_errors=True)
         with self._catalog.writing() as session:
-            found = session.get(InstanceRow, instance_id)
-            if found is not None and found.status == "deleting":
-                session.delete(found)
+            session.execute(
+                delete(InstanceRow).where(InstanceRow.id == instance_id, InstanceRow.status == "deleting")
+            )  # two that remove the rest at once both succeed
 
     def deleted(self) -> list[str]:
         """Ids of instances of which something is still to be removed."""
