@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Form, Query, Request, Response
 
 from propend import cards, pipeline
 from propend.document import write_yaml
-from propend.errors import ConfigurationError, PropendError, SentenceError
+from propend.errors import ConfigurationError, PropendError, SentenceError, ServerBusyError
 from propend.goal import AGGREGATES
 from propend.instance import Options
 from propend.remedies import AS_OF, LOOK_BACK, remedies, with_look_back
@@ -275,12 +275,21 @@ def mend(
 @router.post("/instances/{instance_id}/edit/check")
 def check(page: Manage, instance_id: InstanceId) -> Response:
     """What the draft means on the data; one that was changed while this waited is not looked at any more."""
+    try:
+        return _check(page, instance_id)
+    except ServerBusyError as busy:
+        return page.waiting(busy)
+
+
+def _check(page: Page, instance_id: str) -> Response:
     found = draft(page, instance_id)
     if not found.ready or found.instance is None:
         return page.html("check_part.html.j2", draft=found, checked=None, refusal=None, remedies=(), instance=found.row)
     as_of = Proposals(page.space.home).of(instance_id).as_of
     try:
         checked = _checked(page, found, as_of)
+    except ServerBusyError:
+        raise
     except PropendError as error:
         told = plain(error.to_dict())
         offered = remedies(found.instance, told)
