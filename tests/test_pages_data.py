@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from playwright.sync_api import expect
 
+from browser import Visitor, chromium
 from loopback import served
 from propend.connectors.files import find_files
 from propend.engines.duckdb import DuckdbEngine
+from propend.errors import ServerBusyError
+from propend.server import state
 from propend.server.app import create_app
 from propend.server.pages import data
 from propend.server.state import HeavyWork
@@ -88,3 +93,38 @@ def test_parts_that_the_server_is_too_busy_for_ask_again(workspace: Workspace, a
             assert 'hx-trigger="load delay:10s"' in answer.text
             assert "SERVER_BUSY" not in answer.text
         assert all("data-waits" not in ask(*one).text for one in asked)
+
+
+@pytest.mark.browser
+def test_a_check_that_waits_for_others_comes_by_itself(
+    workspace: Workspace, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.instances.create(document("Buyers"))
+    monkeypatch.setattr(state, "_busy", lambda: ServerBusyError("Others.", "wait.", retry_seconds=1))
+    app.state.heavy = HeavyWork(wait_seconds=0.01)
+    with served(app) as address, chromium() as browser:
+        visitor = Visitor(browser, address)
+        visitor.open("/instances/buyers/edit")
+        expect(visitor.page.locator("#check")).to_contain_text("Ready to run", timeout=20_000)
+        with app.state.heavy.turn():
+            visitor.page.fill("#goal-within", "20")
+            visitor.page.keyboard.press("Tab")
+            expect(visitor.page.locator("#check")).to_contain_text("asks again in 1 second", timeout=20_000)
+            visitor.page.wait_for_timeout(2500)
+            expect(visitor.page.locator("#check")).to_contain_text("asks again in 1 second")
+            assert (visitor.barriers(), visitor.overflow()) == ([], 0)
+        expect(visitor.page.locator("#check")).to_contain_text("Ready to run", timeout=20_000)
+        visitor.close()
+
+
+def test_a_check_brings_the_newest_sentence_with_it(workspace: Workspace, app: FastAPI) -> None:
+    workspace.instances.create(document("Buyers"))
+    newer = document("Buyers")
+    newer["goal"]["within"] = "17d"
+    workspace.instances.save_draft("buyers", newer)
+    with served(app) as address, httpx.Client(base_url=address, headers=PART, timeout=60) as client:
+        said = client.post("/instances/buyers/edit/check").text
+    head = re.search(r'<p id="builder-sentence" class="sentence" data-of="(\d+)" hx-swap-oob="true">(.*?)</p>', said)
+    assert head is not None
+    changed_at = round(workspace.instances.get("buyers").changed_at.timestamp() * 1e6)
+    assert (int(head[1]), "in the next 17 days" in head[2]) == (changed_at, True)
