@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pyarrow.csv as pc
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import APIResponse, Browser, Route, expect
 
 from browser import NARROW, WIDE, Visitor, chromium
 from propend.workspace import Workspace
@@ -271,6 +271,34 @@ def test_what_is_typed_while_it_is_saved_stays(visitor: Visitor, home: Path) -> 
     expect(page.locator("#goal-items-0-field")).to_have_value("amount")
     expect(page.locator("#goal-within")).to_have_value("77")
     expect(page.locator("#sentence")).to_have_value(re.compile("total amount of purchase .* next 77 days"))
+
+
+def test_an_older_answer_that_arrives_later_changes_nothing(visitor: Visitor, home: Path) -> None:
+    on_shop(visitor)
+    to_goal(visitor)
+    checked(visitor)
+    page = visitor.page
+    held: list[tuple[Route, APIResponse]] = []
+    page.route("**/edit/sentence", lambda route: held.append((route, route.fetch())))
+    page.fill("#sentence", "Of profiles who did visit in the last 30 days, who will do purchase in the next 14 days?")
+    page.click("text=Use this sentence")
+    for _ in range(100):
+        if held:
+            break
+        page.wait_for_timeout(100)
+    page.fill("#goal-within", "60")
+    page.keyboard.press("Tab")
+    expect(page.locator("#builder-sentence")).to_have_text(re.compile("next 60 days"))
+    for route, answer in held:
+        with page.expect_response("**/edit/sentence"):
+            route.fulfill(response=answer)
+    expect(page.locator("#sentence-said")).to_have_text("")
+    page.wait_for_timeout(300)
+    assert (page.input_value("#goal-within"), "within: 60d" in page.input_value("#yaml")) == ("60", True)
+    expect(page.locator("#builder-sentence")).to_have_text(re.compile("next 60 days"))
+    goal = draft_of(home, visitor)["goal"]
+    assert isinstance(goal, dict)
+    assert goal["within"] == "60d"
 
 
 # --- data --------------------------------------------------------------------------------------------------------

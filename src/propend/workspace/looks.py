@@ -53,8 +53,11 @@ class Looks:
 
     def known(self, data: Data, folder: Path) -> Look | None:
         """A look that is kept; None where the data must be read first."""
+        key = _key("look", data, folder)
         with self._lock:
-            found: Look | None = self._kept.get(_key("look", data, folder))
+            found: Look | None = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)  # who asks often does not lose it to the checks of others
             return found
 
     def of(self, data: Data, folder: Path) -> Look:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
@@ -9,7 +10,7 @@ from fastapi import APIRouter, Depends, Form, Query, Request, Response
 
 from propend import cards, pipeline
 from propend.document import write_yaml
-from propend.errors import ConfigurationError, PropendError, SentenceError
+from propend.errors import ConfigurationError, PropendError, SentenceError, ServerBusyError
 from propend.goal import AGGREGATES
 from propend.instance import Options
 from propend.remedies import AS_OF, LOOK_BACK, remedies, with_look_back
@@ -53,6 +54,7 @@ OPTION_PLACES = (
 DAYS = ("settle", "lookback")
 SOURCE_ROLES = (*ROLES, ("id", "Id of the event", "of several rows with the same one only one counts; not needed"))
 LONGEST = 300_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def _form(request: Request) -> list[tuple[str, str]]:
@@ -114,6 +116,7 @@ def _given(page: Page, found: Draft) -> Plain:
         "instance": found.row,
         "draft": found,
         "document": found.document,
+        "revision": _revision(found.row),
         "said": said,
         "steps": STEPS,
         "goal": cards.goal_of(found.document),
@@ -136,6 +139,11 @@ def _given(page: Page, found: Draft) -> Plain:
     }
 
 
+def _revision(row: InstanceRow) -> int:
+    """Of two drafts of an instance, the newer one has the larger number: when it was changed, in microseconds."""
+    return (row.changed_at - EPOCH) // timedelta(microseconds=1)
+
+
 def _options(found: Draft) -> Plain:
     """Every option as it is written, the usual one where it is not."""
     usual = Options().model_dump(by_alias=True) | {n: getattr(Options(), n) for n in Options.model_fields}
@@ -147,7 +155,12 @@ def _options(found: Draft) -> Plain:
 
 
 def _changed(page: Page, found: Draft, *, redraw: bool, **given: Any) -> Response:
-    """What a change has changed: sentence, YAML, mistakes; and the cards where their form is another."""
+    """What a change has changed: sentence, YAML, mistakes; and the cards where their form is another.
+
+    It is of the newest draft, whichever change made that: this one may have waited while others were saved.
+    """
+    if page.space.instances.get(found.row.id).changed_at != found.row.changed_at:
+        found = draft(page, found.row.id)
     answer = page.html("edit_changed_part.html.j2", **_given(page, found), redraw=redraw, step="goal", **given)
     answer.headers["HX-Trigger"] = "draft-changed"
     return answer
@@ -275,25 +288,36 @@ def mend(
 @router.post("/instances/{instance_id}/edit/check")
 def check(page: Manage, instance_id: InstanceId) -> Response:
     """What the draft means on the data; one that was changed while this waited is not looked at any more."""
+    try:
+        return _check(page, instance_id)
+    except ServerBusyError as busy:
+        return page.waiting(busy)
+
+
+def _check(page: Page, instance_id: str) -> Response:
     found = draft(page, instance_id)
+
+    def told(**given: Any) -> Response:
+        shown: Plain = {"checked": None, "refusal": None, "remedies": ()} | given
+        return page.html(
+            "check_part.html.j2", draft=found, document=found.document, instance=found.row,
+            revision=_revision(found.row), **shown,
+        )  # fmt: skip
+
     if not found.ready or found.instance is None:
-        return page.html("check_part.html.j2", draft=found, checked=None, refusal=None, remedies=(), instance=found.row)
+        return told()
     as_of = Proposals(page.space.home).of(instance_id).as_of
     try:
         checked = _checked(page, found, as_of)
+    except ServerBusyError:
+        raise
     except PropendError as error:
-        told = plain(error.to_dict())
-        offered = remedies(found.instance, told)
-        return page.html(
-            "check_part.html.j2", draft=found, checked=None, refusal=told, remedies=offered, instance=found.row
-        )
+        refusal = plain(error.to_dict())
+        return told(refusal=refusal, remedies=remedies(found.instance, refusal))
     if checked is None:
         return Response(status_code=204)
     offered = tuple(r for refusal in checked["refusals"] for r in remedies(found.instance, refusal))
-    return page.html(
-        "check_part.html.j2", draft=found, checked=checked, refusal=None, remedies=offered, instance=found.row,
-        as_of=as_of, **pictures_of(checked, found.instance),
-    )  # fmt: skip
+    return told(checked=checked, remedies=offered, as_of=as_of, **pictures_of(checked, found.instance))
 
 
 def _checked(page: Page, found: Draft, as_of: Any) -> Plain | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from propend.connectors.files import find_files
-from propend.errors import PropendError, SourceNotFoundError
+from propend.errors import PropendError, ServerBusyError, SourceNotFoundError
 from propend.events import EventFacts
 from propend.instance import Data, Source
 from propend.phrasing import words_of
@@ -28,6 +29,10 @@ from propend.workspace.uploads import BUFFER_BYTES, Arrival, StoredFile
 router = APIRouter()
 MOST_FILES = 100
 """Of one pattern."""
+MOST_ROWS = 200
+"""Files elsewhere that are listed."""
+MOST_NAMED = 5
+"""Instances that are named beside a file."""
 
 
 @dataclass(frozen=True)
@@ -36,44 +41,58 @@ class Reading:
 
     Attributes:
         section: the file as data of its own, relative to the workspace's folder.
-        users: ids and names of the instances that read it.
+        users: names of the instances that read it, by id.
     """
 
     section: Data
-    users: list[tuple[str, str]] = field(default_factory=list)
+    users: dict[str, str] = field(default_factory=dict)
 
 
 @router.get("/data")
 def data(page: View) -> Response:
-    """Files of the workspace, and what else instances read."""
+    """Files of the workspace, and what else instances read; none of them is opened."""
     files = page.space.data.files()
     users = {place: reading.users for place, reading in _readings(page).items()}
     known = {file.path for file in files}
     elsewhere = {place: who for place, who in users.items() if place not in known}
     return page.html(
-        "data.html.j2", files=files, users=users, elsewhere=elsewhere, most_bytes=page.space.data.most_bytes,
+        "data.html.j2", files=files, users=users, elsewhere=elsewhere, most_rows=MOST_ROWS, most_named=MOST_NAMED,
+        most_bytes=page.space.data.most_bytes,
     )  # fmt: skip
 
 
 @router.get("/data/preview")
 def preview(page: View, path: Annotated[str, Query(max_length=1000)] = "") -> Response:
-    """One file, or what an instance reads from one place: columns, completeness, first rows."""
-    reading, home = _reading(page, path), page.space.home
-    looks: Looks = page.request.app.state.looks
-    look = looks.known(reading.section, home)
-    if look is None:
-        with page.heavy.turn():
-            look = looks.of(reading.section, home)
+    """One file, or what an instance reads from one place; what is in it comes with a part, where it must be read."""
+    reading = _reading(page, path)
+    look = _looks(page).known(reading.section, page.space.home)
     stored = next((f for f in page.space.data.files() if f.path == path), None)
-    return page.html("data_preview.html.j2", place=path, look=look, stored=stored, users=reading.users)
+    return page.html(
+        "data_preview.html.j2", place=path, look=look, stored=stored, users=reading.users, most_named=MOST_NAMED
+    )
+
+
+@router.get("/data/columns")
+def columns(page: View, path: Annotated[str, Query(max_length=1000)] = "") -> Response:
+    """A part of the preview: columns, completeness, first rows; kept until the file changes."""
+    section = _reading(page, path).section
+    try:
+        with page.heavy.turn():
+            look = _looks(page).of(section, page.space.home)
+    except ServerBusyError as busy:
+        return page.waiting(busy)
+    return page.html("data_columns_part.html.j2", place=path, look=look)
 
 
 @router.get("/data/events")
 def events(page: View, path: Annotated[str, Query(max_length=1000)] = "") -> Response:
     """A part of the preview: events by month and kind, gaps in tracking, rows that are set aside."""
     section = _reading(page, path).section
-    with page.heavy.turn():
-        facts: EventFacts = page.request.app.state.looks.facts(section, page.space.home)
+    try:
+        with page.heavy.turn():
+            facts: EventFacts = _looks(page).facts(section, page.space.home)
+    except ServerBusyError as busy:
+        return page.waiting(busy)
     return page.html(
         "data_events_part.html.j2",
         facts=facts,
@@ -84,6 +103,11 @@ def events(page: View, path: Annotated[str, Query(max_length=1000)] = "") -> Res
         first_day=day_date(int(facts.days[0])),
         last_day=day_date(int(facts.days[-1])),
     )
+
+
+def _looks(page: Page) -> Looks:
+    found: Looks = page.request.app.state.looks
+    return found
 
 
 def _reading(page: Page, path: str) -> Reading:
@@ -101,30 +125,47 @@ def _reading(page: Page, path: str) -> Reading:
 
 
 def _readings(page: Page) -> dict[str, Reading]:
-    """What instances read; patterns and folders count for each file they stand for."""
+    """What instances read; patterns and folders count for each file they stand for, of which nothing is opened.
+
+    Many instances read the same: each data section is looked up once, whoever has it.
+    """
     found: dict[str, Reading] = {}
-    for row in page.space.instances.all():
-        document = row.draft or (page.space.instances.version(row.id).document if row.version else {})
-        section = data_of(document)
+    placed: dict[tuple[Path, str], list[str]] = {}
+    for section, users in _sections(page):
         folder = page.space.instances.folder / section.folder
         for source in section.events:
             own = {"columns": source.columns or section.columns, "kind": source.kind or section.kind}
-            for place in _places(page.space.home, folder, source):
-                one = Source(path=place, **own)
-                before = found.setdefault(place, Reading(Data(events=(one,), labels=section.labels)))
-                if (row.id, row.name) not in before.users:
-                    before.users.append((row.id, row.name))
+            for place in _places(page.space.home, folder, source, placed):
+                if place not in found:
+                    found[place] = Reading(Data(events=(Source(path=place, **own),), labels=section.labels))
+                found[place].users.update(users)
     return found
 
 
-def _places(home: Path, folder: Path, source: Source) -> list[str]:
+def _sections(page: Page) -> list[tuple[Data, dict[str, str]]]:
+    """Each data section there is, with ids and names of the instances that have it."""
+    rows = page.space.instances.all()
+    newest = page.space.instances.newest_versions([row.id for row in rows if row.draft is None])
+    found: dict[str, tuple[Data, dict[str, str]]] = {}
+    for row in rows:
+        document = row.draft or (newest[row.id].document if row.id in newest else {})
+        text = json.dumps(document.get("data"), sort_keys=True, default=str)
+        if text not in found:
+            found[text] = data_of(document), {}
+        found[text][1][row.id] = row.name
+    return list(found.values())
+
+
+def _places(home: Path, folder: Path, source: Source, placed: dict[tuple[Path, str], list[str]]) -> list[str]:
+    """The files of a source; ``placed`` has those of paths that were looked up before."""
     found = []
     for text in (source.path,) if isinstance(source.path, str) else source.path or ():
-        try:
-            files = find_files(text, folder)
-        except (PropendError, OSError, ValueError):
-            continue  # what is not there any more is said where the instance is edited
-        found += [_place(home, file) for file in files[:MOST_FILES]]
+        if (folder, text) not in placed:
+            try:
+                placed[folder, text] = [_place(home, file) for file in find_files(text, folder)[:MOST_FILES]]
+            except (PropendError, OSError, ValueError):
+                placed[folder, text] = []  # what is not there any more is said where the instance is edited
+        found += placed[folder, text]
     return found
 
 

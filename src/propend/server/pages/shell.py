@@ -28,6 +28,7 @@ from propend.errors import (
     NotLoggedInError,
     PropendError,
     RequestInvalidError,
+    ServerBusyError,
     UnexpectedError,
 )
 from propend.language import day_words
@@ -57,6 +58,8 @@ HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}
 """With less of a referrer, browsers do not say which page posts a form (``access.Gate`` asks)."""
 THEME = "propend-theme"
 YEAR_SECONDS = 365 * 24 * 3600
+RETRY_SECONDS = 10
+"""After so long a part asks again whom a busy server did not tell when."""
 NAVIGATION = (
     ("home", "/", "Instances", "view"),
     ("profiles", "/profiles", "Profiles", "view"),
@@ -168,6 +171,16 @@ class Page:
         """The answer: a template with what it needs; it also has ``page``."""
         text = _environment().get_template(template).render(page=self, **given)
         return HTMLResponse(text, status, HEADERS)
+
+    def waiting(self, busy: ServerBusyError) -> HTMLResponse:
+        """A part that says that others are being served, and asks by itself for what was asked once it may again."""
+        asked = self.request.url
+        again = asked.path + (f"?{asked.query}" if asked.query else "")
+        seconds = int(busy.facts.get("retry_seconds", RETRY_SECONDS))
+        verb = self.request.method.lower()
+        answer = self.html("waiting_part.html.j2", 503, again=again, verb=verb, seconds=seconds)
+        answer.headers["Retry-After"] = str(seconds)
+        return answer
 
     def go(self, address: str) -> Response:
         """Send the browser elsewhere, after a change."""

@@ -40,8 +40,17 @@ document.addEventListener("htmx:afterRequest", (event) => {
   if (!event.detail.successful) say("It could not be saved. Look at the message, or try again.");
 });
 
+// Answers come in any order; what is shown is never exchanged for what an older draft said.
+function isOlder(arrived, shown) {
+  return Number(arrived?.dataset.of ?? Infinity) < Number(shown.dataset.of ?? 0);
+}
+
 // What was typed after the form was sent is not drawn over: it is sent again when it is done.
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
+  if (isOlder(event.detail.fragment.firstElementChild, event.detail.target)) {
+    event.detail.shouldSwap = false;
+    return;
+  }
   if (event.detail.target.id === "cards" && typed && !asked) {
     event.detail.shouldSwap = false;
     stale = true;
