@@ -82,7 +82,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Entry:
     """One instance, and how it stands.
 
     Attributes:
@@ -124,7 +124,7 @@ class Overview:
         self._total: tuple[float, int] = (0.0, 0)
         self._lock = threading.Lock()
 
-    def of(self, instances: Sequence[InstanceRow], serving: Sequence[RunRow]) -> list[Standing]:
+    def of(self, instances: Sequence[InstanceRow], serving: Sequence[RunRow]) -> list[Entry]:
         """How these instances stand, in their order.
 
         Args:
@@ -148,15 +148,15 @@ class Overview:
 
     def _standing(
         self, row: InstanceRow, version: VersionRow | None, latest: RunRow | None, served: RunRow | None
-    ) -> Standing:
+    ) -> Entry:
         result = self._result(served) if served is not None else None
         if version is None:
             kind = (row.draft or {}).get("type")
             kind = kind if kind in TONES else None
-            return Standing(row, kind, None, None, latest, served, result)
+            return Entry(row, kind, None, None, latest, served, result)
         instance = Instance.load(version.document)
         sentence = spoken_sentence(instance.goal, instance.eligible)
-        return Standing(row, instance.type, sentence, instance.options.schedule, latest, served, result)
+        return Entry(row, instance.type, sentence, instance.options.schedule, latest, served, result)
 
     def _result(self, run: RunRow) -> Result | None:
         folder = self._workspace.runs.folder(run)

@@ -44,10 +44,10 @@ def sample(page: Manage, which: Text = "purchase") -> Response:
     """A draft on the sample data, which are copied into the workspace where they are not there."""
     if which not in dict(SAMPLES):
         raise invalid("There is no such sample.", f"take one of {', '.join(dict(SAMPLES))}.")
-    stored = page.space.data.add(demo.orders_path(), "sample-orders.parquet", page.name)
+    stored = page.space.data.add(demo.orders_path(), "sample-orders.parquet", page.who)
     document = read_text(demo.instance_texts()[which])[0]
     document["data"] = document["data"] | {"events": stored.path, "folder": ".."}
-    row = page.space.instances.create_draft(document["name"], document, page.name)
+    row = page.space.instances.create_draft(document["name"], document, page.who)
     return page.go(path("instances", row.id, "edit") + "?step=goal")
 
 
@@ -73,7 +73,7 @@ def own(
     except PropendError as error:
         return _shown(page, error, paths, named)
     document = proposed_document(found)
-    row = page.space.instances.create_draft(document["name"], document, page.name)
+    row = page.space.instances.create_draft(document["name"], document, page.who)
     Proposals(page.space.home).keep(row.id, found.notes, found.as_of)
     return page.go(path("instances", row.id, "edit") + "?step=setup")
 

@@ -96,7 +96,7 @@ def _save(page: Page, found: Draft, document: Plain) -> Draft:
     """Keep a changed document as the draft; what is the same is not kept anew."""
     if document == found.document:
         return found
-    row = page.space.instances.save_draft(found.row.id, document, page.name)
+    row = page.space.instances.save_draft(found.row.id, document, page.who)
     return _seen(page, row, document)
 
 
@@ -355,14 +355,14 @@ def publish(page: Manage, instance_id: InstanceId, run: Annotated[str, Form(max_
     """Make the draft the newest version; with ``run``, also start a run of it."""
     row = page.space.instances.get(instance_id)
     if row.draft is not None:
-        page.space.instances.publish(instance_id, page.name)
+        page.space.instances.publish(instance_id, page.who)
     elif not row.version:
         raise invalid("There is nothing to publish yet.", "define the goal first.")
     if not run:
         return page.go(path("instances", instance_id))
     as_of = Proposals(page.space.home).of(instance_id).as_of
     options = {"as_of": as_of.isoformat()} if as_of is not None else {}
-    started = page.space.runs.start(instance_id, by=page.name, options=options)
+    started = page.space.runs.start(instance_id, by=page.who, options=options)
     return page.go(path("runs", started.id))
 
 
@@ -371,7 +371,7 @@ def discard(page: Manage, instance_id: InstanceId) -> Response:
     """Throw the draft away; an instance that never had a version goes with it."""
     row = page.space.instances.get(instance_id)
     if row.version:
-        page.space.instances.save_draft(instance_id, None, page.name)
+        page.space.instances.save_draft(instance_id, None, page.who)
         return page.go(path("instances", instance_id))
-    page.space.delete(instance_id, page.name)
+    page.space.delete(instance_id, page.who)
     return page.go("/")

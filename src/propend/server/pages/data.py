@@ -178,7 +178,7 @@ async def upload(request: Request, page: Manage, name: Annotated[str, Query(max_
     """A file as it comes: the body is its content, written to disk in parts, seen by nobody before it is whole."""
     arrival: Arrival = await run_in_threadpool(page.space.data.begin, name)
     try:
-        kept = await _receive(request, arrival, page.name)
+        kept = await _receive(request, arrival, page.who)
     except BaseException:
         arrival.drop()  # whatever broke it off, nothing of it stays
         raise

@@ -13,32 +13,21 @@ from fastapi import APIRouter, Query, Response
 from propend.document import without_passwords, write_yaml
 from propend.drill import factor_in_buckets
 from propend.errors import InstanceNotFoundError
-from propend.narrative import Given, compose, titled
+from propend.narrative import compose, titled
 from propend.server.pages.runs import mend_of
+from propend.server.pages.served import given_of
 from propend.server.pages.shell import Page, View
 from propend.server.state import InstanceId
 from propend.snapshots.plan import FAMILIES
-from propend.store.catalog import InstanceRow, RunRow, now
-from propend.store.runs import read_features, read_json
-from propend.workspace import Workspace
+from propend.store.catalog import InstanceRow, now
+from propend.store.runs import read_features
 
 router = APIRouter()
 Plain = dict[str, Any]
 Bucket = Annotated[str, Query(pattern="^(low|medium|high)$")]
 Code = Annotated[str, Query(min_length=1, max_length=300)]
 Number = Annotated[int | None, Query(ge=1, le=2_000_000_000)]
-DOCUMENTS = ("evaluation", "insights", "run")
 MANY_VERSIONS = 50
-
-
-def given_of(space: Workspace, run: RunRow) -> Given:
-    """The three documents of a run that succeeded.
-
-    Raises:
-        InstanceNotFoundError: they are not there any more.
-    """
-    folder = space.runs.folder(run)
-    return Given(*(read_json(folder / f"{name}.json") for name in DOCUMENTS))
 
 
 @router.get("/instances/{instance_id}")

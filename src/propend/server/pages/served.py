@@ -12,10 +12,21 @@ from propend.server.pages.shell import Page, invalid
 from propend.server.serving import ScoreFile
 from propend.store.catalog import InstanceRow, RunRow
 from propend.store.runs import read_json
+from propend.workspace import Workspace
 from propend.workspace.audiences import Tally
 from propend.workspace.segments import Rule
 
 Plain = dict[str, Any]
+
+
+def given_of(space: Workspace, run: RunRow) -> Given:
+    """The three documents of a run that succeeded.
+
+    Raises:
+        InstanceNotFoundError: they are not there any more.
+    """
+    folder = space.runs.folder(run)
+    return Given(*(read_json(folder / f"{name}.json") for name in ("evaluation", "insights", "run")))
 
 
 @dataclass(frozen=True)
@@ -47,8 +58,7 @@ class Served:
     @cached_property
     def given(self) -> Given:
         """The documents of the run."""
-        folder = self.page.space.runs.folder(self.run)
-        return Given(*(read_json(folder / f"{name}.json") for name in ("evaluation", "insights", "run")))
+        return given_of(self.page.space, self.run)
 
     @property
     def population(self) -> int:

@@ -125,11 +125,6 @@ class Page:
         return found
 
     @property
-    def name(self) -> str:
-        """Who asks, for the log of changes."""
-        return self.caller.name if self.caller is not None else ""
-
-    @property
     def manages(self) -> bool:
         """Whether who asks may change things; templates leave out what they may not do."""
         return self.caller is not None and self.caller.role == "manage"
