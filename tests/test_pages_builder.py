@@ -113,6 +113,12 @@ def test_from_sample_data_to_a_changed_goal(browser: Browser, visitor: Visitor, 
         other.close()
 
 
+def saved(visitor: Visitor) -> None:
+    """Wait as people do: a change is sent after a pause, and what it changes is shown then."""
+    visitor.page.wait_for_timeout(1_000)
+    visitor.settle()
+
+
 def test_conditions_of_an_event_by_keyboard(visitor: Visitor, home: Path) -> None:
     on_shop(visitor)
     visitor.look("builder-proposed")
@@ -126,13 +132,16 @@ def test_conditions_of_an_event_by_keyboard(visitor: Visitor, home: Path) -> Non
     name.fill("large one")
     page.keyboard.press("Tab")
     expect(page.locator("#yaml")).to_have_value(re.compile("large one:"))
+    saved(visitor)
     add = page.locator("[data-do$='.where.add']").last
     add.focus()
     page.keyboard.press("Enter")
     field = page.locator("[name$='.where.0.field']").last
     expect(field).to_be_focused()
     field.select_option("amount")
+    saved(visitor)
     page.locator("[name$='.where.0.operator']").last.select_option("gte")
+    saved(visitor)
     page.locator("[name$='.where.0.value']").last.fill("50")
     page.keyboard.press("Tab")
     expect(page.locator("#yaml")).to_have_value(re.compile("gte: 50"))
