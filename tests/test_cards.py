@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from propend import cards
-from propend.errors import RequestInvalidError
+from propend.errors import ConfigurationError, RequestInvalidError
 from propend.goal import Eligibility, Goal
 from propend.instance import Instance
 
@@ -156,7 +156,10 @@ def test_cards_come_and_go() -> None:
 )
 def test_no_form_is_a_fault(form: dict[str, Any]) -> None:
     """Whatever is sent becomes a document, right or wrong, and its mistakes are told as such."""
-    json.dumps(cards.with_cards(DOCUMENT, form, TYPES))
+    document = cards.with_cards(DOCUMENT, form, TYPES)
+    assert json.loads(json.dumps(document)) == document
+    with pytest.raises(ConfigurationError):
+        Instance.load(document)
 
 
 def test_what_is_no_form_of_cards_is_refused() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pyarrow.csv as pc
@@ -48,7 +49,7 @@ def visitor(browser: Browser, server: Server) -> Iterator[Visitor]:
     found.close()
 
 
-def draft_of(home: Path, visitor: Visitor) -> dict[str, object]:
+def draft_of(home: Path, visitor: Visitor) -> dict[str, Any]:
     """The document that is worked on at the address that is shown."""
     workspace = Workspace.open(home)
     row = workspace.instances.get(visitor.page.url.split("/instances/")[1].split("/")[0])
@@ -207,6 +208,8 @@ def test_a_definition_that_cannot_be_is_told_and_mended(visitor: Visitor, home: 
     page.locator(".remedies button").first.click()
     expect(page.locator("#goal-within")).not_to_have_value("900")
     expect(page.locator("#check")).to_contain_text("Ready to run")
+    mended = draft_of(home, visitor)["goal"]["within"]
+    assert mended == f"{page.input_value('#goal-within')}d"
     page.fill("#goal-within", "")
     page.keyboard.press("Tab")
     expect(page.locator("#check")).to_contain_text("goal.within")
@@ -280,6 +283,7 @@ def test_what_is_typed_while_it_is_saved_stays(visitor: Visitor, home: Path) -> 
     expect(page.locator("#goal-items-0-field")).to_have_value("amount")
     expect(page.locator("#goal-within")).to_have_value("77")
     expect(page.locator("#sentence")).to_have_value(re.compile("total amount of purchase .* next 77 days"))
+    assert draft_of(home, visitor)["goal"]["within"] == "77d"
 
 
 def test_an_older_answer_that_arrives_later_changes_nothing(visitor: Visitor, home: Path) -> None:
