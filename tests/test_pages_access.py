@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
-from browser import NARROW, Visitor, chromium
+from browser import NARROW, Visitor
 from propend.workspace import Workspace
 from propend.workspace.accounts import Accounts
 from servers import Server, serving
@@ -17,12 +17,6 @@ from workspaces import made
 
 pytestmark = pytest.mark.browser
 PASSWORD = "a quiet place by the sea"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

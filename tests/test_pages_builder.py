@@ -12,7 +12,7 @@ import pyarrow.csv as pc
 import pytest
 from playwright.sync_api import APIResponse, Browser, Route, expect
 
-from browser import NARROW, WIDE, Visitor, chromium
+from browser import NARROW, WIDE, Visitor
 from propend.workspace import Workspace
 from servers import Server, serving
 from shops import shop
@@ -21,12 +21,6 @@ from workspaces import document, made
 pytestmark = pytest.mark.browser
 WAIT = 15_000
 """Milliseconds: the machine may have much to do."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from playwright.sync_api import Browser
 
-from browser import NARROW, Visitor, chromium
+from browser import NARROW, Visitor
 from loopback import served
 from propend.errors import CatalogUnavailableError
 from propend.server.access import COOKIE
@@ -23,12 +23,6 @@ pytestmark = pytest.mark.browser
 PASSWORD = "a quiet place by the sea"
 CUSTOMER = "the name of a customer"
 HTML = {"Accept": "text/html,application/xhtml+xml"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
-from browser import NARROW, Visitor, chromium
+from browser import NARROW, Visitor
 from propend.workspace import Workspace
 from propend.workspace.accounts import Accounts
 from propend.workspace.dispatch import follow
@@ -19,12 +19,6 @@ from workspaces import document, made
 
 pytestmark = pytest.mark.browser
 PASSWORD = "a quiet place by the sea"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

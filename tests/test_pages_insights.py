@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser
 
-from browser import NARROW, WIDE, Visitor, chromium
+from browser import NARROW, WIDE, Visitor
 from propend.drill import factor_in_buckets
 from propend.language import day_words
 from propend.narrative import Given
@@ -58,12 +58,6 @@ def run(space: Workspace, instance_id: str, **options: Any) -> RunRow:
     found = space.runs.start(instance_id, options=options)
     assert execute(space, found.id)
     return space.runs.get(found.id)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import Browser, expect
 
-from browser import NARROW, WIDE, Visitor, chromium
+from browser import NARROW, WIDE, Visitor
 from propend.model.certainty import total_interval
 from propend.phrasing import count, percent
 from propend.server.access import COOKIE
@@ -47,12 +47,6 @@ class Shop:
         found = Visitor(browser, self.server.url, width=width, dark=dark)
         found.context.add_cookies([{"name": COOKIE, "value": self.secrets[role], "url": self.server.url}])
         return found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
-from browser import NARROW, Visitor, chromium
+from browser import NARROW, Visitor
 from propend import charts
 from propend.server.pages import shell
 from servers import Server, serving
@@ -19,12 +19,6 @@ from workspaces import made
 pytestmark = pytest.mark.browser
 PASSWORD = "a quiet place by the sea"
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

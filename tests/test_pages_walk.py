@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from browser import Visitor, chromium
+from browser import Visitor
 from servers import serving
 
 pytestmark = pytest.mark.browser
@@ -22,12 +21,6 @@ PASSWORD = "a quiet place by the sea"
 MOST_CLICKS = 12
 WAIT = 120_000
 """Milliseconds for the run: two cores may have much to do."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 def test_from_nothing_to_a_list_of_customers(browser: Browser, tmp_path: Path) -> None:

@@ -62,14 +62,9 @@ def _named(rows: Rows, names: Mapping[str, str], place: int) -> Drawing:
     [THRESHOLD, ("n", noted("Taken"), "count"), RECALL, ("false_alarms", noted("Of all others"), "percent")],
 )  # fmt: skip
 def roc(rows: Rows, words: Words) -> Drawing:
-    names = {say("this model"): BLUE, say("at random"): GREY}
     x = alt.X("false_alarms:Q", scale=SQUARE, axis=_axis(say("share of all others who are taken")))
-    axis = _axis(say("share of all who {did}", did=words.did))
-    chance = _base().mark_line(strokeDash=[6, 4], strokeWidth=2)
-    chance = chance.encode(x=x, y=alt.Y("false_alarms:Q", scale=SQUARE, axis=axis), color=_named(rows, names, 1))
-    ours = _base().mark_line(strokeWidth=2.5, point={"filled": True, "size": 20})
-    y = alt.Y("recall:Q", scale=SQUARE, axis=axis)
-    return chance + ours.encode(x=x, y=y, color=_named(rows, names, 0), tooltip=_tips("roc"))
+    y = say("share of all who {did}", did=words.did)
+    return _beside_chance(rows, x, "recall", "false_alarms", y, _tips("roc"))
 
 
 @chart(
@@ -79,14 +74,19 @@ def roc(rows: Rows, words: Words) -> Drawing:
     [THRESHOLD, ("n", noted("Taken"), "count"), RECALL, ("precision", noted("Of those taken"), "percent")],
 )  # fmt: skip
 def precision_recall(rows: Rows, words: Words) -> Drawing:
-    names = {say("this model"): BLUE, say("at random"): GREY}
     x = alt.X("recall:Q", scale=SQUARE, axis=_axis(say("share of all who {did}", did=words.did)))
-    axis = _axis(say("share of those taken who {did}", did=words.did))
-    chance = _base().mark_line(strokeDash=[6, 4], strokeWidth=2)
-    chance = chance.encode(x=x, y=alt.Y("base_rate:Q", scale=SQUARE, axis=axis), color=_named(rows, names, 1))
-    ours = _base().mark_line(strokeWidth=2.5, point={"filled": True, "size": 20})
-    y = alt.Y("precision:Q", scale=SQUARE, axis=axis)
-    return chance + ours.encode(x=x, y=y, color=_named(rows, names, 0), tooltip=_tips("precision_recall"))
+    y = say("share of those taken who {did}", did=words.did)
+    return _beside_chance(rows, x, "precision", "base_rate", y, _tips("precision_recall"))
+
+
+def _beside_chance(rows: Rows, x: Drawing, ours: str, chance: str, title: str, tips: list[Drawing]) -> Drawing:
+    """A line of the model over a broken one of chance, both by fields of the rows."""
+    names, axis = {say("this model"): BLUE, say("at random"): GREY}, _axis(title)
+    broken = _base().mark_line(strokeDash=[6, 4], strokeWidth=2)
+    broken = broken.encode(x=x, y=alt.Y(f"{chance}:Q", scale=SQUARE, axis=axis), color=_named(rows, names, 1))
+    line = _base().mark_line(strokeWidth=2.5, point={"filled": True, "size": 20})
+    y = alt.Y(f"{ours}:Q", scale=SQUARE, axis=axis)
+    return broken + line.encode(x=x, y=y, color=_named(rows, names, 0), tooltip=tips)
 
 
 @chart(
