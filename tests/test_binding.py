@@ -56,6 +56,25 @@ def test_messages_carry_counts() -> None:
 
 
 @pytest.mark.parametrize(
+    ("events", "listed"),
+    [
+        ({}, "purchase (1,200), page_view (9,000), login (40)"),
+        ({"buy": {"is": "purchase"}}, "buy, login (40)"),
+        ({"logon": {"is": "login"}}, "logon"),
+    ],
+)
+def test_an_unknown_event_lists_what_there_is_once(events: dict, listed: str) -> None:
+    (mistake,) = binding_mistakes({"events": events, "goal": {"any_of": ["logn"]}}, OPENED)
+    assert mistake.problem == f"'logn' is neither a named event nor a kind of event; there are: {listed}"
+
+
+def test_the_nearest_kind_is_listed_though_others_are_more_frequent() -> None:
+    many = OpenedEvents(fields={}, kinds={f"k{i}": 100 - i for i in range(12)} | {"zebra": 1})
+    (mistake,) = binding_mistakes({"goal": {"any_of": ["zebr"]}}, many)
+    assert mistake.problem.endswith("k6 (94), k7 (93), zebra (1) and 4 more")
+
+
+@pytest.mark.parametrize(
     "where",
     ["amount starts with 'a'", "category > 5", "member > 1", "amount >= 'x'"],
 )

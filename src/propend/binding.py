@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,6 +13,9 @@ from propend.errors import Mistake, NoBehaviourError, NoEventDataError, NoInputD
 from propend.events import MAX_SELECTORS, OpenedEvents
 from propend.goal import AGGREGATES, ANYTHING, COMBINATORS, NamedEvent, read_measured
 from propend.instance import Data, Instance
+
+MOST_LISTED = 8
+"""Kinds that a message lists."""
 
 
 def binding_mistakes(document: dict[str, Any], opened: OpenedEvents) -> list[Mistake]:
@@ -50,29 +53,29 @@ def _named_events(document: dict[str, Any]) -> tuple[dict[str, NamedEvent], list
 
 
 def _kind_mistakes(place: str, event: NamedEvent, opened: OpenedEvents) -> list[Mistake]:
-    return [
-        Mistake(
-            place,
-            f"no event is of kind {kind!r} (0 of {sum(opened.kinds.values()):,} events; "
-            f"kinds there are: {_listing(opened)})",
-            nearest(kind, opened.kinds),
-        )
-        for kind in event.kinds
-        if kind not in opened.kinds
-    ]
+    kinds, found = opened.kinds, []
+    for kind in (k for k in event.kinds if k not in kinds):
+        near = nearest(kind, kinds)
+        there = f"0 of {sum(kinds.values()):,} events; kinds there are: {_listing(kinds, near)}"
+        found.append(Mistake(place, f"no event is of kind {kind!r} ({there})", near))
+    return found
 
 
-def _listing(opened: OpenedEvents, most: int = 8) -> str:
-    shown = [f"{k} ({n:,})" for k, n in list(opened.kinds.items())[:most]]
-    more = len(opened.kinds) - most
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+def _listing(kinds: Mapping[str, int], near: str) -> str:
+    """The most frequent kinds and the nearest one, each with its events."""
+    shown = dict.fromkeys([*list(kinds)[:MOST_LISTED], *([near] if near in kinds else [])])
+    more = len(kinds) - len(shown)
+    return ", ".join(_counted(kinds, k) for k in shown) + (f" and {more} more" if more > 0 else "")
+
+
+def _counted(kinds: Mapping[str, int], kind: str) -> str:
+    return f"{kind} ({kinds[kind]:,})"
 
 
 def _unknown_event(place: str, name: str, named: dict[str, NamedEvent], opened: OpenedEvents) -> Mistake:
-    near = nearest(name, [*named, *opened.kinds])
-    count = f" ({opened.kinds[near]:,} events)" if near in opened.kinds else ""
-    known = ", ".join(named) or _listing(opened)
-    return Mistake(place, f"{name!r} is neither a named event nor a kind of event; there are: {known}{count}", near)
+    near, kinds = nearest(name, [*named, *opened.kinds]), opened.kinds
+    known = ", ".join([*named, *([_counted(kinds, near)] if near in kinds else [])]) if named else _listing(kinds, near)
+    return Mistake(place, f"{name!r} is neither a named event nor a kind of event; there are: {known}", near)
 
 
 def _unknown_field(place: str, field: str, opened: OpenedEvents) -> Mistake:
