@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks import selftests
 from benchmarks.accuracy import page, published
 from benchmarks.accuracy.apart import FailedError, TooSlowError, in_own_process
 from benchmarks.accuracy.bgnbd import BgNbd
@@ -141,3 +143,52 @@ def test_bg_nbd_is_that_of_the_literature() -> None:
     expected = model.expected_count(*history.T, published.DAYS)
     found = [model.r, model.alpha, model.a, model.b, float(np.corrcoef(expected, count)[0, 1])]
     assert found == pytest.approx([0.243, 4.414, 0.793, 2.426, 0.626], rel=0.02)
+
+
+def promises(**changes: Any) -> dict[str, list[Any]]:
+    """What two seeds found, every promise held."""
+    calibration = {"truth_inside": True, "bought_inside": True, "proof_inside": False, "bias": 0.0, "proof_bias": 0.1}
+    moved = {"median": 0.01, "most": 0.05, "mean": 0.0, "rank": 0.99, "said": []}
+    cases = [
+        {"kind": "status, as of today, true for 100%", "clean": False, "found": True},
+        {"kind": "status, as of today, true for 70%", "clean": False, "found": False},
+        {"kind": "honest region", "clean": True, "found": False},
+    ]
+    one = {
+        "calibration": calibration,
+        "no_signal": {"held": True, "refused": "PROPEND-402"},
+        "planted": cases,
+        "broken": dict.fromkeys(selftests.BREAKS, moved),
+    }
+    return {part: [one[part], changes.get(part, one[part])] for part in one}
+
+
+def test_statistical_promises_are_judged_on_every_seed() -> None:
+    leaks = promises()["planted"][0]
+    missed, accused = ([dict(case, found=found) for case in leaks] for found in (False, True))
+    moved = {name: {"median": 0.021, "most": 0.05, "said": []} for name in selftests.BREAKS}
+    judged = {
+        "all": promises(),
+        "outside": promises(calibration={"truth_inside": True, "bought_inside": False}),
+        "refused": promises(calibration={"refused": "PROPEND-401"}),
+        "claimed": promises(no_signal={"held": False, "refused": ""}),
+        "missed": promises(planted=missed),
+        "accused": promises(planted=accused),
+        "moved": promises(broken=moved),
+    }
+    assert {name: selftests.broken_promises(found) for name, found in judged.items()} == {
+        "all": [],
+        "outside": ["the number who bought inside it"],
+        "refused": [],
+        "claimed": ["no signal said to be none"],
+        "missed": ["certain leaks named"],
+        "accused": ["honest things not accused"],
+        "moved": [f"change by {name} (median)" for name in selftests.BREAKS],
+    }
+
+
+def test_statistical_promises_in_one_line() -> None:
+    assert selftests.sentence(promises()) == (
+        "true number inside 2 of 2; proof calibrated 0 of 2; no signal told 2 of 2; certain leaks named 2 of 2, "
+        "clean accused 0 of 2; breaks noticed 0 of 6."
+    )

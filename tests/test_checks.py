@@ -30,6 +30,7 @@ from propend.model.checks import (
     gate_scores,
     population_stability,
     score_drift_notices,
+    silent_kind_notices,
     volume_notices,
 )
 from propend.narrative import TITLES
@@ -194,3 +195,31 @@ def test_notices_are_said_in_every_language(language: str) -> None:
     assert "60" in few.message
     assert "'buy'" in lost.message
     assert "{" not in few.message + few.hint + lost.message + lost.hint
+
+
+def _two_kinds(silent: dict[int, int]) -> Volumes:
+    """Eighty visits in each of 40 weeks, thirty e-mails in each but those given, the newest week being 0."""
+    events = np.array([[80] * 40, [silent.get(week, 30) for week in range(40)]], dtype=np.int64)
+    return Volumes(("visit", "email"), events, np.zeros_like(events), np.zeros(events.shape))
+
+
+@pytest.mark.parametrize(
+    ("silent", "said"),
+    [
+        ({}, []),
+        ({12: 0, 13: 0, 14: 9}, ["no 'email' in 2 weeks, the newest 12 weeks before now, where 30 a week are usual"]),
+        ({12: 0}, ["no 'email' in 1 week, 12 weeks before now, where 30 are usual"]),
+        ({0: 0}, []),  # the newest is for the notice of volumes
+        ({39: 0, 38: 0}, []),  # before its first
+        (dict.fromkeys(range(10), 2) | {12: 0}, []),  # often few
+    ],
+)
+def test_weeks_of_the_past_without_a_kind_are_named(silent: dict[int, int], said: list[str]) -> None:
+    lack = "weeks of the past lack a kind of event of which there usually are many: "
+    assert [n.message for n in silent_kind_notices(_two_kinds(silent))] == [f"{lack}{clause}." for clause in said]
+
+
+def test_weeks_without_any_event_are_not_those_of_a_kind() -> None:
+    volumes = _two_kinds({12: 0})
+    volumes.events[0, 12] = 0
+    assert silent_kind_notices(volumes) == []

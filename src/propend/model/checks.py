@@ -41,6 +41,7 @@ REFERENCE_ROWS = 50_000
 LEAST_ROWS_BEFORE = 50
 NEW_KIND_EVENTS = 20
 VOLUME_WEEKS, LEAST_SPANS, LEAST_EVENTS, LEAST_VALUED = (1, 4), 6, 50, 20
+SILENT_QUANTILE = 0.1
 VOLUME_TIMES, VOLUME_DEVIATIONS, VALUE_TIMES, VALUE_DEVIATIONS = 1.8, 5.0, 3.0, 6.0
 """From which on a count of events, and a mean value, is unheard of: so many times, and so many deviations, apart."""
 USUAL_ALLOWANCE = 2.0
@@ -410,6 +411,42 @@ def volume_notices(volumes: Volumes, most: int = 3) -> list[Notice]:
         "look for lost, doubled or late data, and for a changed unit; if it is real, scores are of another time."
     )
     return [Notice("PROPEND-315", "VOLUME_DRIFT", message, hint)]
+
+
+def silent_kind_notices(volumes: Volumes, most: int = 3) -> list[Notice]:
+    """Kinds without any event in whole weeks of the past, though all but few of their other weeks have many.
+
+    Weeks without any event at all are left to the days of the data's profile (``record.tracking_gaps``), the weeks
+    before a kind's first to its age, and the newest to ``volume_notices``.
+    """
+    recorded = volumes.events.sum(axis=0) > 0
+    found = []
+    for kind, events in zip(volumes.kinds, volumes.events, strict=True):
+        there = np.flatnonzero(events > 0)
+        if len(there) <= LEAST_SPANS or np.quantile(events[there], SILENT_QUANTILE) < LEAST_VALUED:
+            continue
+        silent = [w for w in range(there[0], there[-1]) if recorded[w] and not events[w]]
+        if silent:
+            usual = float(np.median(events[there]))
+            found.append((len(silent) * usual, _silence_words(kind, len(silent), silent[0], usual)))
+    if not found:
+        return []
+    told = [said for _, said in sorted(found, reverse=True)]
+    named = first_of(told, most)
+    message = say("weeks of the past lack a kind of event of which there usually are many: {named}.", named=named)
+    hint = say("if tracking failed then, past behaviour looks rarer than it was; read the lost events in again.")
+    return [Notice("PROPEND-303", "TRACKING_GAP", message, hint)]
+
+
+def _silence_words(kind: str, weeks: int, ago: int, usual: float) -> str:
+    return say_many(
+        "no {kind} in {n} week, {ago} weeks before now, where {usual} are usual",
+        "no {kind} in {n} weeks, the newest {ago} weeks before now, where {usual} a week are usual",
+        weeks,
+        kind=repr(kind),
+        ago=ago,
+        usual=numeral(f"{usual:,.0f}"),
+    )
 
 
 def _count_words(kind: str, weeks: int, events: float, usual: float) -> str:
