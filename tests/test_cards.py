@@ -116,6 +116,14 @@ def test_an_event_that_is_renamed_is_renamed_everywhere() -> None:
     assert json.dumps(back) == json.dumps(DOCUMENT | {"exclude": ["elsewhere", "words"]}).replace('"big', '"huge')
 
 
+def test_a_form_that_is_sent_twice_says_the_same_twice() -> None:
+    form = filled(DOCUMENT)
+    form["events"][3]["name"], form["events"][4]["name"] = "later", "other words"
+    once = cards.with_cards(DOCUMENT, form, TYPES)
+    assert (once["exits"], once["exclude"]) == (["later"], ["elsewhere", "other words"])
+    assert cards.with_cards(once, form, TYPES) == once
+
+
 def test_cards_come_and_go() -> None:
     document = {"goal": {"all_of": ["purchase"], "within": "30d"}}
     names, fields = ("purchase", "visit"), ("amount",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +109,6 @@ def test_from_sample_data_to_a_changed_goal(browser: Browser, visitor: Visitor, 
         other.close()
 
 
-def saved(visitor: Visitor) -> None:
-    """Wait as people do: a change is sent after a pause, and what it changes is shown then."""
-    visitor.page.wait_for_timeout(1_000)
-    visitor.settle()
-
-
 def test_conditions_of_an_event_by_keyboard(visitor: Visitor, home: Path) -> None:
     on_shop(visitor)
     visitor.look("builder-proposed")
@@ -127,16 +122,13 @@ def test_conditions_of_an_event_by_keyboard(visitor: Visitor, home: Path) -> Non
     name.fill("large one")
     page.keyboard.press("Tab")
     expect(page.locator("#yaml")).to_have_value(re.compile("large one:"))
-    saved(visitor)
     add = page.locator("[data-do$='.where.add']").last
     add.focus()
     page.keyboard.press("Enter")
     field = page.locator("[name$='.where.0.field']").last
     expect(field).to_be_focused()
     field.select_option("amount")
-    saved(visitor)
     page.locator("[name$='.where.0.operator']").last.select_option("gte")
-    saved(visitor)
     page.locator("[name$='.where.0.value']").last.fill("50")
     page.keyboard.press("Tab")
     expect(page.locator("#yaml")).to_have_value(re.compile("gte: 50"))
@@ -280,14 +272,14 @@ def test_what_is_typed_while_it_is_saved_stays(visitor: Visitor, home: Path) -> 
     assert draft_of(home, visitor)["goal"]["within"] == "77d"
 
 
-def test_an_older_answer_that_arrives_later_changes_nothing(visitor: Visitor, home: Path) -> None:
+def test_what_is_typed_while_the_sentence_is_read_stays_beside_it(visitor: Visitor, home: Path) -> None:
     on_shop(visitor)
     to_goal(visitor)
     checked(visitor)
     page = visitor.page
     held: list[tuple[Route, APIResponse]] = []
     page.route("**/edit/sentence", lambda route: held.append((route, route.fetch())))
-    page.fill("#sentence", "Of profiles who did visit in the last 30 days, who will do purchase in the next 14 days?")
+    page.fill("#sentence", "Of profiles who did visit in the last 31 days, who will do purchase in the next 14 days?")
     page.click("text=Use this sentence")
     for _ in range(100):
         if held:
@@ -295,17 +287,144 @@ def test_an_older_answer_that_arrives_later_changes_nothing(visitor: Visitor, ho
         page.wait_for_timeout(100)
     page.fill("#goal-within", "60")
     page.keyboard.press("Tab")
-    expect(page.locator("#builder-sentence")).to_have_text(re.compile("next 60 days"))
     for route, answer in held:
-        with page.expect_response("**/edit/sentence"):
-            route.fulfill(response=answer)
-    expect(page.locator("#sentence-said")).to_have_text("")
-    page.wait_for_timeout(300)
-    assert (page.input_value("#goal-within"), "within: 60d" in page.input_value("#yaml")) == ("60", True)
-    expect(page.locator("#builder-sentence")).to_have_text(re.compile("next 60 days"))
-    goal = draft_of(home, visitor)["goal"]
-    assert isinstance(goal, dict)
-    assert goal["within"] == "60d"
+        route.fulfill(response=answer)
+    said = "Of profiles who did visit at least once in the last 31 days, who will do purchase in the next 60 days?"
+    expect(page.locator("#builder-sentence")).to_have_text(said)
+    expect(page.locator("#sentence")).to_have_value(said)
+    assert (page.input_value("#goal-within"), page.input_value("#population-lines-0-within")) == ("60", "31")
+    assert draft_of(home, visitor)["goal"] == {"all_of": ["purchase"], "within": "60d"}
+
+
+@contextmanager
+def slowed(visitor: Visitor, seconds: float = 0.7) -> Iterator[None]:
+    """Every change that the builder sends is answered late, as of a server with much to do."""
+
+    def slowly(route: Route) -> None:
+        answer = route.fetch()
+        visitor.page.wait_for_timeout(seconds * 1000)
+        route.fulfill(response=answer)
+
+    visitor.page.route(re.compile("/edit/(setup|goal|options|sentence|yaml)"), slowly)
+    try:
+        yield
+    finally:
+        visitor.page.unroute_all(behavior="wait")
+
+
+def test_nothing_is_lost_on_a_slow_server_and_leaving_waits(visitor: Visitor, home: Path) -> None:
+    on_shop(visitor)
+    to_goal(visitor)
+    page = visitor.page
+    with slowed(visitor):
+        page.select_option("#goal-items-0-count", "sum")  # has the cards drawn anew
+        page.click("#do-population-add-include")  # pressed while that is saved
+        page.click("#do-events-add")
+        page.fill("#goal-lead", "3")
+        page.fill("#goal-within", "300")
+        page.click("text=Next: Options")
+        page.wait_for_url("**/edit?step=options")
+        document = draft_of(home, visitor)
+        assert (document["goal"], len(document["eligible"]["all_of"]), list(document["events"])) == (
+            {"all_of": [{"sum": "purchase.amount", "gte": 1}], "from": "3d", "within": "300d"},
+            2,
+            ["purchase", "my_event"],
+        )
+        page.fill("#factors", "7")
+        page.click("text=Back: Goal")
+        page.wait_for_url("**/edit?step=goal")
+        assert draft_of(home, visitor)["options"]["factors"] == 7
+        page.fill("#goal-within", "21")
+        page.fill("#goal-lead", "")
+        page.click("#to-publish")
+        page.wait_for_url(lambda url: url.rstrip("/").count("/") == 4)
+    workspace = Workspace.open(home)
+    found = workspace.instances.version(page.url.rsplit("/", 1)[1]).document["goal"]
+    workspace.close()
+    assert found == {"all_of": [{"sum": "purchase.amount", "gte": 1}], "within": "21d"}
+
+
+def test_a_number_that_is_selected_stays_so_when_it_is_drawn_anew(visitor: Visitor, home: Path) -> None:
+    on_shop(visitor)
+    to_goal(visitor)
+    page = visitor.page
+    with slowed(visitor):
+        page.select_option("#goal-items-0-count", "sum")
+        page.focus("#goal-within")
+        page.keyboard.press("Control+A")
+        expect(page.locator("#goal-items-0-field")).to_have_value("amount")
+        page.keyboard.type("77")
+        page.keyboard.press("Tab")
+        expect(page.locator("#sentence")).to_have_value(re.compile("next 77 days"))
+    assert draft_of(home, visitor)["goal"]["within"] == "77d"
+
+
+def test_buttons_pressed_one_after_the_other_mean_what_was_shown(visitor: Visitor, home: Path) -> None:
+    on_shop(visitor)
+    to_goal(visitor)
+    page = visitor.page
+    for n in range(4):
+        page.click("#do-population-add-include")
+        page.fill(f"#population-lines-{n}-within", str(n + 10))
+    page.keyboard.press("Tab")
+    expect(page.locator("#sentence")).to_have_value(re.compile("last 13 days"))
+    visitor.settle()
+    with slowed(visitor):
+        page.click("#do-population-lines-1-remove")
+        page.click("#do-population-lines-3-remove")
+        page.fill("#population-lines-0-within", "99")
+        page.keyboard.press("Tab")
+        expect(page.locator("#sentence")).to_have_value(re.compile("99 days"))
+        expect(page.locator("#saved")).to_have_text("Draft saved just now")
+        page.wait_for_function("() => document.querySelectorAll('[id^=do-population-lines-]').length === 3")
+        visitor.settle()
+    told = [page.input_value(f"#population-lines-{n}-within") for n in range(3)]
+    lines = draft_of(home, visitor)["eligible"]["all_of"]
+    assert (told, [line["within"] for line in lines]) == (["99", "12", "90"], ["99d", "12d", "90d"])
+
+
+def test_who_closes_the_window_before_all_is_saved_is_asked(visitor: Visitor, home: Path) -> None:
+    on_shop(visitor)
+    to_goal(visitor)
+    page = visitor.page
+    page.fill("#goal-within", "44")  # and not left yet: nothing was sent
+    with page.expect_event("dialog") as asked:
+        page.close(run_before_unload=True)
+    asked.value.dismiss()
+    page.keyboard.press("Tab")
+    expect(page.locator("#sentence")).to_have_value(re.compile("next 44 days"))
+    visitor.settle()
+    with page.expect_event("close"):
+        page.close(run_before_unload=True)
+    assert asked.value.type == "beforeunload"
+
+
+def test_an_answer_that_cannot_be_drawn_holds_nothing_up(visitor: Visitor, home: Path) -> None:
+    on_shop(visitor)
+    to_goal(visitor)
+    page = visitor.page
+    page.route("**/edit/goal*", lambda route: route.fulfill(headers={"HX-Retarget": "(("}), times=1)
+    page.fill("#goal-within", "44")
+    page.keyboard.press("Tab")
+    expect(page.locator("#said")).to_contain_text("It could not be saved")
+    page.fill("#goal-lead", "2")
+    page.click("text=Next: Options")
+    page.wait_for_url("**/edit?step=options")
+    assert draft_of(home, visitor)["goal"] == {"all_of": ["purchase"], "from": "2d", "within": "44d"}
+
+
+def test_what_is_refused_is_not_left_behind_by_publishing(visitor: Visitor, home: Path) -> None:
+    on_shop(visitor)
+    to_goal(visitor)
+    page = visitor.page
+    page.fill("#sentence", "Of profiles who did visit in the last 30 days, who wil do purchase in the next 14 days?")
+    page.click("#to-publish")
+    expect(page.locator("#sentence-said mark")).to_contain_text("wil do")
+    expect(page.locator("#said")).to_contain_text("This cannot be read yet")
+    instance_id = page.url.split("/instances/")[1].split("/")[0]
+    workspace = Workspace.open(home)
+    assert workspace.instances.get(instance_id).version == 0
+    workspace.close()
 
 
 # --- data --------------------------------------------------------------------------------------------------------

@@ -321,7 +321,7 @@ def with_cards(document: Plain, form: Plain, types: Mapping[str, FieldType]) -> 
     except (json.JSONDecodeError, csv.Error) as error:
         raise RequestInvalidError("The cards cannot be read.", "open the page again.") from error
     for key in ("exits", "exclude"):
-        others = [n for n in document.get(key) or () if n not in names]
+        others = [n for n in document.get(key) or () if n not in names and n not in names.values()]
         changed[key] = [*others, *(names[str(c.get("was", ""))] for c in cards if c.get(key))]
     for old, new in names.items():
         if old != new:
