@@ -291,14 +291,14 @@ def test_scores_come_by_page_and_as_tables(shop: Shop) -> None:
 def test_profiles_are_looked_up(shop: Shop) -> None:
     rows = paged(shop, "/instances/buyers/scores")
     found = shop.plain("GET", f"/profiles/{rows[3]['profile_id']}")
-    assert found == {"profile_id": rows[3]["profile_id"], "scores": {"buyers": rows[3]}}
+    assert found == {"profile_id": rows[3]["profile_id"], "scores": {"buyers": rows[3]}, "unreadable": []}
     assert shop.code("GET", "/profiles/nobody", 404) == "PROPEND-104"
     assert shop.code("GET", "/profiles/a%2Fb/c", 404) == "PROPEND-104"
     assert "nobody" not in shop.http.get(f"{API}/profiles/nobody").text
     ids = [r["profile_id"] for r in rows]
     many = shop.plain("POST", "/profiles/lookup", json={"ids": [*ids[::-1], "nobody", ids[0]]})
     assert [i["profile_id"] for i in many["items"]] == ids[::-1]
-    assert many["missing"] == ["nobody"]
+    assert (many["missing"], many["unreadable"]) == (["nobody"], [])
     assert many["items"][0]["scores"]["buyers"] == rows[-1]
     one = shop.plain("POST", "/profiles/lookup", json={"ids": ids[:2], "instances": ["buyers"]})
     assert len(one["items"]) == 2

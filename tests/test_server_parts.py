@@ -419,7 +419,8 @@ def test_an_instance_that_is_removed_hides_no_other(tmp_path: Path) -> None:
     known = Serving(workspace)
     scores = known.scores(workspace.runs.served("b"))
     one = next(scores.batches(Rule.of(), ["profile_id"])).column("profile_id")[0].as_py()
-    assert set(known.profile(one)) == {"a", "b"}
+    assert set(known.profiles([one]).of(one)) == {"a", "b"}
     workspace.delete("a")
-    assert set(known.profile(one)) == {"b"}
+    assert known.profiles([one]).unreadable == ()
+    assert set(known.profiles([one]).of(one)) == {"b"}
     workspace.close()

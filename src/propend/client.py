@@ -5,6 +5,7 @@ Answers are plain data as docs/rest.md says, tables are Arrow's, and errors are 
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,9 @@ AT_ONCE = 5000
 """Profiles of one look-up; more are asked for in several."""
 ATTEMPTS = 3
 ENDED = ("succeeded", "failed", "cancelled", "interrupted")
+
+
+log = logging.getLogger("propend.client")
 
 
 class Client:
@@ -261,28 +265,33 @@ class Client:
         return self._table(_of(instance_id, "scores"), asked)
 
     def profile(self, profile_id: str) -> Plain:
-        """One profile's served scores, by instance.
+        """One profile's served scores, by instance; ``unreadable`` names instances whose scores cannot be read.
 
         Raises:
             ProfileNotFoundError: no instance serves a score of it.
         """
         if profile_id in (".", ".."):  # which addresses cannot end in
-            found = self.profiles([profile_id])
-            if not found:
+            answer = self._plain("POST", "/profiles/lookup", {"ids": [profile_id]})
+            if not answer["items"]:
                 raise ProfileNotFoundError(
                     "No instance serves a score of this profile.",
                     "it may not have been eligible at the last runs, or its id is written otherwise.",
                 )
-            return {"profile_id": profile_id, "scores": found[profile_id]}
+            return {**answer["items"][0], "unreadable": answer["unreadable"]}
         return self._plain("GET", f"/profiles/{_quoted(profile_id)}")
 
     def profiles(self, ids: Sequence[str], instances: Sequence[str] | None = None) -> dict[str, Plain]:
-        """Many profiles' served scores: by id, by instance; those that nobody scored are left out."""
+        """Many profiles' served scores: by id, by instance; those that nobody scored are left out.
+
+        Instances whose scores the server cannot read are left out, too, and named in a warning of the log.
+        """
         found: dict[str, Plain] = {}
         for begin in range(0, len(ids), AT_ONCE):
             asked = _given(ids=list(ids[begin : begin + AT_ONCE]), instances=instances and list(instances))
             answer = self._plain("POST", "/profiles/lookup", asked)
             found |= {item["profile_id"]: item["scores"] for item in answer["items"]}
+            if answer["unreadable"]:
+                log.warning("the server cannot read the scores of %s", ", ".join(answer["unreadable"]))
         return found
 
     # --- segments ---------------------------------------------------------------------------------------------

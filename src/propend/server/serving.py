@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import functools
 import io
+import logging
 import math
 import operator
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,6 +51,7 @@ MEDIA = {
 
 Elsewhere = Callable[[str], "ScoreFile"]
 """Gives the scores of another instance that are served."""
+log = logging.getLogger("propend.serving")
 KEPT_RESULTS, KEPT_BYTES = 200, 64_000_000
 """Of what is worked out from a run's scores: so many results, and none that is larger."""
 
@@ -57,6 +60,21 @@ def _nowhere(instance_id: str) -> ScoreFile:
     raise InstanceNotFoundError(
         f"The rule speaks of {instance_id!r}, whose scores are not at hand here.", "ask the server that has both."
     )
+
+
+@contextmanager
+def _telling(folder: Path) -> Iterator[None]:
+    """What goes wrong with a file of scores, as a refusal.
+
+    Raises:
+        InstanceNotFoundError: it is gone, or cannot be read.
+    """
+    try:
+        yield
+    except (OSError, pa.ArrowException):
+        raise InstanceNotFoundError(
+            f"The scores of run {folder.name!r} are not there or cannot be read.", "run the instance again."
+        ) from None
 
 
 class ScoreFile:
@@ -83,12 +101,8 @@ class ScoreFile:
         Raises:
             InstanceNotFoundError: there are none, or they cannot be read.
         """
-        try:
+        with _telling(folder):
             return cls(folder, groups, elsewhere)
-        except (OSError, pa.ArrowException):
-            raise InstanceNotFoundError(
-                f"The scores of run {folder.name!r} are not there or cannot be read.", "run the instance again."
-            ) from None
 
     def find(self, profile_id: str) -> Row | None:
         """The row of one profile; None where it was not scored."""
@@ -109,10 +123,11 @@ class ScoreFile:
         read = [*wanted, *(name for name in more if name not in wanted)]
         condition = functools.reduce(operator.and_, asked) if asked else None
         slim = rule.on_factors and "factors" not in wanted
-        for batch in self._slim(read, condition, rule) if slim else self._scanned(read, condition):
-            kept = rule.keep(batch).select(wanted)
-            if kept.num_rows:
-                yield kept
+        with _telling(self.path.parent):
+            for batch in self._slim(read, condition, rule) if slim else self._scanned(read, condition):
+                kept = rule.keep(batch).select(wanted)
+                if kept.num_rows:
+                    yield kept
 
     def _scanned(self, columns: list[str], condition: pc.Expression | None) -> Iterator[pa.RecordBatch]:
         scanner = self._data.scanner(
@@ -135,7 +150,8 @@ class ScoreFile:
     def count(self, rule: Rule) -> int:
         """How many profiles a rule means."""
         if not rule.on_factors and not rule.elsewhere:
-            return int(self._data.count_rows(filter=rule.expression(self.names)))
+            with _telling(self.path.parent):
+                return int(self._data.count_rows(filter=rule.expression(self.names)))
         return sum(batch.num_rows for batch in self.batches(rule, ["profile_id"]))
 
     def tally(self, rule: Rule) -> Tally:
@@ -234,6 +250,23 @@ def _later(order: str, after: Row) -> pc.Expression:
     return (probability < after["probability"]) | ((probability == after["probability"]) & beyond)
 
 
+@dataclass(frozen=True)
+class Found:
+    """Served rows of profiles.
+
+    Attributes:
+        rows: by id of the profile, by instance; who was scored nowhere is left out.
+        unreadable: instances whose scores are damaged or lost, so that nothing is known of them.
+    """
+
+    rows: dict[str, dict[str, Row]]
+    unreadable: tuple[str, ...]
+
+    def of(self, profile_id: str) -> dict[str, Row]:
+        """The rows of one profile, by instance; none where it was scored nowhere."""
+        return self.rows.get(profile_id, {})
+
+
 class Serving:
     """The scores that a workspace serves."""
 
@@ -244,6 +277,7 @@ class Serving:
         self._groups = Groups(workspace.settings.serving.memory_mb * 1_000_000)
         self._lock = threading.Lock()
         self._served: tuple[float, list[RunRow]] = (-math.inf, [])
+        self._unreadable: dict[str, Stamp] = {}
 
     def served(self, instance_id: str) -> RunRow:
         """The run of an instance whose scores are served (``Runs.served``)."""
@@ -305,28 +339,37 @@ class Serving:
         """
         return self.scores(self.served(instance_id))
 
-    def profile(self, profile_id: str) -> dict[str, Row]:
-        """The served row of one profile, by instance."""
-        return self.profiles([profile_id]).get(profile_id, {})
-
-    def profiles(self, ids: Sequence[str], instances: Sequence[str] | None = None) -> dict[str, dict[str, Row]]:
-        """The served rows of many profiles: by id, by instance; those that were scored nowhere are left out.
+    def profiles(self, ids: Sequence[str], instances: Sequence[str] | None = None) -> Found:
+        """The served rows of profiles; one instance whose scores cannot be read hides none of another.
 
         Raises:
             InstanceNotFoundError: there is no such instance.
         """
-        try:
-            return self._rows(ids, instances)
-        except InstanceNotFoundError:
+        found, failed = self._rows(ids, instances)
+        if any(self._unreadable.get(instance_id) != stamp for instance_id, (stamp, _) in failed.items()):
             self._served = (-math.inf, [])  # what was served a second ago may have been removed
-            return self._rows(ids, instances)
+            found, failed = self._rows(ids, instances)
+        for instance_id, (stamp, error) in failed.items():
+            if self._unreadable.get(instance_id) != stamp:  # told once, not with every look-up
+                log.error("instance %s: %s", instance_id, error.message)
+                self._unreadable[instance_id] = stamp
+        return Found(found, tuple(failed))
 
-    def _rows(self, ids: Sequence[str], instances: Sequence[str] | None) -> dict[str, dict[str, Row]]:
+    def _rows(
+        self, ids: Sequence[str], instances: Sequence[str] | None
+    ) -> tuple[dict[str, dict[str, Row]], dict[str, tuple[Stamp, InstanceNotFoundError]]]:
+        """Rows by profile and instance; and of which instances they cannot be read, with why."""
         found: dict[str, dict[str, Row]] = {}
+        failed: dict[str, tuple[Stamp, InstanceNotFoundError]] = {}
         for run in self.runs(instances):
-            for profile_id, row in self.scores(run).find_many(ids).items():
+            try:
+                rows = self.scores(run).find_many(ids)
+            except InstanceNotFoundError as error:
+                failed[run.instance_id] = _stamp(run.id, self._workspace.runs.folder(run)), error
+                continue
+            for profile_id, row in rows.items():
                 found.setdefault(profile_id, {})[run.instance_id] = row
-        return found
+        return found, failed
 
 
 def _stamp(run_id: str, folder: Path) -> Stamp:

@@ -328,11 +328,22 @@ class ScorePage(Shape):
     next: str | None
 
 
-class ProfileOut(Shape):
+Unreadable = Annotated[
+    list[str], Field(examples=[[]], description="instances whose scores are damaged or lost: of them nothing is known")
+]
+
+
+class ProfileItem(Shape):
     """One profile's served scores, by id of the instance."""
 
     profile_id: Annotated[str, Field(examples=["c-1042"])]
     scores: Annotated[dict[str, ScoreOut], Field(examples=[{"buyers": EXAMPLE_SCORE}])]
+
+
+class ProfileOut(ProfileItem):
+    """One profile's served scores, of all instances that can be read."""
+
+    unreadable: Unreadable
 
 
 class LookupBody(Asked):
@@ -351,8 +362,9 @@ class LookupBody(Asked):
 class LookupOut(Shape):
     """Those that were found, in the order asked, and those that no instance has scored."""
 
-    items: list[ProfileOut]
+    items: list[ProfileItem]
     missing: list[str]
+    unreadable: Unreadable
     next: str | None = None
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Path, Query, Response
 
-from propend.errors import ProfileNotFoundError
+from propend.errors import InstanceNotFoundError, ProfileNotFoundError
 from propend.server.cursors import cursor_of, place_of
 from propend.server.pages.served import Served, instance_names, name_of
 from propend.server.pages.shell import Manage, View, invalid
@@ -18,6 +19,7 @@ router = APIRouter()
 Plain = dict[str, Any]
 PER_PAGE = 50
 ORDERS = {"-probability": "the most likely first", "profile": "by id"}
+log = logging.getLogger("propend.pages")
 LAST_LETTER = "\U0010ffff"
 ProfileId = Annotated[str, Path(max_length=2000)]
 Asked = Annotated[str, Query(max_length=3000)]
@@ -33,15 +35,19 @@ def list_profiles(
     if not serving:
         return page.html("profiles.html.j2", serving=[], names=names)
     chosen, q = instance if instance in serving else serving[0], q.strip()
-    served = Served.of(page, chosen)
     bucket = bucket if bucket in ("high", "medium", "low") else ""
     order = order if order in ORDERS else "profile" if q else "-probability"
-    rows, more = _page(served, _rule(q, bucket), order, cursor)
-    exact = q if q and page.scores.profile(q) else ""
+    exact = q if q and page.scores.profiles([q]).of(q) else ""
+    try:
+        served = Served.of(page, chosen)
+        rows, more = _page(served, _rule(q, bucket), order, cursor)
+        listed: Plain = {"rows": rows, "more": more, "given": served.given, "unreadable": None}
+    except InstanceNotFoundError as error:  # those of the others can be chosen all the same
+        log.error("instance %s: %s", chosen, error.message)
+        listed = {"unreadable": error.to_dict()}
     return page.html(
         "profiles.html.j2", serving=serving, names=names, chosen=chosen, q=q, bucket=bucket, order=order,
-        orders=ORDERS, rows=rows, more=more, exact=exact, tones=served.given.tones, words=served.given.words,
-        as_of=served.given.day(served.given.run["scored_at"]), first=not cursor,
+        orders=ORDERS, exact=exact, first=not cursor, **listed,
     )  # fmt: skip
 
 
@@ -77,12 +83,17 @@ def _page(served: Served, rule: Rule, order: str, cursor: str) -> tuple[list[Pla
 @router.get("/profiles/{profile_id:path}")
 def one_profile(page: View, profile_id: ProfileId) -> Response:
     """Its score in every instance, with what raises and lowers it."""
-    found, names = page.scores.profile(profile_id), instance_names(page)
-    shown = [
-        _shown(Served.of(page, instance_id), row, profile_id) for instance_id, row in found.items()
-        if instance_id in names
-    ]  # fmt: skip
+    found, names = page.scores.profiles([profile_id]), instance_names(page)
+    shown, unreadable = [], [instance_id for instance_id in found.unreadable if instance_id in names]
+    for instance_id, row in found.of(profile_id).items():
+        if instance_id in names:
+            try:
+                shown.append(_shown(Served.of(page, instance_id), row, profile_id))
+            except InstanceNotFoundError as error:  # the documents beside the scores; the other instances are shown
+                log.error("instance %s: %s", instance_id, error.message)
+                unreadable.append(instance_id)
     given = {"profile_id": profile_id, "shown": shown, "forgotten": page.space.privacy.is_forgotten(profile_id)}
+    given["unreadable"] = {instance_id: names[instance_id] for instance_id in unreadable}
     return page.html("profile.html.j2", 200 if shown else 404, **given)
 
 

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from propend.errors import ProfileNotFoundError
 from propend.server.access import Viewer
-from propend.server.shapes import LookupBody, LookupOut, ProfileOut, ScoreOut, refusals
+from propend.server.shapes import LookupBody, LookupOut, ProfileItem, ProfileOut, ScoreOut, refusals
 from propend.server.state import Scores
 
 router = APIRouter(prefix="/profiles", tags=["profiles"])
@@ -23,11 +23,12 @@ def look_up(body: LookupBody, scores: Scores, _caller: Viewer) -> Response:
     ids = list(dict.fromkeys(body.ids))
     found = scores.profiles(ids, body.instances)
     items = [
-        ProfileOut.model_validate({"profile_id": profile_id, "scores": found[profile_id]})
+        ProfileItem.model_validate({"profile_id": profile_id, "scores": found.rows[profile_id]})
         for profile_id in ids
-        if profile_id in found
+        if profile_id in found.rows
     ]
-    return _as_json(LookupOut(items=items, missing=[i for i in ids if i not in found]))
+    missing = [profile_id for profile_id in ids if profile_id not in found.rows]
+    return _as_json(LookupOut(items=items, missing=missing, unreadable=list(found.unreadable)))
 
 
 @router.get("/{profile_id:path}", response_model=ProfileOut, responses=refusals(404))
@@ -36,14 +37,25 @@ async def get_profile(profile_id: ProfileId, scores: Scores, _caller: Viewer) ->
     # decoding one group takes a millisecond or two; threads that take turns at it would take several times as long
     if not scores.is_fresh:
         await run_in_threadpool(scores.renew)
-    found = scores.profile(profile_id)
-    if not found:
-        raise ProfileNotFoundError(
-            "No instance serves a score of this profile.",
-            "it may not have been eligible at the last runs, or its id is written otherwise.",
+    found = scores.profiles([profile_id])
+    rows, unreadable = found.of(profile_id), list(found.unreadable)
+    if not rows:
+        raise _nowhere(unreadable)
+    shown = {i: ScoreOut.model_validate(row) for i, row in rows.items()}
+    return _as_json(ProfileOut(profile_id=profile_id, scores=shown, unreadable=unreadable))
+
+
+def _nowhere(unreadable: list[str]) -> ProfileNotFoundError:
+    if unreadable:
+        return ProfileNotFoundError(
+            f"No instance whose scores can be read has one of this profile; of {', '.join(unreadable)} they cannot.",
+            "run these instances again, or restore their files.",
+            unreadable=unreadable,
         )
-    rows = {i: ScoreOut.model_validate(row) for i, row in found.items()}
-    return _as_json(ProfileOut(profile_id=profile_id, scores=rows))
+    return ProfileNotFoundError(
+        "No instance serves a score of this profile.",
+        "it may not have been eligible at the last runs, or its id is written otherwise.",
+    )
 
 
 def _as_json(found: BaseModel) -> Response:
