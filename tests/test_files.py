@@ -295,4 +295,4 @@ def test_a_folder_without_data(tmp_path: Path) -> None:
 
 def test_an_address_that_nobody_reads(tmp_path: Path) -> None:
     refusal = _refusal(tmp_path, "s3://bucket/x.parquet", SourceNotFoundError)
-    assert refusal.message == "No connector reads 's3://bucket/x.parquet'; there are: tables, files."
+    assert refusal.message == "No connector reads 's3://bucket/x.parquet'; there are: tables, lakes, files."

@@ -268,7 +268,8 @@ ITEMS = "all_of, any_of, none_of, not_all_of, did, sum, avg, max, min, count_dis
         ({"events": {"buy": "purchase"}}, [("events.buy", "a mapping is needed, not 'purchase'", "")]),
         ({"events": ["buy"]}, [("events", "a mapping is needed, not ['buy']", "")]),
         ({"data": {"events": ["a.csv", {"path": "b.csv", "quer": "x"}]}},
-         [("data.events[2].quer", "unknown key 'quer'; allowed here: columns, kind, name, path, query", "query")]),
+         [("data.events[2].quer",
+           "unknown key 'quer'; allowed here: columns, kind, name, path, query, since, version", "query")]),
         ({"data": {"events": {"path": 5}}}, [("data.events.path", "a path, or a list of paths, is needed, not 5", "")]),
         ({"data": {"events": [5]}}, [("data.events[1]", "a mapping is needed, not 5", "")]),
         ({"data": {"events": {"path": "a", "query": "b"}}},
@@ -572,6 +573,29 @@ def test_dates_become_texts(tmp_path: Path) -> None:
     path = written(tmp_path, yaml.safe_dump(document))
     assert Instance.load(path) == Instance.load(document)
     assert Instance.load(document).events["e"].where[0].value == "2024-01-31"
+
+
+@pytest.mark.parametrize(
+    ("version", "kept"), [(12, 12), ("12", 12), ("2024-03-01", "2024-03-01"), (date(2024, 3, 1), "2024-03-01")]
+)
+def test_a_version_is_a_number_or_a_time(version: object, kept: object, tmp_path: Path) -> None:
+    document = LEAST | {"data": {"events": [{"path": "orders", "version": version, "since": date(2024, 1, 31)}]}}
+    found = Instance.load(written(tmp_path, yaml.safe_dump(document)))
+    assert (found.data.events[0].version, found.data.events[0].since) == (kept, "2024-01-31")
+    assert Instance.load(written(tmp_path, found.to_yaml())) == Instance.load(document) == found
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ({"path": "x", "version": "newest"}, "a number, or a time such as 2024-01-31T12:00, is needed, not 'newest'"),
+        ({"path": "x", "version": True}, "a number, or a time such as 2024-01-31T12:00, is needed, not True"),
+        ({"path": "x", "since": "400d"}, "a day such as 2024-01-31 is needed, not '400d'"),
+        ({"query": "FROM x", "version": 1}, "version and since are of a path; a query says itself what it reads"),
+    ],
+)
+def test_versions_and_days_that_say_nothing(source: dict[str, object], problem: str) -> None:
+    assert problem in [found[1] for found in mistakes(LEAST | {"data": {"events": [source]}})]
 
 
 def test_a_mapping_in_flow_style_is_yaml(tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ ROOMS = {
     "authlib": ("server.oidc",),
     "babel": ("language",),
     "croniter": ("workspace.schedules",),
+    "deltalake": ("connectors.delta",),
     "duckdb": ("engines.duckdb",),
     "fastapi": ("server",),
     "filelock": ("workspace.runs", "workspace.privacy"),
@@ -85,6 +86,7 @@ ROOMS = {
         "live",
     ),
     "prometheus_client": ("server.metrics",),
+    "pyiceberg": ("connectors.iceberg",),
     "pydantic": (
         "conditions",
         "goal",
@@ -122,6 +124,8 @@ DISTRIBUTIONS = {
 
 HEAVY = (
     "alembic",
+    "deltalake",
+    "pyiceberg",
     "fastapi",
     "httpx",
     "altair",
@@ -283,7 +287,7 @@ def test_imports_stand_at_the_top_but_in_the_command_line() -> None:
         if any(isinstance(n, ast.Import | ast.ImportFrom) for n in ast.walk(f.node)) and not f.name.startswith("cli.")
     }
     dynamic = {m.name for m in modules().values() if re.search(r"import_module|__import__", m.text)}
-    assert (inside, dynamic) == (set(), {"propend", "engines"})
+    assert (inside, dynamic) == (set(), {"propend", "engines", "connectors.libraries"})
 
 
 def test_each_library_has_its_rooms() -> None:
@@ -305,7 +309,7 @@ def test_every_library_is_a_declared_dependency() -> None:
     assert found == set(ROOMS)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     asked = [*project["dependencies"], *project["optional-dependencies"]["spark"]]
-    asked += project["optional-dependencies"]["server"]
+    asked += project["optional-dependencies"]["server"] + project["optional-dependencies"]["lakes"]
     not_imported = {"tzdata", "xgboost-cpu", "pandas", "httptools", "uvloop", "python-multipart"}
     declared = {re.split(r"[<>=; ]", d)[0] for d in asked} - not_imported
     assert {DISTRIBUTIONS.get(lib, lib) for lib in found} == declared

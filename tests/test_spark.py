@@ -20,6 +20,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from deltalake import write_deltalake
 from typer.testing import CliRunner
 
 import propend
@@ -117,6 +118,18 @@ def test_files_are_read_to_the_same_log(spark: Any, tmp_path: Path) -> None:
     write_parts(tmp_path / "events", table, 3)
     data = {"events": {"path": "events/*.parquet"}, "columns": COLUMNS}
     assert loaded(spark, data, tmp_path) == loaded("duckdb", data, tmp_path)
+
+
+def test_folders_of_partitions_and_tables_of_lakes_are_read_to_the_same_log(spark: Any, tmp_path: Path) -> None:
+    table = shop(120, 200)
+    for i, month in enumerate(("2024-01-01", "2024-02-01", "__HIVE_DEFAULT_PARTITION__")):
+        folder = tmp_path / f"x=1/events/month={month}/shelf={i}"
+        folder.mkdir(parents=True)
+        pq.write_table(table.filter(pa.array(np.arange(table.num_rows) % 3 == i)), folder / "part-0.parquet")
+    write_deltalake(tmp_path / "table", table)
+    for path in ("x=1/events", "table"):
+        data = {"events": {"path": path}, "columns": COLUMNS}
+        assert loaded(spark, data, tmp_path) == loaded("duckdb", data, tmp_path)
 
 
 def test_files_that_differ_in_columns_and_types_are_read_alike(spark: Any, tmp_path: Path) -> None:

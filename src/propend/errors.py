@@ -326,6 +326,18 @@ class SourceUnreadableError(PropendError):
     number, symbol, stage, exit_status = 201, "SOURCE_UNREADABLE", "read", 2
 
 
+class LibraryMissingError(PropendError):
+    """What a source is kept in is read by a library that is not installed."""
+
+    number, symbol, stage, exit_status = 210, "LIBRARY_MISSING", "read", 2
+
+
+class SourceChangedError(SourceUnreadableError):
+    """A file of a source vanished, or was cut, between being found and being read."""
+
+    number, symbol, stage, exit_status = 211, "SOURCE_CHANGED", "read", 2
+
+
 class ColumnNotFoundError(PropendError):
     """A column named in the mapping, or needed and not guessable, is not in the data."""
 

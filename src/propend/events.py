@@ -73,6 +73,7 @@ class SourceFacts:
         columns: column of each role that has one.
         guessed: roles whose column was not named but guessed.
         reasons: why each of ``guessed`` was taken, as a short text.
+        left_out: files that were not opened, since they are of days that were not asked for.
     """
 
     path: str
@@ -81,6 +82,7 @@ class SourceFacts:
     columns: dict[str, str]
     guessed: tuple[str, ...] = ()
     reasons: dict[str, str] = field(default_factory=dict)
+    left_out: int = 0
 
 
 @dataclass(frozen=True)

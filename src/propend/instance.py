@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import reprlib
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -49,6 +50,32 @@ def _read_paths(value: Any) -> Any:
 Paths = Annotated[str | tuple[str, ...], BeforeValidator(_read_paths)]
 
 
+def _read_version(value: Any) -> Any:
+    """A number, or a time as a text that stays as it was written."""
+    if isinstance(value, str) and value.isdecimal() and len(value) < 20:
+        return int(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    try:
+        is_known = value is None or type(value) is int or bool(datetime.fromisoformat(value))
+    except (TypeError, ValueError):
+        is_known = False
+    if not is_known:
+        raise ValueError(f"a number, or a time such as 2024-01-31T12:00, is needed, not {reprlib.repr(value)}")
+    return value
+
+
+def _read_day(value: Any) -> Any:
+    try:
+        return value if value is None else date.fromisoformat(str(value)).isoformat()
+    except ValueError:
+        raise ValueError(f"a day such as 2024-01-31 is needed, not {reprlib.repr(value)}") from None
+
+
+Version = Annotated[int | str, BeforeValidator(_read_version)]
+Day = Annotated[str, BeforeValidator(_read_day)]
+
+
 class Columns(Part):
     """Which column of a source plays which role; what is not named is guessed and announced."""
 
@@ -68,6 +95,8 @@ class Source(Part):
         columns: roles of this source's columns; where absent, those of ``data.columns``.
         kind: the kind of every event of a source that has no column for it.
         name: how the source is called in reports; its path where absent.
+        version: of a Delta or Iceberg table, where not the newest: its number, or the time as of which it is read.
+        since: partitions of days before it are not read (``2024-01-31``).
     """
 
     path: Paths | None = None
@@ -75,11 +104,15 @@ class Source(Part):
     columns: Columns | None = None
     kind: str | None = None
     name: str | None = None
+    version: Version | None = None
+    since: Day | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> Source:
         if (self.path is None) == (self.query is None):
             raise ValueError("a source has either a path or a query")
+        if self.path is None and (self.version is not None or self.since is not None):
+            raise ValueError("version and since are of a path; a query says itself what it reads")
         return self
 
 
@@ -92,6 +125,7 @@ class Attributes(Part):
         effective: column of the time from which the row is true.
         constant: True if the facts never change, so that no time is needed (leak-checked).
         columns: the attributes to use; all other columns where absent.
+        version: as in ``Source``.
     """
 
     path: Paths | None = None
@@ -100,11 +134,14 @@ class Attributes(Part):
     effective: str | None = None
     constant: bool = False
     columns: tuple[str, ...] | None = None
+    version: Version | None = None
 
     @model_validator(mode="after")
     def _timed_or_constant(self) -> Attributes:
         if (self.path is None) == (self.query is None):
             raise ValueError("attributes have either a path or a query")
+        if self.path is None and self.version is not None:
+            raise ValueError("version is of a path; a query says itself what it reads")
         if self.effective is not None and self.constant:
             raise ValueError("attributes are either constant or have an effective time, not both")
         return self

@@ -230,6 +230,11 @@ def data_notices(prepared: Prepared) -> list[Notice]:
         message = say("{n} rows end before the last column; what they lack was read as empty.", n=n)
         hint = say("export the file again if it broke off there.")
         notices.append(Notice("PROPEND-312", "ROWS_TOO_SHORT", message, hint))
+    left_out = sum(source.left_out for source in facts.sources)
+    if left_out:
+        n = numeral(f"{left_out:,}")
+        message = say("{n} files of days before those that are asked for (`since`) were not read.", n=n)
+        notices.append(Notice("PROPEND-340", "PARTITIONS_LEFT_OUT", message, ""))
     return notices + _left_out(prepared) + _of_a_share(prepared) + _last_day(facts, prepared.timeline)
 
 

@@ -14,16 +14,17 @@ import glob
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from propend.connectors.origins import Compression, FileFormat, FileGroup, Located, Origin
+from propend.connectors.hive import is_partition, partitions_of, values_of, wanted
+from propend.connectors.origins import Compression, FileFormat, FileGroup, Located, Origin, is_address
 from propend.document import nearest
-from propend.errors import NotEnoughMemoryError, SourceNotFoundError, SourceUnreadableError
+from propend.errors import NotEnoughMemoryError, SourceChangedError, SourceNotFoundError, SourceUnreadableError
 
 HEAD_BYTES = 1 << 18
 _CHUNK = 1 << 22
@@ -44,7 +45,6 @@ _REFUSED = {
     b"\xfd7zXZ": "compressed with xz",
 }
 _DELIMITERS = (",", "\t", ";", "||", "|", "\x01", "^", "~", ":")
-_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 ENDINGS = tuple(_FORMATS)
@@ -57,7 +57,7 @@ class FileConnector:
     name = "files"
 
     def accepts(self, origin: Origin) -> bool:
-        return not any(_SCHEME.match(p) for p in origin.paths)
+        return not any(is_address(p) or lake_at(absolute(p, origin.folder)) for p in origin.paths)
 
     def locate(self, origin: Origin) -> Located:
         """Which files to read, and how.
@@ -66,10 +66,36 @@ class FileConnector:
             SourceNotFoundError: a path or glob matches no file.
             SourceUnreadableError: a file is empty, not what it claims to be, or may not be read.
         """
-        paths = tuple(dict.fromkeys(found for path in origin.paths for found in find_files(path, origin.folder)))
-        groups = _grouped([_describe(path, origin.scratch) for path in paths])
-        formats = sorted({_announced(g) for g in groups})
-        return Located(origin.name, " and ".join(formats), groups)
+        found: dict[Path, tuple[str, ...]] = {}
+        for path in origin.paths:
+            root = _root(path, origin.folder)
+            files = find_files(path, origin.folder)
+            _refuse_parts_of_tables(files, path)
+            found |= {file: file.relative_to(root).parts[:-1] for file in files}
+        read = wanted([values_of(folders) for folders in found.values()], origin.since, origin.name)
+        kept = [pair for pair, is_read in zip(found.items(), read, strict=True) if is_read]
+        groups = groups_of([f for f, _ in kept], origin.scratch, [folders for _, folders in kept], origin.name)
+        formats = sorted({_announced(group) for group in groups})
+        return Located(origin.name, " and ".join(formats), groups, left_out=len(read) - len(kept))
+
+
+def groups_of(
+    files: Sequence[Path], scratch: Path, folders: Sequence[tuple[str, ...]] = (), place: str = ""
+) -> tuple[FileGroup, ...]:
+    """Files by how they are read.
+
+    Args:
+        scratch: where files are rewritten that are not UTF-8.
+        folders: names of the folders, of each file, that may say columns (``dt=2024-01-31``).
+        place: what they are called in messages.
+
+    Raises:
+        SourceUnreadableError: a file is empty, not what it claims to be, or may not be read.
+    """
+    within = folders or ((),) * len(files)
+    columns = partitions_of([values_of(names) for names in within], place)
+    described = [_describe(file, scratch, names) for file, names in zip(files, within, strict=True)]
+    return _grouped([replace(file, partitions=columns) for file in described])
 
 
 def _announced(group: FileGroup) -> str:
@@ -80,13 +106,79 @@ def _announced(group: FileGroup) -> str:
 # --- finding them -------------------------------------------------------------------------------------------
 
 
+def absolute(path: str, folder: Path) -> Path:
+    """Where a path lies; links stay as they are."""
+    return Path(os.path.abspath(folder / os.path.expanduser(path)))  # noqa: PTH100, PTH111
+
+
+def _root(path: str, folder: Path) -> Path:
+    """The folder below which names of folders may be columns: the one that is named, or the last without a glob.
+
+    A path into partitions (``orders/dt=2024-01-31``) begins above them: what is read has the same columns.
+    """
+    place = absolute(path, folder)
+    if glob.has_magic(str(place)) and not os.path.exists(place):  # noqa: PTH110  as in ``find_files``
+        place = next(p for p in place.parents if not glob.has_magic(str(p)))
+    root = place if os.path.isdir(place) else place.parent  # noqa: PTH112
+    while is_partition(root.name):
+        root = root.parent
+    return root
+
+
+def _refuse_parts_of_tables(files: Iterable[Path], path: str) -> None:
+    """Files of a table that keeps a log hold rows that were deleted: the table itself must be named.
+
+    Raises:
+        SourceUnreadableError: a file belongs to one.
+    """
+    for folder in dict.fromkeys(file.parent for file in files):
+        kind = next((found for parent in _table_folders(folder) if (found := lake_at(parent))), "")
+        if kind:
+            raise SourceUnreadableError(
+                f"{path!r} holds files of {'a Delta' if kind == 'delta' else 'an Iceberg'} table, among them rows that "
+                "were deleted.",
+                "name the table's own folder, as a source of its own.",
+                path=path,
+            )
+
+
+def _table_folders(folder: Path) -> Iterator[Path]:
+    """The folder, and those around it as long as they are partitions or the place of a table's data."""
+    yield folder
+    for inner in (folder, *folder.parents):
+        if not is_partition(inner.name) and inner.name != "data":
+            return
+        yield inner.parent
+
+
+def lake_at(folder: Path) -> str:
+    """``delta`` or ``iceberg`` if that is what lies in a folder, else nothing."""
+    if os.path.isdir(folder / "_delta_log"):  # noqa: PTH112  false, not an error, for a name that no folder can have
+        return "delta"
+    return "iceberg" if os.path.isdir(folder) and any(folder.glob("metadata/*.metadata.json")) else ""  # noqa: PTH112
+
+
+def state_files(path: str, folder: Path) -> list[Path]:
+    """The files that change whenever what is read of a path does: of a lake's table, those of its log too.
+
+    Raises:
+        SourceNotFoundError: there is none.
+    """
+    place = absolute(path, folder)
+    kind = lake_at(place)
+    if not kind:
+        return find_files(path, folder)
+    logged = (place / ("_delta_log" if kind == "delta" else "metadata")).iterdir()
+    return sorted(file for file in logged if file.is_file()) + _data_files(place)
+
+
 def find_files(path: str, folder: Path) -> list[Path]:
     """The files a path, glob or folder stands for, absolute and sorted.
 
     Raises:
         SourceNotFoundError: there is none; the nearest name is given.
     """
-    place = Path(os.path.abspath(folder / os.path.expanduser(path)))  # noqa: PTH100, PTH111  keeps links as they are
+    place = absolute(path, folder)
     if os.path.isfile(place):  # noqa: PTH113  false, not an error, for a name that no file can have
         return [place]
     if os.path.isdir(place):  # noqa: PTH112
@@ -109,8 +201,13 @@ def _data_files(folder: Path) -> list[Path]:
     return sorted(
         p
         for p in folder.rglob("*")
-        if p.is_file() and _format_by_name(p) and not any(n[0] in "._" for n in p.relative_to(folder).parts)
+        if p.is_file() and _format_by_name(p) and not any(map(is_hidden, p.relative_to(folder).parts))
     )
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is a writer's own: its log, what it is about to write, checksums."""
+    return name[0] == "." or (name[0] == "_" and not is_partition(name))
 
 
 def _nothing_there(path: str, place: Path) -> SourceNotFoundError:
@@ -124,7 +221,7 @@ def _nothing_there(path: str, place: Path) -> SourceNotFoundError:
     files = [n for n in beside if _format_by_name(Path(n))]
     there = f"in {parent.name or str(parent)!r} are: {', '.join(files[:8]) or 'no data files'}."
     hint = f"did you mean {near!r}?" if near else there
-    if path.startswith("table:") or "://" in path:
+    if path.startswith("table:"):
         hint = "tables of Spark, and addresses, are read with --engine spark."
     return SourceNotFoundError(f"{path!r:.300} {kind}.", hint, path=path, nearest=near)
 
@@ -145,8 +242,8 @@ def is_data_file(name: str) -> bool:
 # --- what each file is --------------------------------------------------------------------------------------
 
 
-def _describe(path: Path, scratch: Path) -> FileGroup:
-    """One file as a group of its own."""
+def _describe(path: Path, scratch: Path, folders: tuple[str, ...]) -> FileGroup:
+    """One file as a group of its own; rewritten, it lies in folders of the same names."""
     head = _raw_head(path)
     if not head:
         raise _unreadable(path, "is empty", "export it again, or leave it out of the path.")
@@ -163,7 +260,7 @@ def _describe(path: Path, scratch: Path) -> FileGroup:
     if not start.text.strip():
         raise _unreadable(path, "holds no text", "export it again, or leave it out of the path.")
     if start.encoding != "utf-8" or _needs_mending(start.text):
-        path, compression = _rewrite(path, compression, start.encoding, scratch), "none"
+        path, compression = _rewrite(path, compression, start.encoding, scratch, folders), "none"
     encoding = start.encoding.removesuffix("-sig")
     kind = _format_by_name(path)
     if kind == "json" or (kind is None and start.text.lstrip()[0] in "{["):
@@ -180,20 +277,31 @@ def _raw_head(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(64)
     except OSError as error:
-        raise _unreadable(
-            path, f"cannot be opened: {error.strerror}", "give the account that runs propend the right to read it."
-        ) from None
+        raise _unopened(path, error) from None
+
+
+def _unopened(path: Path, error: OSError) -> SourceUnreadableError:
+    if isinstance(error, FileNotFoundError):
+        return SourceChangedError(
+            f"{path.name!r} was there when the files were listed, and is gone.",
+            "run it again when whoever writes the files is done; files that are put in place by renaming are safe.",
+            path=str(path),
+        )
+    return _unreadable(
+        path, f"cannot be opened: {error.strerror}", "give the account that runs propend the right to read it."
+    )
 
 
 def _check_parquet_end(path: Path) -> None:
-    with path.open("rb") as file:
-        file.seek(-min(4, path.stat().st_size), os.SEEK_END)
-        if file.read(4) != b"PAR1":
-            raise _unreadable(
-                path,
-                f"begins as Parquet and breaks off after {path.stat().st_size:,} bytes",
-                "copy or export it again.",
-            )
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - 4, 0))
+            complete = file.read(4) == b"PAR1"
+    except OSError as error:
+        raise _unopened(path, error) from None
+    if not complete:
+        raise _unreadable(path, f"begins as Parquet and breaks off after {size:,} bytes", "copy or export it again.")
 
 
 def _compression(head: bytes) -> Compression:
@@ -277,11 +385,11 @@ def _needs_mending(text: str) -> bool:
     return len(ends) > 1 or bool(_BLANK_LINES.match(text))
 
 
-def _rewrite(path: Path, compression: Compression, encoding: str, scratch: Path) -> Path:
+def _rewrite(path: Path, compression: Compression, encoding: str, scratch: Path, folders: tuple[str, ...]) -> Path:
     """The file as UTF-8 in the scratch folder, without blank lines at its top and with one kind of line end."""
-    target = scratch / str(len(list(scratch.iterdir()))) / _without_compression(path).name
+    target = scratch / str(len(list(scratch.iterdir()))) / Path(*folders) / _without_compression(path).name
     try:
-        target.parent.mkdir()
+        target.parent.mkdir(parents=True)
         with target.open("w", encoding="utf-8", newline="") as out:
             out.writelines(_mended(_chunks(path, compression), encoding))
     except OSError as error:

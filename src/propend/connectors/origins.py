@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import pyarrow as pa
+import pyarrow.dataset as pads
 
 FileFormat = Literal["parquet", "csv", "json"]
 Compression = Literal["none", "gzip", "zstd"]
@@ -22,12 +25,17 @@ class Origin:
         folder: what relative paths are relative to.
         tables: in-memory tables by name.
         scratch: a folder for files made on the way; removed with the session.
+        version: of a Delta or Iceberg table: its version or snapshot, or the time as of which it is read; the newest
+            where None.
+        since: partitions of days before it are not read.
     """
 
     paths: tuple[str, ...]
     folder: Path
     tables: Mapping[str, Any]
     scratch: Path
+    version: int | str | None = None
+    since: date | None = None
 
     @property
     def name(self) -> str:
@@ -43,6 +51,7 @@ class FileGroup:
         encoding: what a text file was written in; what is read is always UTF-8.
         columns: of CSV: names of the header, all read as text.
         delimiter, quote, escape: of CSV.
+        partitions: columns that folders named ``column=value`` give, each with its type in SQL.
     """
 
     format: FileFormat
@@ -53,16 +62,42 @@ class FileGroup:
     delimiter: str = ","
     quote: str = '"'
     escape: str = '"'
+    partitions: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Located:
-    """What to read: groups of files, or a table; several are put together by name of column."""
+    """What to read: groups of files, tables, or both; all are put together by name of column.
+
+    Attributes:
+        tables: in memory; or data sets, of which the engine reads the columns that it needs; or streams, which it reads
+            once and keeps as Parquet in its scratch folder, batch by batch.
+        left_out: files of partitions that were not asked for (``Origin.since``).
+    """
 
     name: str
     format: str
     groups: tuple[FileGroup, ...] = ()
-    tables: tuple[pa.Table, ...] = field(default=())
+    tables: tuple[pa.Table | pads.Dataset | pa.RecordBatchReader, ...] = field(default=())
+    left_out: int = 0
+
+
+def moment_of(time: str) -> int:
+    """Milliseconds since 1970 of a time such as ``2024-03-01T12:00:00+01:00``; UTC where it names no zone.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = datetime.fromisoformat(time)
+    return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def is_address(path: str) -> bool:
+    """Whether a path is an address such as ``s3://bucket/orders``, not a name on a disk."""
+    return bool(_SCHEME.match(path))
+
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|iceberg:")
 
 
 class Connector(Protocol):

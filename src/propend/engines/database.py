@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
+import pyarrow.dataset as pads
 
 
 class Database(Protocol):
@@ -35,8 +36,12 @@ class Database(Protocol):
         """Whether a query can be run."""
         ...
 
-    def register(self, name: str, table: pa.Table | pa.RecordBatchReader) -> None:
-        """Make an Arrow table readable by a name; what is passed as it comes can be read once."""
+    def register(self, name: str, table: pa.Table | pads.Dataset | pa.RecordBatchReader) -> None:
+        """Make an Arrow table or data set readable by a name; what is passed as it comes can be read once."""
+        ...
+
+    def release(self, name: str) -> None:
+        """Forget what was registered by a name."""
         ...
 
     def new_name(self, stem: str) -> str:

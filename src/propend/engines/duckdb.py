@@ -18,11 +18,12 @@ from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
+import pyarrow.dataset as pads
 
 from propend.engines.event_log import DuckdbEventLog, load_log
 from propend.engines.previews import SourcePreview, preview
 from propend.engines.sources import EventSource, open_sources, summarise
-from propend.errors import ConfigurationError, Mistake, NotEnoughMemoryError, SourceUnreadableError
+from propend.errors import ConfigurationError, Mistake, NotEnoughMemoryError, SourceChangedError, SourceUnreadableError
 from propend.events import EventRequest, OpenedEvents
 from propend.instance import Data
 from propend.predicates import quote_name, quote_text
@@ -193,8 +194,11 @@ class DuckdbDatabase:
             return False
         return True
 
-    def register(self, name: str, table: pa.Table | pa.RecordBatchReader) -> None:
+    def register(self, name: str, table: pa.Table | pads.Dataset | pa.RecordBatchReader) -> None:
         self._connection.register(name, table)
+
+    def release(self, name: str) -> None:
+        self._connection.unregister(name)
 
     def new_name(self, stem: str) -> str:
         self._names += 1
@@ -228,6 +232,12 @@ class DuckdbDatabase:
         try:
             yield
         except duckdb.Error as error:
+            if _GONE.search(str(error)):
+                raise SourceChangedError(
+                    f"A file of {place!r} was there when the files were listed, and is gone: {_first_line(error)}",
+                    "run it again when whoever writes the files is done.",
+                    path=place,
+                ) from None
             raise SourceUnreadableError(
                 f"{place!r} cannot be read: {_first_line(error)}",
                 "look at that place in the data; a copy that broke off must be made again.",
@@ -249,6 +259,7 @@ def _memory_told() -> Iterator[None]:
         ) from None
 
 
+_GONE = re.compile(r"No files found that match|No such file or directory")
 _NO_ROOM = re.compile(
     r"No space left|[Dd]isk quota|File too large|Could not write|Read-only file system|failed to offload"
 )

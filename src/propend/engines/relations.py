@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from propend.connectors.hive import NOTHING, is_partition
 from propend.connectors.origins import FileGroup, Located
 from propend.engines.database import Database
 from propend.engines.times import is_number, is_whole
@@ -86,6 +87,7 @@ class Relation:
         columns: usable columns by name or dotted path.
         groups: the files it was made of.
         short_rows: rows of CSV files that lack their last fields; these were read as empty.
+        left_out: files that were not opened, since their partitions lie before what is read.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Relation:
     columns: dict[str, RawColumn]
     groups: tuple[FileGroup, ...] = ()
     short_rows: int = 0
+    left_out: int = 0
 
     @property
     def types(self) -> dict[str, FieldType]:
@@ -111,22 +114,42 @@ def relation_of(db: Database, located: Located) -> Relation:
     Raises:
         SourceUnreadableError: a file breaks off or is not what it claims to be.
     """
-    name, short = db.new_name("source"), 0
+    name = db.new_name("source")
     with db.reading(located.name):
-        if located.tables:
-            _from_tables(db, name, located.tables)
-        else:
-            short = _from_files(db, name, located)
+        tables, streamed = _tables(db, name, located.tables)
+        located = replace(located, groups=(*located.groups, *streamed))
+        short = _from_both(db, name, tables, located) if tables else _from_files(db, name, located)
         found = described(db, name, located.name, located.format)
-    return replace(found, groups=located.groups, short_rows=short)
+    groups = () if tables else located.groups
+    return replace(found, groups=groups, short_rows=short, left_out=located.left_out)
 
 
-def _from_tables(db: Database, name: str, tables: tuple[pa.Table, ...]) -> None:
-    parts = []
+def _tables(db: Database, name: str, tables: Sequence[Any]) -> tuple[list[str], list[FileGroup]]:
+    """Names of the tables and data sets; streams, which can be read once, become files."""
+    names: list[str] = []
+    files: list[FileGroup] = []
     for i, table in enumerate(tables):
-        db.register(f"{name}_{i}", table)
-        parts.append(f"SELECT * FROM {quote_name(f'{name}_{i}')}")
-    db.run(f"CREATE TEMP VIEW {quote_name(name)} AS {' UNION ALL BY NAME '.join(parts)}")
+        part = f"{name}_{i}"
+        db.register(part, table)
+        if not isinstance(table, pa.RecordBatchReader):
+            names.append(part)
+            continue
+        file = db.scratch / f"{part}.parquet"
+        db.run(f"COPY (SELECT * FROM {quote_name(part)}) TO {quote_text(str(file))} (FORMAT parquet)")
+        db.release(part)
+        files.append(FileGroup("parquet", (file,)))
+    return names, files
+
+
+def _from_both(db: Database, name: str, tables: Sequence[str], located: Located) -> int:
+    """Tables, and files beside them; gives the number of rows of CSV files that lack their last fields."""
+    parts, short = list(tables), 0
+    if located.groups:
+        parts.append(f"{name}_files")
+        short = _from_files(db, parts[-1], located)
+    whole = " UNION ALL BY NAME ".join(f"SELECT * FROM {quote_name(part)}" for part in parts)
+    db.run(f"CREATE TEMP VIEW {quote_name(name)} AS {whole}")
+    return short
 
 
 def _from_files(db: Database, name: str, located: Located) -> int:
@@ -185,7 +208,7 @@ _FAULTS = {
 
 
 def _scans(groups: tuple[FileGroup, ...], of_csv: Mapping[str, str] | None = None) -> str:
-    return " UNION ALL BY NAME ".join(f"SELECT * FROM {_scan(g, of_csv or {})}" for g in groups)
+    return " UNION ALL BY NAME ".join(f"SELECT {all_of(g)} FROM {_scan(g, of_csv or {})}" for g in groups)
 
 
 def _scan(group: FileGroup, of_csv: Mapping[str, str]) -> str:
@@ -204,11 +227,41 @@ def _scan(group: FileGroup, of_csv: Mapping[str, str]) -> str:
         options |= of_csv
     else:
         options["union_by_name"] = "true"
+    options |= hive_options(group)
     if group.format != "parquet":
         plain = group.compression == "none"  # the reader of JSON knew it by another name in earlier versions
         options["compression"] = quote_text("uncompressed" if plain else group.compression)
     files = _list(str(p) for p in group.paths)
     return f"read_{group.format}({files}, {', '.join(f'{k} = {v}' for k, v in options.items())})"
+
+
+def hive_options(group: FileGroup) -> dict[str, str]:
+    """Whether names of folders are columns, and of which types the engine reads them."""
+    if not group.partitions:
+        return {"hive_partitioning": "false"}
+    kinds = dict.fromkeys(dict(group.partitions), "VARCHAR") if _lacks_values(group) else dict(group.partitions)
+    types = ", ".join(f"{quote_text(column)}: {kind}" for column, kind in kinds.items())
+    return {"hive_partitioning": "true", "hive_types": f"{{{types}}}"}
+
+
+def all_of(group: FileGroup, *but: str) -> str:
+    """What selects the columns of a group's files and folders, without some.
+
+    The engine also takes folders above the one that is read for columns; and earlier versions read no type but text
+    where a folder says that there is no value.
+    """
+    if not group.partitions:
+        return f"* EXCLUDE ({', '.join(but)})" if but else "*"
+    above = dict.fromkeys(name.split("=", 1)[0] for name in group.paths[0].parent.parts if is_partition(name))
+    others = [*but, *(quote_name(name) for name in above if name not in dict(group.partitions))]
+    given = [(quote_name(n), f"nullif({quote_name(n)}, {quote_text(NOTHING)})", kind) for n, kind in group.partitions]
+    typed = ", ".join(f"CAST({value} AS {kind}) AS {name}" for name, value, kind in given)
+    left = f" EXCLUDE ({', '.join(others)})" if others else ""
+    return f"*{left} REPLACE ({typed})" if _lacks_values(group) else f"*{left}"
+
+
+def _lacks_values(group: FileGroup) -> bool:
+    return any(name.endswith(f"={NOTHING}") for path in group.paths for name in path.parts)
 
 
 def _list(texts: Iterable[str]) -> str:
@@ -266,6 +319,8 @@ def files_without(db: Database, relation: Relation, column: str) -> list[str]:
     top = next((t for t in relation.top if column == t or column.startswith(f"{t}.")), column)
     lacking = []
     for group in relation.groups:
+        if top in dict(group.partitions):
+            continue
         if group.format == "csv" and column not in group.columns:
             lacking += [p.name for p in group.paths]
         if group.format == "parquet" and len(relation.groups) + len(group.paths) > 2:

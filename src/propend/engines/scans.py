@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from propend.connectors.origins import FileGroup
 from propend.engines.database import Database
-from propend.engines.relations import Relation
+from propend.engines.relations import Relation, all_of, hive_options
 from propend.predicates import quote_name, quote_text
 
 ROWS_PER_SCAN, MOST_SCANS = 4_000_000, 10_000
@@ -49,11 +50,13 @@ def scans_of(db: Database, source: int, relation: Relation, folder: Path, reader
     columns = [(str(r[0]), str(r[1])) for r in db.rows(f"DESCRIBE {relation.table}")]
     as_a_whole = ", ".join(f"CAST({quote_name(c)} AS {kind}) AS {quote_name(c)}" for c, kind in columns)
     nothing = ", ".join(f"CAST(NULL AS {kind}) AS {quote_name(c)}" for c, kind in columns)
-    files = ", ".join(quote_text(str(p)) for p in _parquet_files(db, relation, folder))
+    groups = _parquet_groups(db, relation, folder)
+    group_of = {str(path): group for group in groups for path in group.paths}
+    files = ", ".join(map(quote_text, group_of))
     counted = db.rows(f"SELECT file_name, num_rows FROM parquet_file_metadata([{files}])")
     most = max(1, min(max(ROWS_PER_SCAN, relation.rows // MOST_SCANS), -(-relation.rows // readers)))
     for portion in _portions([(str(path), int(rows)) for path, rows in counted], most):
-        rows = " UNION ALL BY NAME ".join(f"SELECT * EXCLUDE (file_row_number) FROM {_read(*part)}" for part in portion)
+        rows = " UNION ALL BY NAME ".join(_read(group_of[path], path, first, end) for path, first, end in portion)
         sql = f"SELECT {as_a_whole} FROM (SELECT {nothing} WHERE FALSE UNION ALL BY NAME {rows})"
         yield Scan(source, relation.name, relation.table, sql)
 
@@ -75,15 +78,17 @@ def _portions(files: Sequence[tuple[str, int]], most: int) -> Iterator[list[Rows
         yield portion
 
 
-def _read(path: str, first: int, end: int) -> str:
-    place = f"file_row_number >= {first} AND file_row_number < {end}"
-    return f"read_parquet({quote_text(path)}, file_row_number = true) WHERE {place}"
+def _read(group: FileGroup, path: str, first: int, end: int) -> str:
+    options = {"file_row_number": "true"} | hive_options(group)
+    read = f"read_parquet({quote_text(path)}, {', '.join(f'{k} = {v}' for k, v in options.items())})"
+    columns = all_of(group, "file_row_number")
+    return f"SELECT {columns} FROM {read} WHERE file_row_number >= {first} AND file_row_number < {end}"
 
 
-def _parquet_files(db: Database, relation: Relation, folder: Path) -> list[Path]:
+def _parquet_groups(db: Database, relation: Relation, folder: Path) -> tuple[FileGroup, ...]:
     if relation.groups and all(g.format == "parquet" for g in relation.groups):
-        return [path for group in relation.groups for path in group.paths]
+        return relation.groups
     file = folder / f"{db.new_name('source')}.parquet"
     with db.reading(relation.name):
         db.run(f"COPY {relation.table} TO {quote_text(str(file))} (FORMAT parquet)")
-    return [file]
+    return (FileGroup("parquet", (file,)),)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from propend.columns import NEEDED, ROLES, Guess, guess_columns, is_value, listed, might_be, nearest_column
 from propend.connectors import Origin, locate
-from propend.connectors.origins import Located
 from propend.engines.coding import not_blank, short_text
 from propend.engines.database import Database
 from propend.engines.relations import RawColumn, Relation, described, files_without, relation_of, sample_of
@@ -69,7 +69,9 @@ class EventSource:
         guessed = tuple(g.role for g in self.guesses)
         reasons = {g.role: g.reason for g in self.guesses}
         relation = self.relation
-        return SourceFacts(relation.name, relation.format, relation.rows, dict(self.roles), guessed, reasons)
+        return SourceFacts(
+            relation.name, relation.format, relation.rows, dict(self.roles), guessed, reasons, relation.left_out
+        )
 
 
 # --- opening ------------------------------------------------------------------------------------------------
@@ -110,8 +112,9 @@ def open_relation(db: Database, source: Source | Attributes, folder: Path, table
         db.run_query(kept, source.query, folder, place)
         return described(db, kept, place, "query")
     paths = (source.path,) if isinstance(source.path, str) else tuple(source.path or ())
-    located = locate(Origin(paths, folder, tables, db.scratch))
-    return relation_of(db, Located(label or located.name, located.format, located.groups, located.tables))
+    since = getattr(source, "since", None)
+    located = locate(Origin(paths, folder, tables, db.scratch, source.version, since and date.fromisoformat(since)))
+    return relation_of(db, replace(located, name=label or located.name))
 
 
 def register_table(db: Database, name: str, table: Any) -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from propend.connectors.files import find_files
+from propend.connectors.files import state_files
+from propend.connectors.origins import is_address
 from propend.engines.duckdb import DuckdbEngine
 from propend.engines.previews import SourcePreview
 from propend.errors import PropendError
@@ -19,7 +20,7 @@ from propend.instance import Attributes, Data, Source
 
 MOST_KEPT = 24
 QUERY_SECONDS = 300
-"""What a query gives is asked again after so long: nobody knows which files it reads."""
+"""What a query or an address gives is asked again after so long: nobody knows what it reads."""
 Key = tuple[str, str, tuple[tuple[str, int, int], ...]]
 
 
@@ -103,12 +104,12 @@ def _key(what: str, data: Data, folder: Path) -> Key:
 def state_of_files(data: Data, folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Names, sizes and last changes of the files that data are read from; nothing of those that are not there."""
     sources: tuple[Source | Attributes, ...] = (*data.events, *data.attributes)
-    read_again = any(source.query is not None for source in sources)
-    found = [("", 0, int(time.time() // QUERY_SECONDS))] if read_again else []
     paths = [path for source in sources for path in _paths(source.path)]
+    read_again = any(source.query is not None for source in sources) or any(map(is_address, paths))
+    found = [("", 0, int(time.time() // QUERY_SECONDS))] if read_again else []
     for path in paths:
         try:
-            files = find_files(path, folder)
+            files = state_files(path, folder)
         except (PropendError, OSError, ValueError):
             continue  # whoever reads them says what is wrong
         found += [(str(f), told.st_size, told.st_mtime_ns) for f in files if (told := f.stat())]

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from propend.connectors.files import find_files
+from propend.connectors.files import absolute, find_files, lake_at
 from propend.errors import PropendError, ServerBusyError, SourceNotFoundError
 from propend.events import EventFacts
 from propend.instance import Data, Source
@@ -134,7 +134,11 @@ def _readings(page: Page) -> dict[str, Reading]:
     for section, users in _sections(page):
         folder = page.space.instances.folder / section.folder
         for source in section.events:
-            own = {"columns": source.columns or section.columns, "kind": source.kind or section.kind}
+            own = {
+                "columns": source.columns or section.columns,
+                "kind": source.kind or section.kind,
+                "version": source.version,
+            }
             for place in _places(page.space.home, folder, source, placed):
                 if place not in found:
                     found[place] = Reading(Data(events=(Source(path=place, **own),), labels=section.labels))
@@ -162,11 +166,17 @@ def _places(home: Path, folder: Path, source: Source, placed: dict[tuple[Path, s
     for text in (source.path,) if isinstance(source.path, str) else source.path or ():
         if (folder, text) not in placed:
             try:
-                placed[folder, text] = [_place(home, file) for file in find_files(text, folder)[:MOST_FILES]]
+                placed[folder, text] = [_place(home, file) for file in _readable(text, folder)[:MOST_FILES]]
             except (PropendError, OSError, ValueError):
                 placed[folder, text] = []  # what is not there any more is said where the instance is edited
         found += placed[folder, text]
     return found
+
+
+def _readable(text: str, folder: Path) -> list[Path]:
+    """What a path stands for: files, or the one folder that is a lake's table."""
+    place = absolute(text, folder)
+    return [place] if lake_at(place) else find_files(text, folder)
 
 
 def _place(home: Path, file: Path) -> str:
