@@ -29,7 +29,10 @@ NAMED = {"profile": "who", "at": "when"}
 REAL = {
     "online_retail_ii/lines.parquet": {"profile": "CustomerID", "at": "InvoiceDate"},
     "complete_journey/coupon_redemptions.parquet": {"profile": "household_id", "at": "redemption_date"},
-    "luma_xdm/events.parquet": {"profile": "endUserIDs._experience.mcid.id", "at": "timestamp", "id": "_id"},
+    "luma_xdm/events.parquet": {
+        "profile": "ECID (endUserIDs._experience.mcid.id)", "at": "timestamp", "event": "xdm:kind",
+        "value": "xdm:value", "id": "_id",
+    },
     "ecom_synthetic/ecom.csv.gz": {"profile": "user_id", "at": "timestamp", "event": "event"},
     "git_contributors/simonw_datasette.csv.gz": {"profile": "contributor_id", "at": "timestamp", "event": "event_type"},
     "contoso_synthetic/ContosoHotel_HotelActivity.txt": {

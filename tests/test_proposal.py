@@ -129,7 +129,7 @@ def test_query_offered_for_order_lines_reads_orders(tmp_path: Path) -> None:
 
 
 def test_columns_that_count_become_named_events() -> None:
-    """XDM has no column of kinds: what happened is a counter of its own."""
+    """Some have no column of kinds: what happened is a counter of its own."""
     events = shop()
     kind = events.column("event")
     counter = {
@@ -137,13 +137,13 @@ def test_columns_that_count_become_named_events() -> None:
         for name, k in (("purchases", "purchase"), ("productViews", "visit"))
     }
     commerce = pa.StructArray.from_arrays(list(counter.values()), list(counter))
-    hits = renamed(events.select(["profile_id", "at"]), at="timestamp").append_column("commerce", commerce)
+    hits = renamed(events.select(["profile_id", "at"]), at="timestamp").append_column("shop", commerce)
     proposal = propose(hits)
     assert asked(proposal) == {
         "name": "Purchases within 30 days",
         "events": {
-            "purchases": {"where": {"commerce.purchases.value": {"gt": 0}}},
-            "productViews": {"where": {"commerce.productViews.value": {"gt": 0}}},
+            "purchases": {"where": {"shop.purchases.value": {"gt": 0}}},
+            "productViews": {"where": {"shop.productViews.value": {"gt": 0}}},
         },
         "goal": {"all_of": ["purchases"], "within": "30d"},
         "eligible": {"all_of": [{"did": "anything", "within": "90d"}]},

@@ -62,7 +62,8 @@ def spark() -> Iterator[Any]:
     """A Spark on this machine."""
     module = pytest.importorskip("propend.engines.spark", reason="no pyspark: pip install 'propend[spark]'")
     before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # its workers must find this very module
+    ways = [str(Path(__file__).parent), *([before] if before else [])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(ways)  # its workers must find this very module
     session = module._session_here()
     os.environ.pop("PYTHONPATH")
     if before is not None:
@@ -169,6 +170,48 @@ def test_ids_given_twice_attributes_and_sources_of_other_forms(spark: Any, tmp_p
     assert found["set_aside"]["duplicate"] > 50
     assert 10 < found["exact_duplicates"] < 40, "those excluded or too late are no copies"
     assert found["attributes"][1] == ("town",)
+
+
+XDM_REQUEST = EventRequest(
+    (Selector("item", NamedEvent.model_validate({"where": {"productListItems.SKU": {"in": ["s1", "s2"]}}})),),
+    text_fields=("productListItems.SKU", "web.webPageDetails.name"),
+)
+
+
+def xdm_hits(folder: Path) -> Path:
+    """Events of XDM as Parquet, with a map of identities, and some that were done to profiles."""
+    count = pa.struct([("value", pa.float64())])
+    items = pa.list_(pa.struct([("SKU", pa.string()), ("quantity", pa.int32()), ("priceTotal", pa.float64())]))
+    identity = pa.list_(pa.struct([("id", pa.string()), ("primary", pa.bool_())]))
+    schema = pa.schema({
+        "_id": pa.string(), "timestamp": pa.timestamp("us"), "identityMap": pa.map_(pa.string(), identity),
+        "commerce": pa.struct([("purchases", count), ("checkouts", count)]), "productListItems": items,
+        "web": pa.struct([("webPageDetails", pa.struct([("name", pa.string())]))]),
+        "directMarketing": pa.struct([("sends", count)]),
+    })  # fmt: skip
+    rows = [
+        {
+            "_id": f"e{i % 1900}", "timestamp": 1_700_000_000_000_000 + i % 1900 * 3_600_000_000,
+            "identityMap": [("ECID", [{"id": f"p{i % 1900 % 97}", "primary": True}])],
+            "commerce": {"purchases": {"value": float(i % 1900 % 5 == 0)}, "checkouts": {"value": 1.0}},
+            "productListItems": [{"SKU": f"s{i % 1900 % k}", "priceTotal": i % 1900 / k} for k in (3, 7)],
+            "web": {"webPageDetails": {"name": f"page {i % 1900 % 11}"}},
+            "directMarketing": {"sends": {"value": float(i % 1900 % 13 == 0)}},
+        }
+        for i in range(2000)
+    ]  # fmt: skip
+    write_parts(folder / "hits", pa.Table.from_pylist(rows, schema), 3)
+    return folder / "hits"
+
+
+def test_events_of_xdm_are_read_to_the_same_log(spark: Any, tmp_path: Path) -> None:
+    """Kinds, values, ids and items are expressions over the rows: of files, and of a table of Spark."""
+    folder = xdm_hits(tmp_path)
+    one = loaded("duckdb", {"events": "hits"}, tmp_path, request=XDM_REQUEST)
+    assert loaded(spark, {"events": "hits"}, tmp_path, request=XDM_REQUEST) == one
+    kept = ("kinds", "bits", "value", "texts", "vocabularies", "profile_ids", "set_aside")
+    table = loaded(spark, {}, tmp_path, {"events": spark.read.parquet(str(folder))}, XDM_REQUEST)
+    assert {k: table[k] for k in kept} == {k: one[k] for k in kept}
 
 
 def test_tables_of_spark_are_read_where_they_are(spark: Any, tmp_path: Path) -> None:

@@ -350,6 +350,24 @@ class ColumnTypeError(PropendError):
     number, symbol, stage, exit_status = 203, "COLUMN_TYPE", "read", 2
 
 
+class NotXdmEventsError(PropendError):
+    """A source that should hold XDM ExperienceEvents holds something else."""
+
+    number, symbol, stage, exit_status = 206, "NOT_XDM_EVENTS", "read", 2
+
+
+class IdentityNotFoundError(PropendError):
+    """XDM data have no identity, or not the one that is named (spec ID-05)."""
+
+    number, symbol, stage, exit_status = 214, "IDENTITY_NOT_FOUND", "read", 2
+
+
+class NamespacesDifferError(PropendError):
+    """Sources tell profiles apart by identities of different namespaces (spec ID-02)."""
+
+    number, symbol, stage, exit_status = 215, "NAMESPACES_DIFFER", "read", 2
+
+
 class WriteFailedError(PropendError):
     """Results could not be written; nothing half-written was left."""
 

@@ -66,6 +66,25 @@ class EventRequest:
 
 
 @dataclass(frozen=True)
+class XdmFacts:
+    """What was recognised in a source of XDM ExperienceEvents.
+
+    Attributes:
+        identity: what profiles are told apart by, as ``NAMESPACE (path)``.
+        identities: those there are, each with the share of rows that have it.
+        kinds: what each kind that was found is recognised by.
+        made: rows that are something the marketer did, by kind: they are set aside.
+        currencies: events with a value, by currency, most first.
+    """
+
+    identity: str
+    identities: tuple[tuple[str, float], ...]
+    kinds: dict[str, str]
+    made: dict[str, int]
+    currencies: dict[str, int]
+
+
+@dataclass(frozen=True)
 class SourceFacts:
     """One source as it was read: path or name, format, rows, the columns' roles and how they came about.
 
@@ -74,6 +93,7 @@ class SourceFacts:
         guessed: roles whose column was not named but guessed.
         reasons: why each of ``guessed`` was taken, as a short text.
         left_out: files that were not opened, since they are of days that were not asked for.
+        xdm: what was recognised, where it is XDM.
     """
 
     path: str
@@ -83,6 +103,7 @@ class SourceFacts:
     guessed: tuple[str, ...] = ()
     reasons: dict[str, str] = field(default_factory=dict)
     left_out: int = 0
+    xdm: XdmFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +134,7 @@ class EventFacts:
         read: raw rows read.
         used: events that became canonical.
         set_aside: rows left out, by reason: no_profile, no_time, unparsable_time, before_1970,
-            in_the_future, duplicate, excluded, after_as_of; and forgotten where there are any.
+            in_the_future, duplicate, excluded, after_as_of; and forgotten and marketer_made where there are any.
         profiles: distinct profiles among the used events.
         first_at, last_at: local microseconds of the first and last used event.
         kinds: name, events, profiles of each kind, most events first.

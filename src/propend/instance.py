@@ -95,6 +95,10 @@ class Source(Part):
         columns: roles of this source's columns; where absent, those of ``data.columns``.
         kind: the kind of every event of a source that has no column for it.
         name: how the source is called in reports; its path where absent.
+        format: ``xdm`` insists that the rows are XDM ExperienceEvents, ``plain`` that they are not looked at as such;
+            where absent, XDM is recognised by its shape.
+        identity: what tells profiles apart, as ``NAMESPACE (path)``, ``identityMap[NAMESPACE]`` or a path.
+        namespace: of the ids; sources of different namespaces are not put together.
         version: of a Delta or Iceberg table, where not the newest: its number, or the time as of which it is read.
         since: partitions of days before it are not read (``2024-01-31``).
     """
@@ -104,6 +108,9 @@ class Source(Part):
     columns: Columns | None = None
     kind: str | None = None
     name: str | None = None
+    format: Literal["xdm", "plain"] | None = None
+    identity: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    namespace: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     version: Version | None = None
     since: Day | None = None
 
@@ -125,6 +132,7 @@ class Attributes(Part):
         effective: column of the time from which the row is true.
         constant: True if the facts never change, so that no time is needed (leak-checked).
         columns: the attributes to use; all other columns where absent.
+        format: as in ``Source``; XDM's subscriptions are true from their ``startDate``.
         version: as in ``Source``.
     """
 
@@ -134,6 +142,7 @@ class Attributes(Part):
     effective: str | None = None
     constant: bool = False
     columns: tuple[str, ...] | None = None
+    format: Literal["xdm", "plain"] | None = None
     version: Version | None = None
 
     @model_validator(mode="after")

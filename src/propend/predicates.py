@@ -9,6 +9,8 @@ What a condition means, on every engine:
   times, if it is an ISO date or time (with a zone, the instant in UTC). True and false compare with true,
   false, 1 and 0.
 - ``matches`` finds the pattern anywhere in the text, in RE2's syntax.
+- A field that an event has several of (the SKUs of an order) satisfies a condition where any of them does; ``ne`` and
+  ``not_in`` where there are some and none of them is one of these.
 """
 
 from __future__ import annotations
@@ -42,12 +44,15 @@ class Column:
         text: as text: whole numbers without decimals, booleans as ``true`` and ``false``.
         number: as a finite double.
         time: as a timestamp without zone.
+        items: of a field that an event may have several of, all its texts as a list; empty else. The other forms are
+            then those of the first.
     """
 
     type: FieldType
     text: str
     number: str
     time: str
+    items: str = ""
 
     @property
     def present(self) -> str:
@@ -108,8 +113,30 @@ def event_predicate(event: NamedEvent, kind: str, columns: Mapping[str, Column])
 
 
 def condition_predicate(condition: Condition, column: Column) -> str:
-    """True where the condition holds; false or null elsewhere."""
+    """True where the condition holds; false or null elsewhere.
+
+    Of a field with several items it holds where it does for any; ``ne`` and ``not_in`` where no item is one of these.
+    """
+    if column.items:
+        return _of_items(condition, column)
     return _RENDERERS[condition.operator](condition.operator, condition.value, column)
+
+
+_ITEM = "propend_item"
+_NONE_IS = {"ne": "eq", "not_in": "in"}
+
+
+def _of_items(condition: Condition, column: Column) -> str:
+    present = f"coalesce(list_count({column.items}) > 0, FALSE)"
+    if condition.operator == "exists":
+        return present if condition.value else f"(NOT {present})"
+    number = f"try_cast({_ITEM} AS DOUBLE)"
+    finite = f"(CASE WHEN isfinite({number}) THEN {number} END)"
+    item = Column(column.type, _ITEM, finite, f"try_cast({_ITEM} AS TIMESTAMP)")
+    operator = _NONE_IS.get(condition.operator, condition.operator)
+    test = _RENDERERS[operator](operator, condition.value, item)
+    found = f"coalesce(list_bool_or([coalesce({test}, FALSE) for {_ITEM} in {column.items}]), FALSE)"
+    return f"({present} AND NOT {found})" if condition.operator in _NONE_IS else found
 
 
 def _exists(_: str, value: Any, column: Column) -> str:

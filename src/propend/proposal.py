@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from propend.columns import ROLES, words
 from propend.engines import connect
 from propend.errors import PropendError
-from propend.events import DAY_US, EventFacts, EventLog, EventRequest, OpenedEvents, Partition, Selector
+from propend.events import DAY_US, EventFacts, EventLog, EventRequest, OpenedEvents, Partition, Selector, SourceFacts
 from propend.goal import ANYTHING, Did, Eligibility, Goal, Group, NamedEvent
 from propend.instance import Columns, Data, Instance, Source
 from propend.predicates import quote_name, quote_text
@@ -178,7 +178,8 @@ def _apart(source: Data, opened: OpenedEvents) -> Data:
     events = tuple(
         one.model_copy(
             update={
-                "columns": Columns(**{role: facts.columns[role] for role in ROLES if role in facts.columns}),
+                "columns": Columns(**_named_columns(facts)),
+                **_as_xdm(facts),
                 "kind": None if "event" in facts.columns else kind_of_file(str(one.path)),
             }
         )
@@ -198,8 +199,9 @@ def _described(source: Data, opened: OpenedEvents) -> tuple[Data, dict[str, Name
     if len(source.events) > 1:
         return source, {kind: NamedEvent(kinds=(kind,)) for kind in _likely_kinds(opened)}
     roles = opened.sources[0].columns
-    columns = Columns(**{role: roles[role] for role in ROLES if role in roles})
-    section = source.model_copy(update={"columns": columns})
+    columns = Columns(**_named_columns(opened.sources[0]))
+    events = tuple(one.model_copy(update=_as_xdm(opened.sources[0])) for one in source.events)
+    section = source.model_copy(update={"columns": columns, "events": events})
     if "event" in roles:
         return section, {kind: NamedEvent(kinds=(kind,)) for kind in _likely_kinds(opened)}
     counters = _counters(opened)
@@ -207,6 +209,22 @@ def _described(source: Data, opened: OpenedEvents) -> tuple[Data, dict[str, Name
         return section, counters
     kind = _kind_of_columns(opened)
     return section.model_copy(update={"kind": kind}), {kind: NamedEvent(kinds=(kind,))}
+
+
+def _named_columns(facts: SourceFacts) -> dict[str, str]:
+    """Column of each role that must be named: of XDM, which says the others itself, at most whose event it was."""
+    if facts.xdm is None:
+        return {role: facts.columns[role] for role in ROLES if role in facts.columns}
+    known = {label for label, _ in facts.xdm.identities}
+    return {} if facts.xdm.identity in known else {"profile": facts.xdm.identity}
+
+
+def _as_xdm(facts: SourceFacts) -> dict[str, str]:
+    """How a source of XDM is named as such."""
+    if facts.xdm is None:
+        return {}
+    known = {label for label, _ in facts.xdm.identities}
+    return {"format": "xdm"} | ({"identity": facts.xdm.identity} if facts.xdm.identity in known else {})
 
 
 def _likely_kinds(opened: OpenedEvents) -> tuple[str, ...]:
@@ -409,6 +427,7 @@ def _data_notes(opened: OpenedEvents, section: Data, facts: EventFacts, as_of: d
             columns = ", ".join(f"{role} {column!r}" for role, column in one.columns.items())
             kind = f"; every row is taken for one {asked.kind!r}" if asked.kind else ""
             yield Note("data", f"{one.path}: {columns}{kind}")
+        yield from _xdm_notes(opened)
         return
     source = opened.sources[0]
     for role in ROLES:
@@ -419,6 +438,7 @@ def _data_notes(opened: OpenedEvents, section: Data, facts: EventFacts, as_of: d
         yield Note("data", f"event    no column says what happened: every row is taken for one {section.kind!r}")
     if "value" not in source.columns:
         yield Note("data", "value    no column of amounts was recognised; name one if there is (value: ...)")
+    yield from _xdm_notes(opened)
     for name, n in facts.set_aside.items():
         if n and name in REASONS:
             yield Note("data", f"set aside: {n:,} row{'' if n == 1 else 's'} {REASONS[name]}")
@@ -428,6 +448,15 @@ def _data_notes(opened: OpenedEvents, section: Data, facts: EventFacts, as_of: d
             "data", f"from {as_of} on there are next to no events ({late:,}): stand at that day (--as-of {as_of})"
         )
     yield from _order_notes(opened, section)
+
+
+def _xdm_notes(opened: OpenedEvents) -> Iterator[Note]:
+    """Sources that are XDM, and the identities to choose from."""
+    for one in opened.sources:
+        if one.xdm is not None:
+            yield Note("data", f"{one.path}: XDM ExperienceEvents, profiles told apart by {one.xdm.identity}")
+            for label, filled in one.xdm.identities:
+                yield Note("data", f"  identity {label}: {100 * filled:.1f} % filled")
 
 
 _PARTS_OF = ("order", "invoice", "basket", "receipt", "transaction", "purchase", "booking", "ticket")
@@ -477,8 +506,10 @@ def _kind_notes(opened: OpenedEvents, named: Mapping[str, NamedEvent]) -> Iterat
         yield Note("events", f"kinds of event: {len(opened.kinds):,}")
         rows = dict(opened.kinds)
     width = max(map(len, list(rows)[:MOST_KINDS_SHOWN]))
+    by = {kind: what for one in opened.sources if one.xdm is not None for kind, what in one.xdm.kinds.items()}
     for kind, n in list(rows.items())[:MOST_KINDS_SHOWN]:
-        yield Note("events", f"  {kind:<{width}} {n:>12,} {100 * n / total:6.1f} %")
+        what = f"  by {by[kind]}" if kind in by else ""
+        yield Note("events", f"  {kind:<{width}} {n:>12,} {100 * n / total:6.1f} %{what}")
     if len(rows) > MOST_KINDS_SHOWN:
         yield Note("events", f"  and {len(rows) - MOST_KINDS_SHOWN:,} more")
 

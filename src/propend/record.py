@@ -40,6 +40,7 @@ REASONS = {
     "unparsable_time": noted("with a time that cannot be read"),
     "before_1970": noted("dated before 1970"),
     "in_the_future": noted("dated in the future"),
+    "marketer_made": noted("of what was done to profiles, such as messages sent to them"),
     "duplicate": noted("with an id seen before"),
 }
 RULES = {"recency": noted("recency"), "frequency": noted("frequency"), "rfm_logistic": noted("rfm logistic")}
@@ -155,7 +156,10 @@ def data_document(facts: EventFacts, timeline: Timeline, zone: ZoneInfo) -> dict
     """Sources, columns, kinds, months and tracking gaps."""
     first = facts.sources[0] if facts.sources else None
     return {
-        "sources": [{"path": s.path, "format": s.format, "rows": s.rows} for s in facts.sources],
+        "sources": [
+            {"path": s.path, "format": s.format, "rows": s.rows} | ({"xdm": asdict(s.xdm)} if s.xdm else {})
+            for s in facts.sources
+        ],
         "columns": dict(first.columns) if first else {},
         "guessed": sorted({role for s in facts.sources for role in s.guessed}),
         "reasons": {role: reason for s in facts.sources for role, reason in s.reasons.items()},
@@ -235,7 +239,39 @@ def data_notices(prepared: Prepared) -> list[Notice]:
         n = numeral(f"{left_out:,}")
         message = say("{n} files of days before those that are asked for (`since`) were not read.", n=n)
         notices.append(Notice("PROPEND-340", "PARTITIONS_LEFT_OUT", message, ""))
-    return notices + _left_out(prepared) + _of_a_share(prepared) + _last_day(facts, prepared.timeline)
+    return notices + _of_xdm(facts) + _left_out(prepared) + _of_a_share(prepared) + _last_day(facts, prepared.timeline)
+
+
+def _of_xdm(facts: EventFacts) -> list[Notice]:
+    """Values in several currencies, and rows that are no behaviour."""
+    notices = []
+    currencies: dict[str, int] = {}
+    made: dict[str, int] = {}
+    for xdm in (s.xdm for s in facts.sources if s.xdm is not None):
+        currencies = {c: currencies.get(c, 0) + xdm.currencies.get(c, 0) for c in (*currencies, *xdm.currencies)}
+        made = {k: made.get(k, 0) + xdm.made.get(k, 0) for k in (*made, *xdm.made)}
+    if len(currencies) > 1:
+        message = say(
+            "values are in several currencies, and are added as if they were one: {counts}.", counts=_counts(currencies)
+        )
+        hint = say("read one currency only, or convert the values in a query.")
+        notices.append(Notice("PROPEND-331", "CURRENCIES_MIXED", message, hint))
+    if made:
+        message = say(
+            "events that were done to profiles are no behaviour and were left out: {counts}.", counts=_counts(made)
+        )
+        hint = say(
+            "to use them all the same, name the column of the kind ({setting}).",
+            setting="`columns: {event: eventType}`",
+        )
+        notices.append(Notice("PROPEND-332", "MARKETER_MADE", message, hint))
+    return notices
+
+
+def _counts(named: dict[str, int]) -> str:
+    """Names with how many there are of each, most first."""
+    ranked = sorted(named.items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{name} {numeral(f'{n:,}')}" for name, n in ranked)
 
 
 def _left_out(prepared: Prepared) -> list[Notice]:
@@ -273,7 +309,7 @@ def _of_a_share(prepared: Prepared) -> list[Notice]:
 
 
 def _rows_aside(facts: EventFacts) -> list[Notice]:
-    aside = {k: n for k, n in facts.set_aside.items() if k in REASONS and n}
+    aside = {k: n for k, n in facts.set_aside.items() if k in REASONS and k != "marketer_made" and n}
     if sum(aside.values()) <= MANY_SET_ASIDE * max(facts.read, 1):
         return []
     message = say(

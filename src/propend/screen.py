@@ -141,7 +141,12 @@ def _guesses(data: dict[str, Any]) -> list[str]:
     """Columns that nobody named, and why they were taken."""
     columns, reasons = data["columns"], data["reasons"]
     found = [f"{role} is {columns[role]!r} ({reasons[role]})" for role in columns if role in reasons]
-    return [f"  guessed columns: {'; '.join(found)}."] if found else []
+    lines = [f"  guessed columns: {'; '.join(found)}."] if found else []
+    for xdm in (s["xdm"] for s in data["sources"] if "xdm" in s):
+        counted = {k["kind"]: k["events"] for k in data["kinds"]} | xdm["made"]
+        kinds = [f"{kind} {counted.get(kind, 0):,} (by {by})" for kind, by in xdm["kinds"].items()]
+        lines.append(f"  XDM events of {xdm['identity']}: {'; '.join(kinds)}.")
+    return lines
 
 
 # --- run -----------------------------------------------------------------------------------------------

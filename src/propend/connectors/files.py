@@ -12,6 +12,7 @@ import codecs
 import csv
 import glob
 import io
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -411,6 +412,56 @@ def _mended(chunks: Iterable[bytes], encoding: str) -> Iterator[str]:
             begun = bool(text)
         kept = "\r" if chunk is not None and text.endswith("\r") else ""
         yield text.removesuffix(kept).replace("\r\n", "\n")
+
+
+# --- keys of JSON -------------------------------------------------------------------------------------------
+
+
+def one_spelling(group: FileGroup, scratch: Path) -> FileGroup:
+    """JSON files rewritten with one document a line, keys of one place that differ in case only as the first of them.
+
+    Raises:
+        SourceUnreadableError: a file is not JSON.
+    """
+    spelling: dict[tuple[str, ...], str] = {}
+    folder = scratch / f"spelt{len(list(scratch.iterdir()))}"
+    folder.mkdir()
+    paths = []
+    for i, path in enumerate(group.paths):
+        target = folder / f"{i}.jsonl"
+        with target.open("w", encoding="utf-8") as out:
+            for document in _json_documents(path, group.compression):
+                out.write(json.dumps(_spelt(document, (), spelling), ensure_ascii=False) + "\n")
+        paths.append(target)
+    return replace(group, paths=tuple(paths), compression="none")
+
+
+def _json_documents(path: Path, compression: Compression) -> Iterator[Any]:
+    """Documents of a file that has one, one a line, or one list of them."""
+    text = b"".join(_chunks(path, compression)).decode("utf-8-sig")
+    decoder, place = json.JSONDecoder(), 0
+    try:
+        while (found := _NOT_BLANK.search(text, place)) is not None:
+            document, place = decoder.raw_decode(text, found.start())
+            yield from document if isinstance(document, list) else (document,)
+    except json.JSONDecodeError as error:
+        problem = f"is not JSON at row {error.lineno:,}: {error.msg}"
+        raise _unreadable(path, problem, "copy or export it again.") from None
+
+
+_NOT_BLANK = re.compile(r"\S")
+
+
+def _spelt(value: Any, place: tuple[str, ...], spelling: dict[tuple[str, ...], str]) -> Any:
+    if isinstance(value, list):
+        return [_spelt(item, place, spelling) for item in value]
+    if not isinstance(value, dict):
+        return value
+    found: dict[str, Any] = {}
+    for key, inner in value.items():
+        at = (*place, key.casefold())
+        found.setdefault(spelling.setdefault(at, key), _spelt(inner, at, spelling))
+    return found
 
 
 # --- the shape of a CSV -------------------------------------------------------------------------------------

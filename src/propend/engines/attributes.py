@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from propend.columns import guess_columns, listed, nearest_column
+from propend.connectors.xdm import LATER
 from propend.engines.coding import coded, number, plain, short_text, vocabulary
 from propend.engines.database import Database
 from propend.engines.relations import RawColumn, Relation, sample_of
@@ -105,11 +106,14 @@ def load_attributes(
     parts: list[_Part] = []
     without: list[str] = []
     known: dict[str, None] = {}
-    for given in data.attributes:
-        relation = open_relation(db, given, folder, tables)
+    for one in data.attributes:
+        relation = open_relation(db, one, folder, tables)
         known |= dict.fromkeys(relation.columns)
+        given, later = _as_subscription(relation, one)
         profile = _profile_column(db, relation, given, profile_names)
         columns = _delivered(db, relation, given, profile, request.group_fields)
+        without += [n for n in later if n in columns and n not in request.group_fields]
+        columns = {n: c for n, c in columns.items() if n not in later or n in request.group_fields}
         if given.effective is None and not given.constant:
             without += [n for n in columns if n not in request.group_fields]
             columns = {n: c for n, c in columns.items() if n in request.group_fields}
@@ -121,6 +125,22 @@ def load_attributes(
         return AttributeTable(without_time=tuple(without), columns=tuple(known))
     found = _together(db, parts, profiles, request, tuple(without))
     return replace(found, columns=tuple(known))
+
+
+def _as_subscription(relation: Relation, given: Attributes) -> tuple[Attributes, tuple[str, ...]]:
+    """Records in XDM's shape: whose they are, and of subscriptions since when each is true (spec IN-04).
+
+    Returns:
+        the table with what the shape says and the document does not, and columns that are written later than the
+        time from which a record is true: nobody knows since when their values hold.
+    """
+    if relation.xdm is None:
+        return given, ()
+    said = {"profile": given.profile or relation.xdm.roles.get("profile")}
+    start = relation.xdm.roles.get("at")
+    if start is None or given.constant or given.effective not in (None, start):
+        return given.model_copy(update=said), ()
+    return given.model_copy(update=said | {"effective": start}), LATER if given.columns is None else ()
 
 
 def _profile_column(db: Database, relation: Relation, given: Attributes, names: Sequence[str]) -> RawColumn:

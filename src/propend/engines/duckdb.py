@@ -108,7 +108,8 @@ class DuckdbEngine:
         last = self._opened
         if last is None or last.tables is not tables or (last.data, last.folder) != (data, folder):
             sources = open_sources(self._db, data, folder, tables or {})
-            self._opened = last = _Opened(data, folder, tables, sources, summarise(self._db, sources))
+            sources, summary = summarise(self._db, sources)
+            self._opened = last = _Opened(data, folder, tables, sources, summary)
         return last
 
 

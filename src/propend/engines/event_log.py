@@ -20,7 +20,7 @@ from propend.engines.event_rows import Layout
 from propend.engines.gathering import Cluster, Gathering, Ordered, Tally
 from propend.engines.sources import EventSource
 from propend.engines.spool import Spool
-from propend.engines.staging import count_copies, stage
+from propend.engines.staging import MARKETER_MADE, count_copies, stage
 from propend.errors import NoEventDataError, NoInputDataError, NotEnoughMemoryError
 from propend.events import EventFacts, EventRequest, OpenedEvents, Partition, least_key
 from propend.instance import Data
@@ -251,6 +251,7 @@ _REMEDIES = {
     "before_1970": "check the column of the event's time (`columns: {at: ...}`) and the unit of its numbers.",
     "in_the_future": "check the column of the event's time (`columns: {at: ...}`) and the unit of its numbers.",
     "duplicate": "check the column of the event's id (`columns: {id: ...}`).",
+    MARKETER_MADE: "name the column of the kind to use them all the same (`columns: {event: eventType}`).",
     "excluded": "check what `exclude` names: it matches every event.",
     "after_as_of": "name a later date: nothing at or after --as-of is read.",
     "forgotten": "everybody in these data was forgotten: name other data.",

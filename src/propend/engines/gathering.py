@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from propend.engines import event_rows
 from propend.engines.event_rows import Layout, Rows
 from propend.engines.spool import Spool
-from propend.engines.staging import FORGOTTEN, REASONS
+from propend.engines.staging import FORGOTTEN, MARKETER_MADE, REASONS
 from propend.engines.texts import TextCodes
 from propend.engines.times import DAY_US
 from propend.protection import Forgotten
@@ -79,8 +79,8 @@ class Tally:
     def set_aside(self) -> dict[str, int]:
         """Rows left out, by reason."""
         aside = {name: int(self.reasons[i]) for i, name in enumerate(REASONS, 1)}
-        forgotten = int(self.reasons[FORGOTTEN])
-        return aside | {"forgotten": forgotten} if forgotten else aside
+        rare = {"forgotten": int(self.reasons[FORGOTTEN]), MARKETER_MADE: aside.pop(MARKETER_MADE)}
+        return aside | {name: n for name, n in rare.items() if n}
 
     @property
     def last_at(self) -> int:

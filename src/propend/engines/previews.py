@@ -104,6 +104,10 @@ def preview(db: Database, source: Source, data: Data, folder: Path) -> SourcePre
 def _roles(db: Database, relation: Relation, own: Columns, usual: Columns) -> tuple[dict[str, str], Mapping[str, str]]:
     named = {role: getattr(own, role) or getattr(usual, role) for role in ROLES}
     roles = {role: name for role, name in named.items() if name in relation.columns}
+    if relation.xdm is not None:
+        known = relation.xdm
+        found = {r: c for r, c in known.roles.items() if r not in roles}
+        return roles | found, {r: known.reasons[r] for r in found if r in known.reasons}
     guesses = guess_columns(relation.types, sample_of(db, relation), roles)
     return roles | {r: g.column for r, g in guesses.items()}, {r: g.reason for r, g in guesses.items()}
 

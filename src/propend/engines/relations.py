@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from propend.connectors.files import one_spelling
 from propend.connectors.hive import NOTHING, is_partition
 from propend.connectors.origins import FileGroup, Located
 from propend.engines.database import Database
@@ -23,6 +24,8 @@ SAMPLE_ROWS = 2_000
 TYPING_ROWS = 100_000
 """Looked at to type the columns of a CSV."""
 MAX_DEPTH = 8
+ITEM = "propend_item"
+"""What an element of a list is called in expressions."""
 MAX_SHORT_FIELDS = 5_000_000
 """Fields missing at the ends of a CSV's rows that are looked at one by one; a file with more is refused."""
 NO_TYPE = '"NULL"'
@@ -52,6 +55,7 @@ class RawColumn:
         native: its type in the engine.
         type: what it holds.
         empty: whether no row has it, so that its type says nothing.
+        many: where a row has several, expression of all of them as a list; ``sql`` is the first.
     """
 
     name: str
@@ -59,11 +63,16 @@ class RawColumn:
     native: str
     type: FieldType
     empty: bool = False
+    many: str = ""
 
     @cached_property
     def column(self) -> Column:
         """Its forms for conditions and fields."""
-        return typed_column(self.sql, self.native, self.type)
+        forms = typed_column(self.sql, self.native, self.type)
+        if not self.many:
+            return forms
+        text = typed_column(ITEM, self.native, self.type).text
+        return replace(forms, items=f"[{text} for {ITEM} in {self.many}]")
 
     @property
     def id_text(self) -> str:
@@ -72,6 +81,29 @@ class RawColumn:
         if self.type != "number" or self.native != "VARCHAR":
             return text
         return f"(CASE WHEN suffix({text}, '.0') THEN left({text}, -2) ELSE {text} END)"
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What is known of a relation that has XDM's shape (``engines.xdm``).
+
+    Attributes:
+        shape: what its rows are (``connectors.xdm.Shape``).
+        roles: column of each role, without being named.
+        reasons: why each was taken for that.
+        namespace: of the identity that profiles are told apart by; empty where there is none.
+        candidates: identities there are, as ``NAMESPACE (path)``, with the share of rows that have each.
+        kinds: kinds that its fields can show, with what each is recognised by.
+        currency: expression of the currency of the value; empty where no field says it.
+    """
+
+    shape: str
+    roles: dict[str, str]
+    reasons: dict[str, str]
+    namespace: str = ""
+    candidates: tuple[tuple[str, float], ...] = ()
+    kinds: dict[str, str] = field(default_factory=dict)
+    currency: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +120,7 @@ class Relation:
         groups: the files it was made of.
         short_rows: rows of CSV files that lack their last fields; these were read as empty.
         left_out: files that were not opened, since their partitions lie before what is read.
+        xdm: what is known of it where it has XDM's shape.
     """
 
     name: str
@@ -99,6 +132,7 @@ class Relation:
     groups: tuple[FileGroup, ...] = ()
     short_rows: int = 0
     left_out: int = 0
+    xdm: Recognised | None = None
 
     @property
     def types(self) -> dict[str, FieldType]:
@@ -160,7 +194,11 @@ def _from_files(db: Database, name: str, located: Located) -> int:
     try:
         with db.reading(located.name):
             db.run(f"CREATE TABLE {quote_name(name)} AS {_scans(located.groups)}")
-    except SourceUnreadableError:
+    except SourceUnreadableError as error:
+        if _TWO_SPELLINGS in error.message:
+            spelt = tuple(one_spelling(g, db.scratch) if g.format == "json" else g for g in located.groups)
+            db.run(f"CREATE TABLE {quote_name(name)} AS {_scans(spelt)}")
+            return 0
         short = sum(_short_rows(db, g) for g in located.groups if g.format == "csv")
         if not short:
             raise
@@ -169,6 +207,10 @@ def _from_files(db: Database, name: str, located: Located) -> int:
         db.run(f"CREATE TABLE {quote_name(name)} AS {_scans(located.groups, padded)}")
         return short
     return 0
+
+
+_TWO_SPELLINGS = "Duplicate name"
+"""What the engine says of JSON whose keys differ in case only, as XDM's own examples have them."""
 
 
 def _short_rows(db: Database, group: FileGroup) -> int:

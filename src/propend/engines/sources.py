@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from propend.columns import NEEDED, ROLES, Guess, guess_columns, is_value, listed, might_be, nearest_column
 from propend.connectors import Origin, locate
+from propend.connectors.xdm import MARKETER_MADE, namespace, read_identity
 from propend.engines.coding import not_blank, short_text
 from propend.engines.database import Database
 from propend.engines.relations import RawColumn, Relation, described, files_without, relation_of, sample_of
-from propend.engines.times import TimeColumn, read_times
-from propend.errors import ColumnNotFoundError, ColumnTypeError, ConfigurationError, Mistake
-from propend.events import Field, FieldFacts, OpenedEvents, SourceFacts
+from propend.engines.times import NO_TIME, TimeColumn, read_times
+from propend.engines.xdm import KIND, VALUE, check_events, recognised
+from propend.errors import (
+    ColumnNotFoundError,
+    ColumnTypeError,
+    ConfigurationError,
+    IdentityNotFoundError,
+    Mistake,
+    NamespacesDifferError,
+)
+from propend.events import Field, FieldFacts, OpenedEvents, SourceFacts, XdmFacts
 from propend.instance import Attributes, Columns, Data, Source
 from propend.predicates import FieldType, quote_text
 
@@ -39,6 +48,10 @@ class EventSource:
         guesses: the roles whose column was guessed.
         kind: the kind of every event, where no column says it.
         time: how the column of times is read.
+        namespace: of the profiles' ids; empty where nobody says it.
+        made: of XDM's events that are something done to a profile: how many, by kind.
+        currencies: of XDM's events with a value: how many, by currency.
+        found: kinds of XDM's events there are.
     """
 
     relation: Relation
@@ -46,6 +59,10 @@ class EventSource:
     guesses: tuple[Guess, ...]
     kind: str | None
     time: TimeColumn
+    namespace: str = ""
+    made: dict[str, int] = field(default_factory=dict)
+    currencies: dict[str, int] = field(default_factory=dict)
+    found: tuple[str, ...] = ()
 
     def column(self, role: str) -> RawColumn | None:
         """The column of a role; None if none has it."""
@@ -65,12 +82,24 @@ class EventSource:
         return not_blank(text)
 
     @property
+    def made_sql(self) -> str:
+        """Whether a row is something done to a profile."""
+        if self.roles.get("event") != KIND:
+            return "FALSE"
+        return f"({self.kind_sql} IN ({', '.join(map(quote_text, MARKETER_MADE))}))"
+
+    @property
     def facts(self) -> SourceFacts:
         guessed = tuple(g.role for g in self.guesses)
         reasons = {g.role: g.reason for g in self.guesses}
         relation = self.relation
+        known = relation.xdm
+        xdm = None
+        if known is not None:
+            by = {kind: known.kinds.get(kind, "eventType") for kind in self.found}
+            xdm = XdmFacts(self.roles["profile"], known.candidates, by, self.made, self.currencies)
         return SourceFacts(
-            relation.name, relation.format, relation.rows, dict(self.roles), guessed, reasons, relation.left_out
+            relation.name, relation.format, relation.rows, dict(self.roles), guessed, reasons, relation.left_out, xdm
         )
 
 
@@ -89,16 +118,48 @@ def open_sources(db: Database, data: Data, folder: Path, tables: Mapping[str, An
         raise ConfigurationError(
             [Mistake("data.events", "no source of events is named; give a path such as events: orders.csv")]
         )
+    _check_namespaces([(s.name or str(s.path or "query"), _said_namespace(s)) for s in wanted])
     relations = [open_relation(db, s, folder, tables) for s in wanted]
+    for relation in relations:
+        check_events(relation)
     _check_named_somewhere(data.columns, [r for r, s in zip(relations, wanted, strict=True) if s.columns is None])
+    _check_namespaces(
+        [(r.name, r.xdm.namespace if r.xdm else _said_namespace(s)) for r, s in zip(relations, wanted, strict=True)]
+    )
     return tuple(_with_roles(db, relation, source, data) for relation, source in zip(relations, wanted, strict=True))
+
+
+def _said_namespace(source: Source) -> str:
+    """The namespace that a document says of a source; empty where it says none."""
+    wanted = read_identity(source.identity) if source.identity is not None else None
+    if wanted is not None and wanted.namespace:
+        return wanted.namespace
+    return namespace(source.namespace) if source.namespace is not None else ""
+
+
+def _check_namespaces(named: Sequence[tuple[str, str]]) -> None:
+    """Profiles are put together by equal ids: these must be of one kind (spec ID-02).
+
+    Raises:
+        NamespacesDifferError: they are not.
+    """
+    known = [(name, space) for name, space in named if space]
+    if len({space for _, space in known}) < 2:
+        return
+    listing = "; ".join(f"{name!r}: {space}" for name, space in known)
+    raise NamespacesDifferError(
+        f"The sources tell profiles apart by ids of different namespaces: {listing}.",
+        "name an `identity:` of one namespace for every source; an id of one kind never equals one of another.",
+        namespaces=dict(known),
+    )
 
 
 def _wanted(data: Data, tables: Mapping[str, Any]) -> tuple[Source, ...]:
     if EVENTS_TABLE not in tables:
         return data.events
     only = data.events[0] if len(data.events) == 1 else None
-    return (Source(path=EVENTS_TABLE, columns=only.columns if only else None, kind=only.kind if only else None),)
+    said = only.model_dump(include={"kind", "format", "identity", "namespace"}) if only else {}
+    return (Source(path=EVENTS_TABLE, columns=only.columns if only else None, **said),)
 
 
 def open_relation(db: Database, source: Source | Attributes, folder: Path, tables: Mapping[str, Any]) -> Relation:
@@ -110,11 +171,11 @@ def open_relation(db: Database, source: Source | Attributes, folder: Path, table
             register_table(db, name, table)
         kept = db.new_name("query")
         db.run_query(kept, source.query, folder, place)
-        return described(db, kept, place, "query")
+        return recognised(db, described(db, kept, place, "query"), source)
     paths = (source.path,) if isinstance(source.path, str) else tuple(source.path or ())
     since = getattr(source, "since", None)
     located = locate(Origin(paths, folder, tables, db.scratch, source.version, since and date.fromisoformat(since)))
-    return relation_of(db, replace(located, name=label or located.name))
+    return recognised(db, relation_of(db, replace(located, name=label or located.name)), source)
 
 
 def register_table(db: Database, name: str, table: Any) -> None:
@@ -145,22 +206,75 @@ def _with_roles(db: Database, relation: Relation, source: Source, data: Data) ->
     kind = source.kind if source.kind is not None else data.kind
     if kind is not None and own.event is None:
         roles.pop("event", None)
+    if source.identity is not None and relation.xdm is None and own.profile is None:
+        roles["profile"] = _identity_column(relation, source.identity)
     settled = dict.fromkeys((r for r in ROLES if getattr(data.columns, r) is not None), "")
     settled |= {"event": ""} if kind is not None else {}
-    guesses = guess_columns(relation.types, sample_of(db, relation), settled | roles)
+    guesses = _guesses(db, relation, settled | roles)
     # what is labelled describes nobody, unless somebody says so
     guesses = {r: g for r, g in guesses.items() if not (r in ("event", "value") and g.column in data.labels)}
     roles |= {role: guess.column for role, guess in guesses.items()}
     for role in NEEDED:
         if role not in roles:
             raise _not_guessed(relation, role, getattr(data.columns, role))
-        _check_every_file(db, relation, role, roles[role])
+        if relation.xdm is None:  # of XDM, a file may say the same in another way
+            _check_every_file(db, relation, role, roles[role])
     _check_value(db, relation, roles)
     at = relation.columns[roles["at"]]
     with db.reading(relation.name):
         time = read_times(db, relation.table, at.name, at.sql, at.native)
     ordered = {role: roles[role] for role in ROLES if role in roles}
-    return EventSource(relation, ordered, tuple(guesses.values()), kind, time)
+    found = EventSource(relation, ordered, tuple(guesses.values()), kind, time, _said_namespace(source))
+    return found if relation.xdm is None else _of_xdm(db, found)
+
+
+def _guesses(db: Database, relation: Relation, settled: Mapping[str, str]) -> dict[str, Guess]:
+    """Likely columns of the roles that have none; of XDM the shape says them, and only who it was may be guessed."""
+    known = relation.xdm
+    if known is None:
+        return guess_columns(relation.types, sample_of(db, relation), settled)
+    found = {r: Guess(r, c, known.reasons[r], 100) for r, c in known.roles.items() if not settled.get(r, "")}
+    found = {role: guess for role, guess in found.items() if role != "event" or settled.get("event") != ""}
+    if "profile" not in found and not settled.get("profile"):
+        given = dict.fromkeys(ROLES, "") | {r: g.column for r, g in found.items()}
+        given.pop("profile")
+        found |= guess_columns(relation.types, sample_of(db, relation), given)
+    if "profile" not in found and not settled.get("profile"):
+        raise IdentityNotFoundError(
+            f"{relation.name!r} holds XDM events and no identity that is filled.",
+            "name the field that holds the profiles' ids: `identity: EMAIL (personalEmail.address)`.",
+            source=relation.name, candidates=[label for label, _ in known.candidates],
+        )  # fmt: skip
+    return found
+
+
+def _identity_column(relation: Relation, identity: str) -> str:
+    """The column that ``identity`` names, of data that are not XDM."""
+    wanted = read_identity(identity)
+    path = wanted.path if wanted is not None else identity
+    if path not in relation.columns:
+        raise _no_column(relation, "profile", path)
+    return path
+
+
+def _of_xdm(db: Database, source: EventSource) -> EventSource:
+    """With times in UTC where they carry no zone, and what there is of kinds and currencies."""
+    relation, time, known = source.relation, source.time, source.relation.xdm
+    if known is None:
+        return source
+    if source.roles["at"] == known.roles.get("at"):
+        instant = time.local if time.instant == NO_TIME else f"coalesce({time.instant}, {time.local})"
+        time = replace(time, local=NO_TIME, instant=instant)
+    currency, value = known.currency, source.column("value")
+    currencies: dict[str, int] = {}
+    if currency and value is not None and value.name == VALUE:
+        with db.reading(relation.name):
+            rows = db.rows(
+                f"SELECT upper({currency}), count(*) FROM {relation.table} WHERE {value.column.number} IS NOT NULL "
+                f"GROUP BY 1 ORDER BY 2 DESC, 1"
+            )
+        currencies = {str(code): int(n) for code, n in rows if code is not None}
+    return replace(source, time=time, namespace=source.namespace or known.namespace, currencies=currencies)
 
 
 def _no_column(relation: Relation, role: str, name: str) -> ColumnNotFoundError:
@@ -247,17 +361,35 @@ def unified_fields(sources: Sequence[EventSource]) -> dict[str, Field]:
     return {name: Field(name, kind) for name, (kind, _) in found.items()}
 
 
-def summarise(db: Database, sources: Sequence[EventSource]) -> OpenedEvents:
-    """Fields, kinds and facts of sources that are open."""
+def summarise(db: Database, sources: Sequence[EventSource]) -> tuple[tuple[EventSource, ...], OpenedEvents]:
+    """Fields, kinds and facts of sources that are open; and the sources with what was found of XDM's kinds."""
     fields = unified_fields(sources)
     kinds: dict[str, int] = {}
+    counted = []
     for source in sources:
         with db.reading(source.relation.name):
             rows = db.rows(f"SELECT {source.kind_sql}, count(*) FROM {source.relation.table} GROUP BY 1")
-        for kind, count in rows:
-            kinds[str(kind)] = kinds.get(str(kind), 0) + int(count)
-    ordered = dict(sorted(kinds.items(), key=lambda pair: (-pair[1], pair[0])))
-    return OpenedEvents(fields, ordered, tuple(s.facts for s in sources), field_facts(db, sources, fields))
+        counted.append(with_kinds(source, {str(kind): int(count) for kind, count in rows}, kinds))
+    return tuple(counted), OpenedEvents(
+        fields, ordered_kinds(kinds), tuple(s.facts for s in counted), field_facts(db, sources, fields)
+    )
+
+
+def with_kinds(source: EventSource, found: Mapping[str, int], kinds: dict[str, int]) -> EventSource:
+    """A source that knows its kinds; those that are behaviour are added to ``kinds``."""
+    made = {k: n for k, n in found.items() if source.roles.get("event") == KIND and k in MARKETER_MADE}
+    for kind, count in found.items():
+        if kind not in made:
+            kinds[kind] = kinds.get(kind, 0) + count
+    if source.relation.xdm is None:
+        return source
+    ordered = dict(sorted(made.items(), key=lambda pair: (-pair[1], pair[0])))
+    return replace(source, made=ordered, found=tuple(sorted(found)) if source.roles.get("event") == KIND else ())
+
+
+def ordered_kinds(kinds: Mapping[str, int]) -> dict[str, int]:
+    """Most events first."""
+    return dict(sorted(kinds.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def field_facts(db: Database, sources: Sequence[EventSource], fields: Mapping[str, Field]) -> tuple[FieldFacts, ...]:

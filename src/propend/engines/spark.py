@@ -30,7 +30,7 @@ from propend.engines.event_log import event_facts, nothing_left, partition_bits,
 from propend.engines.event_rows import Layout
 from propend.engines.exchange import ascending, together, value_of
 from propend.engines.scans import Scan, scans_of
-from propend.engines.sources import EVENTS_TABLE, EventSource, open_sources, summarise
+from propend.engines.sources import EVENTS_TABLE, EventSource, open_sources, ordered_kinds, summarise
 from propend.engines.staging import check_patterns, judging_sql, wanted_fields
 from propend.engines.tasks import EVENTS, FACTS, HEADER, MESSAGE_SQL, PARCEL, REFUSAL, ROWS, SEEN, TALLY
 from propend.errors import SourceNotFoundError, SourceUnreadableError
@@ -163,7 +163,7 @@ class SparkEngine:
         looks = {name: _look_at(frame, name, rows[name], LOOK_ROWS) for name, frame in frames.items()}
         seen = {n: t for n, t in (tables or {}).items() if n not in frames} | looks
         sources = open_sources(self._db, data, folder, seen)
-        summary = summarise(self._db, sources)
+        sources, summary = summarise(self._db, sources)
         called = {s.path: s.name for s in data.events if s.name is not None}
         named = {called.get(name, name): frame for name, frame in frames.items()}
         partly = {called.get(name, name): count for name, count in rows.items() if count > LOOK_ROWS}
@@ -219,13 +219,15 @@ class SparkEngine:
             for s in opened.sources
         )
         opened = replace(opened, sources=sources)
-        queries = tuple(f"SELECT {s.kind_sql}, count(*) FROM {s.relation.table} GROUP BY 1" for s in sources)
+        queries = tuple(
+            f"SELECT {s.kind_sql}, count(*) FROM {s.relation.table} WHERE NOT {s.made_sql} GROUP BY 1" for s in sources
+        )
         kinds: dict[str, int] = {}
         counting = self._over_all(opened, self._scans(opened), partial(tasks.count_kinds, queries), ())
         for rows in _collected(counting, TALLY).values():
             for kind, count in rows:
                 kinds[str(kind)] = kinds.get(str(kind), 0) + int(count)
-        ordered = dict(sorted(kinds.items(), key=lambda pair: (-pair[1], pair[0])))
+        ordered = ordered_kinds(kinds)
         return replace(opened, summary=replace(opened.summary, kinds=ordered, sources=tuple(s.facts for s in sources)))
 
     @property
@@ -270,7 +272,10 @@ class SparkEngine:
             if frame is not None:
                 sender = partial(_sender, place + 1)
                 over = partial(tasks.over_rows, place, source.relation.table, memory, work, sender)
-                wanted = None if needed is None else {*needed, *source.roles.values()}
+                # of XDM, what is told from several columns needs them all
+                wanted = (
+                    None if needed is None or source.relation.xdm is not None else {*needed, *source.roles.values()}
+                )
                 parts.append(_map(frame if wanted is None else _narrowed(frame, wanted), over, gives))
         whole = parts[0]
         for part in parts[1:]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -21,10 +21,12 @@ from propend.timeline import day_number
 from propend.wall_clock import now_local_us
 
 REASONS = (
-    "no_profile", "no_time", "unparsable_time", "before_1970", "in_the_future", "duplicate", "excluded",
-    "after_as_of",
+    "no_profile", "no_time", "unparsable_time", "before_1970", "in_the_future", "marketer_made", "duplicate",
+    "excluded", "after_as_of",
 )  # fmt: skip
 """Why a row is left out; the first that applies. A row's ``reason`` is the place here plus one, or 0."""
+MARKETER_MADE = "marketer_made"
+"""The reason of rows that are something done to a profile; such are only in XDM's data."""
 DUPLICATE = REASONS.index("duplicate") + 1
 FORGOTTEN = len(REASONS) + 1
 """The reason of rows of people who are to be forgotten, which no statement knows (``gathering``)."""
@@ -137,15 +139,17 @@ def judging_sql(
     Args:
         further: ``id`` or ``row_hash``, where they are needed: they take long.
     """
-    raw = " UNION ALL ".join(_raw_sql(s, fields, "row_hash" in further) for s in sources)
+    several = {n for n in fields for s in sources if (c := s.relation.columns.get(n)) is not None and c.many}
+    made = any(s.relation.xdm is not None for s in sources)
+    raw = " UNION ALL ".join(_raw_sql(s, fields, several, "row_hash" in further, made) for s in sources)
     columns = {
-        name: Column(field.type, f"x{i}_text", f"x{i}_number", f"x{i}_time")
+        name: Column(field.type, f"x{i}_text", f"x{i}_number", f"x{i}_time", f"x{i}_items" if name in several else "")
         for i, (name, field) in enumerate(fields.items())
     }
     moment = local_time("local_at", "instant_at", request.time_zone)
     numbers = [f"{columns[n].number} AS n{i}" for i, n in enumerate(request.number_fields)]
     texts = [f"{short_text(columns[n].text)} AS t{i}" for i, n in enumerate(request.text_fields)]
-    selected = ["profile", "moment", f"CAST({_reason_sql(request, columns)} AS TINYINT) AS reason"]
+    selected = ["profile", "moment", f"CAST({_reason_sql(request, columns, made)} AS TINYINT) AS reason"]
     selected += [
         "kind",
         "value",
@@ -159,8 +163,15 @@ def judging_sql(
     )
 
 
-def _raw_sql(source: EventSource, fields: Mapping[str, Field], hashed: bool) -> str:
-    """Rows of a source; those without an id with a hash of all their columns, if it is wanted."""
+def _raw_sql(
+    source: EventSource, fields: Mapping[str, Field], several: Collection[str], hashed: bool, made: bool
+) -> str:
+    """Rows of a source; those without an id with a hash of all their columns, if it is wanted.
+
+    Args:
+        several: fields that an event may have several of.
+        made: whether to say of each row whether it is something that the marketer did.
+    """
     value, event_id = source.column("value"), source.column("id")
     columns, hashed = source.relation.columns, hashed and event_id is None
     rows = f"hash({', '.join(map(quote_name, source.relation.top))})" if hashed else "CAST(NULL AS UBIGINT)"
@@ -174,10 +185,14 @@ def _raw_sql(source: EventSource, fields: Mapping[str, Field], hashed: bool) -> 
         f"{_bad_value(value) if value else 'FALSE'} AS bad_value",
         f"{event_id.column.text if event_id else MISSING.text} AS id",
         f"{rows} AS row_hash",
+        *([f"{source.made_sql} AS made"] if made else ()),
     ]
     for i, name in enumerate(fields):
         forms = columns[name].column if name in columns else MISSING
         selected += [f"{forms.text} AS x{i}_text", f"{forms.number} AS x{i}_number", f"{forms.time} AS x{i}_time"]
+        if name in several:
+            one = f"CASE WHEN {forms.text} IS NOT NULL THEN [{forms.text}] END"
+            selected.append(f"{forms.items or one} AS x{i}_items")
     ready = f"SELECT *, {source.time.raw} AS {RAW} FROM {source.relation.table}"
     return f"SELECT {', '.join(selected)} FROM ({ready})"
 
@@ -197,13 +212,14 @@ def _bits_sql(request: EventRequest, columns: Mapping[str, Column]) -> str:
     return f"({' | '.join(bits)})" if bits else "0::UBIGINT"
 
 
-def _reason_sql(request: EventRequest, columns: Mapping[str, Column]) -> str:
+def _reason_sql(request: EventRequest, columns: Mapping[str, Column], made: bool) -> str:
     tests = {
         "no_profile": "profile IS NULL",
         "no_time": "NOT given",
         "unparsable_time": "moment IS NULL",
         "before_1970": "moment < 0",
         "in_the_future": f"moment > {now_local_us(request.time_zone) + DAY_US}",
+        MARKETER_MADE: "made" if made else "",
         "excluded": _any_of(request.exclude, columns),
         "after_as_of": f"moment >= {day_number(request.as_of) * DAY_US}" if request.as_of else "",
     }
