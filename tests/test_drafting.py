@@ -135,6 +135,20 @@ def test_what_was_said_of_a_proposal_is_kept_and_goes_with_the_instance(tmp_path
     workspace.close()
 
 
+def test_a_proposed_name_follows_the_goal_and_a_written_one_stays(tmp_path: Path) -> None:
+    said, goal = Proposals(tmp_path), {"all_of": ["buy"], "within": "30d"}
+    said.keep("x", (), date(2026, 1, 31), "Buy within 30 days")
+    first = {"name": "Buy within 30 days", "goal": goal}
+    second = said.named("x", first, first | {"goal": goal | {"within": "60d"}})
+    assert (second["name"], said.of("x")) == ("Buy within 60 days", Said((), date(2026, 1, 31), "Buy within 60 days"))
+    unfinished = {"name": second["name"], "goal": {"all_of": []}}
+    assert said.named("x", second, unfinished) == unfinished
+    written = second | {"name": "Mine within 60 days"}
+    later = written | {"goal": goal | {"within": "90d"}}
+    assert (said.named("x", second, written), said.named("x", written, later)) == (written, later)
+    assert said.named("y", first, second) == second
+
+
 @pytest.mark.parametrize(
     ("path", "kind"),
     [("data/orders-2024.csv.gz", "orders"), ("Web Visits (2).parquet", "web_visits"), ("2024.csv", "event")],

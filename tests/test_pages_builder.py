@@ -138,6 +138,35 @@ def test_conditions_of_an_event_by_keyboard(visitor: Visitor, home: Path) -> Non
     visitor.look("builder-conditions")
 
 
+def test_the_proposed_name_follows_the_goal_until_another_is_written(visitor: Visitor, home: Path) -> None:
+    on_shop(visitor)
+    page = visitor.page
+    expect(page.locator("#name")).to_have_value("Purchase within 30 days")
+    page.fill("#sentence", "Of profiles who did visit in the last 30 days, who will do purchase in the next 60 days?")
+    page.click("text=Use this sentence")
+    expect(page.locator("#builder-name")).to_contain_text("Purchase within 60 days")
+    expect(page.locator("#name")).to_have_value("Purchase within 60 days")
+    page.fill("#description", "Said of it")
+    page.click("text=Next: Data")
+    page.wait_for_url("**/edit?step=data")
+    visitor.open(page.url.removeprefix(visitor.url).replace("data", "goal"))
+    page.fill("#goal-within", "90")
+    page.keyboard.press("Tab")
+    expect(page.locator("#builder-name")).to_contain_text("Purchase within 90 days")
+    visitor.open(page.url.removeprefix(visitor.url).replace("goal", "setup"))
+    page.fill("#name", "Big spenders")
+    page.fill("#sentence", "Of profiles who did visit in the last 30 days, who will do purchase in the next 14 days?")
+    page.click("text=Use this sentence")
+    expect(page.locator("#builder-sentence")).to_contain_text("next 14 days")
+    visitor.look("builder-named")
+    told = draft_of(home, visitor)
+    assert (told["name"], told["description"], page.input_value("#name")) == (
+        "Big spenders",
+        "Said of it",
+        "Big spenders",
+    )
+
+
 def test_the_sentence_is_read_and_refused_at_its_place(visitor: Visitor, home: Path) -> None:
     on_shop(visitor)
     to_goal(visitor)

@@ -19,9 +19,9 @@ from logs import Event, log_of, moment
 from propend import errors
 from propend.demo import orders_path
 from propend.events import EventRequest, Selector
-from propend.goal import NamedEvent
+from propend.goal import Goal, NamedEvent
 from propend.instance import Data, Instance
-from propend.proposal import Proposal, propose, relative_path, usual_gap_days, wanted_kinds
+from propend.proposal import Proposal, propose, proposed_name, relative_path, usual_gap_days, wanted_kinds
 from propend.workspace.first import document_text, write_workspace
 from shops import before, last_day, plus, shop
 
@@ -164,6 +164,76 @@ def test_stragglers_after_the_end_of_tracking() -> None:
 def test_wanted_kinds() -> None:
     kinds = ["order_cancelled", "visit", "checkout_started", "Order Placed", "unsubscribe", "OnlinePurchase", "renewal"]
     assert wanted_kinds(kinds) == ("OnlinePurchase", "Order Placed", "renewal")
+
+
+def test_words_of_other_languages_mean_what_they_mean() -> None:
+    wanted = [
+        "BESTELLUNG_AUFGEGEBEN",
+        "Compra",
+        "achatTerminé",
+        "Zamówienie",
+        "köp",
+        "Abonnement",
+        "doação",
+        "pagamento",
+    ]
+    others = [
+        "Kündigung",
+        "KUENDIGUNG",
+        "bestellung_storniert",
+        "devolução da compra",
+        "kopie",
+        "comprador",
+        "annulation",
+    ]
+    found = (
+        "Compra",
+        "achatTerminé",
+        "köp",
+        "BESTELLUNG_AUFGEGEBEN",
+        "Zamówienie",
+        "pagamento",
+        "Abonnement",
+        "doação",
+    )
+    assert wanted_kinds([*others, *wanted]) == found
+
+
+@pytest.mark.parametrize(
+    ("columns", "kinds"),
+    [
+        (("Kundennummer", "Zeitpunkt", "Ereignis", "Betrag"), ("Besuch", "Bestellung", "Bestellung storniert")),
+        (("cliente", "data_hora", "evento", "valor"), ("visita", "Compra", "compra cancelada")),
+    ],
+)
+def test_files_in_other_languages_are_asked_for_what_sells(
+    columns: tuple[str, ...], kinds: tuple[str, ...], tmp_path: Path
+) -> None:
+    names = dict(zip(("visit", "purchase", "call"), kinds, strict=True))
+    told = pa.array([names[kind] for kind in shop().column("event").to_pylist()])
+    table = pa.table(dict(zip(columns, (shop()["profile_id"], shop()["at"], told, shop()["amount"]), strict=True)))
+    pa.csv.write_csv(table, tmp_path / "a.csv", pa.csv.WriteOptions(delimiter=";"))
+    assert asked(propose(tmp_path / "a.csv")) == {
+        "name": f"{kinds[1].capitalize()} within 30 days",
+        "events": {kinds[1]: {"is": kinds[1]}},
+        "goal": {"all_of": [kinds[1]], "within": "30d"},
+        "eligible": {"all_of": [{"did": "anything", "within": "90d"}]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("goal", "name"),
+    [
+        ({"all_of": ["OnlinePurchase"], "within": "30d"}, "Online purchase within 30 days"),
+        ({"none_of": ["buy"], "within": "1d"}, "No buy within 1 day"),
+        ({"none_of": ["anything"], "within": "9d"}, "Silent for 9 days"),
+        ({"all_of": ["anything"], "within": "9d"}, "Anything within 9 days"),
+        ({"all_of": [{"did": "buy", "at_least": 2}], "within": "60d"}, "As it was within 60 days"),
+        ({"any_of": ["buy", "visit"], "within": "60d"}, "As it was within 60 days"),
+    ],
+)
+def test_a_goal_has_a_name(goal: dict[str, Any], name: str) -> None:
+    assert proposed_name(Goal.model_validate(goal), "As it was within 30 days") == name
 
 
 def test_usual_gap_is_that_of_three_of_four_profiles() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -38,6 +39,33 @@ GOAL_WORDS = (
 """How kinds of event begin that a business usually wants more of, the likeliest first."""
 UNWANTED = ("cancel", "fail", "return", "refund", "abandon", "view", "start", "begin", "error", "declin", "un", "page")
 """How words begin that say that it did not happen, or not yet."""
+OTHER_LANGUAGES = {
+    "purchase": "kauf kaufe kaeufe gekauft einkauf compra compras comprado comprou achat achats achete acquisto "
+    "acquisti acquistato aankoop aankopen gekocht zakup zakupy kop inkop",
+    "order": "bestellung bestellungen bestellt auftrag pedido pedidos encomenda orden ordem commande commandes "
+    "ordine ordini bestelling bestellingen zamowienie zamowienia bestallning",
+    "payment": "zahlung bezahlung bezahlt pago pagamento paiement betaling platnosc betalning",
+    "sale": "verkauf venda vendas venta ventas vente ventes vendita vendite verkoop sprzedaz forsaljning",
+    "subscription": "abonnement abonnements abo assinatura assinaturas subscricao suscripcion abbonamento abbonamenti "
+    "prenumeration prenumerata subskrypcja",
+    "renew": "verlangerung verlaengerung renovacao renovacion renouvellement rinnovo verlenging odnowienie fornyelse",
+    "booking": "buchung buchungen gebucht reserva reservas reservierung prenotazione boeking rezerwacja bokning",
+    "donation": "spende spenden doacao donacion donazione donatie darowizna",
+    "signup": "registrierung cadastro inscricao inscripcion inscription iscrizione registrazione registratie "
+    "rejestracja registrering",
+    "cancel": "kundigung kuendigung gekundigt gekuendigt stornierung storniert stornierte storno rescisao "
+    "annulation annule annulee resiliation annullamento annullato disdetta opzegging annulering "
+    "geannuleerd anulacja anulowano rezygnacja uppsagning avbokning baja",
+    "refund": "erstattung ruckerstattung rueckerstattung reembolso remboursement rimborso terugbetaling zwrot "
+    "aterbetalning",
+    "return": "ruckgabe rueckgabe retoure rucksendung ruecksendung devolucao devolucion retour reso retur",
+    "abandon": "abgebrochen abbruch",
+    "fail": "fehlgeschlagen fehler falha falhou fallido echec echoue fallito mislukt blad",
+    "start": "begonnen gestartet iniciado iniciada commence iniziato",
+    "view": "ansicht angesehen visualizacao visualizacion visto vista vue visualizzazione weergave bekeken",
+}
+"""Whole words of German, Portuguese, Spanish, French, Italian, Dutch, Polish and Swedish by meaning, unaccented."""
+MEANINGS = {word: meaning for meaning, said in OTHER_LANGUAGES.items() for word in said.split()}
 KIND_OF_COLUMNS = (
     ("purchase", ("purchase", "order", "invoice", "basket", "transaction", "bought", "sale", "receipt", "payment")),
     ("stay", ("checkin", "check_in", "stay", "booking", "booked", "reservation")),
@@ -232,9 +260,17 @@ def _likely_kinds(opened: OpenedEvents) -> tuple[str, ...]:
     return tuple(opened.kinds) if len(opened.kinds) == 1 else wanted_kinds(tuple(opened.kinds))[:MOST_GOALS]
 
 
+def meanings(name: str) -> list[str]:
+    """The words of a name in lower case; those of other languages by what they mean, whatever their accents."""
+    plain = "".join(
+        c for c in unicodedata.normalize("NFKD", name.translate({322: "l", 321: "L"})) if not unicodedata.combining(c)
+    )
+    return [MEANINGS.get(word, word) for word in words(plain).split("_")]
+
+
 def wanted_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
     """Those of some kinds whose name has a word for what a business wants to happen, the likeliest first."""
-    parts = {kind: words(kind).split("_") for kind in kinds}
+    parts = {kind: meanings(kind) for kind in kinds}
     able = {kind: ps for kind, ps in parts.items() if not any(p.startswith(UNWANTED) for p in ps)}
     return tuple(
         dict.fromkeys(k for word in GOAL_WORDS for k, ps in able.items() if any(p.startswith(word) for p in ps))
@@ -253,7 +289,7 @@ def _counters(opened: OpenedEvents) -> dict[str, NamedEvent]:
 
 def _kind_of_columns(opened: OpenedEvents) -> str:
     roles = opened.sources[0].columns
-    names = [words(n) for n in (roles["at"], roles.get("value", ""), *opened.fields)]
+    names = ["_".join(meanings(n)) for n in (roles["at"], roles.get("value", ""), *opened.fields)]
     for kind, parts in KIND_OF_COLUMNS:
         if any(part in name for name in names for part in parts):
             return kind
@@ -366,20 +402,34 @@ def _windows(question: Question) -> Iterator[tuple[int, int]]:
 def _instance(
     section: Data, named: Mapping[str, NamedEvent], question: Question, within: int, lookback: int
 ) -> Instance:
-    shown = question.event if question.event == ANYTHING else _title(question.event)
-    name = f"No {shown} within {within} days" if question.churn else f"{shown} within {within} days"
-    if question.event == ANYTHING:
-        name = f"Silent for {within} days"
     seen = Did(did=question.event if question.churn else ANYTHING, within_days=lookback)
     combinator: Literal["none_of", "all_of"] = "none_of" if question.churn else "all_of"
+    goal = Goal(group=Group(combinator=combinator, items=(Did(did=question.event),)), within_days=within)
     return Instance(
-        name=name[:1].upper() + name[1:],
+        name=proposed_name(goal),
         type="churn" if question.churn else "conversion",
         data=section,
         events=_mentioned(named, question),
-        goal=Goal(group=Group(combinator=combinator, items=(Did(did=question.event),)), within_days=within),
+        goal=goal,
         eligible=Eligibility(group=Group(combinator="all_of", items=(seen,))),
     )
+
+
+def proposed_name(goal: Goal, before: str = "") -> str:
+    """What an instance with a goal is called where nobody has named it.
+
+    Args:
+        before: what it was called; a goal that is more than one event, or none of it, keeps that, with its own window.
+    """
+    days = f"{goal.within_days} day{'' if goal.within_days == 1 else 's'}"
+    item, combinator = goal.group.items[0], goal.group.combinator
+    event = item.events[0]
+    if len(goal.group.items) > 1 or item != Did(did=event):
+        return re.sub(r"\d+ days?$", days, before)
+    if event == ANYTHING:
+        return f"Silent for {days}" if combinator == "none_of" else f"Anything within {days}"
+    name = f"No {_title(event)} within {days}" if combinator == "none_of" else f"{_title(event)} within {days}"
+    return name[:1].upper() + name[1:]
 
 
 def _title(event: str) -> str:

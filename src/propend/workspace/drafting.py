@@ -17,6 +17,7 @@ from propend.goal import ANYTHING, Eligibility, Goal
 from propend.instance import Data, Instance, parse_instance
 from propend.labels import gate_policies
 from propend.predicates import FieldType
+from propend.proposal import proposed_name
 from propend.protection import Policies
 from propend.sentence import read_sentence, write_sentence
 from propend.store.catalog import InstanceRow
@@ -121,6 +122,14 @@ def sentence_of(document: Plain) -> str:
         return write_sentence(goal, Eligibility.model_validate(eligible) if eligible is not None else None)
     except ValidationError:
         return ""
+
+
+def name_of_goal(document: Plain, before: str) -> str:
+    """What a document is called for its goal; as before where the goal is not complete."""
+    try:
+        return proposed_name(Goal.model_validate(document.get("goal")), before)
+    except ValidationError:
+        return before
 
 
 def with_sentence(document: Plain, text: str) -> Plain:

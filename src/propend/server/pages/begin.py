@@ -74,7 +74,7 @@ def own(
         return _shown(page, error, paths, named)
     document = proposed_document(found)
     row = page.space.instances.create_draft(document["name"], document, page.who)
-    Proposals(page.space.home).keep(row.id, found.notes, found.as_of)
+    Proposals(page.space.home).keep(row.id, found.notes, found.as_of, document["name"])
     return page.go(path("instances", row.id, "edit") + "?step=setup")
 
 

@@ -94,6 +94,7 @@ def _looks(page: Page) -> Looks:
 
 def _save(page: Page, found: Draft, document: Plain) -> Draft:
     """Keep a changed document as the draft; what is the same is not kept anew."""
+    document = Proposals(page.space.home).named(found.row.id, found.document, document)
     if document == found.document:
         return found
     row = page.space.instances.save_draft(found.row.id, document, page.who)
@@ -161,7 +162,10 @@ def _changed(page: Page, found: Draft, *, redraw: bool, **given: Any) -> Respons
     """
     if page.space.instances.get(found.row.id).changed_at != found.row.changed_at:
         found = draft(page, found.row.id)
-    answer = page.html("edit_changed_part.html.j2", **_given(page, found), redraw=redraw, step="goal", **given)
+    shown_at = page.request.headers.get("HX-Current-URL", "")
+    step = next((key for key, *_ in STEPS if f"step={key}" in shown_at), "goal")
+    redraw = redraw and step == "goal"
+    answer = page.html("edit_changed_part.html.j2", **_given(page, found), redraw=redraw, step=step, **given)
     answer.headers["HX-Trigger"] = "draft-changed"
     return answer
 
@@ -174,6 +178,9 @@ def save_setup(page: Manage, instance_id: InstanceId, fields: Fields) -> Respons
     """Name, description and type."""
     found, form = draft(page, instance_id), dict(fields)
     changes = {key: form.get(key, "").strip() or None for key in ("name", "description", "type")}
+    followed = found.document.get("name")
+    if changes["name"] == form.get("shown") and followed == Proposals(page.space.home).of(instance_id).name:
+        changes["name"] = followed  # the goal has changed since the field was drawn, and the name with it
     return _changed(page, _save(page, found, with_values(found.document, changes)), redraw=False)
 
 

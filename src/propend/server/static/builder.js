@@ -190,7 +190,7 @@ document.addEventListener("htmx:oobBeforeSwap", (event) => {
     event.detail.shouldSwap = false;
     return;
   }
-  const address = addressOf(target.matches("form[hx-post]") ? target : target.querySelector("form[hx-post]"));
+  const address = addressOf(target.closest("form[hx-post]") ?? target.querySelector("form[hx-post]"));
   if (!edited.has(address) || (target.id === "cards" && sent?.address !== address)) {
     if (target.id === "cards") whole = isWhole(document.activeElement);
     return;
