@@ -10,6 +10,7 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -26,6 +27,7 @@ from shops import SHOP, before, last_day, no_signal, shop
 
 COMMANDS = [
     *("demo", "init", "check", "run", "train", "score", "evaluate", "report", "explain", "moved", "compile", "list"),
+    "connectors",
     *("history", "cancel", "versions", "enable", "disable", "delete", "forget", "serve", "user", "token"),
 ]
 RUN_FILES = [
@@ -129,6 +131,14 @@ def test_module_is_the_command_line(tmp_path: Path) -> None:
         [sys.executable, "-m", "propend", "list", "--json"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert (json.loads(called.stdout), called.stderr) == ({"instances": [], "runs": []}, "")
+
+
+def test_connectors_are_listed() -> None:
+    found = json.loads(propend("connectors", "--json").out)
+    names = [(one["name"], one["distribution"], one["version"], one["problem"]) for one in found]
+    assert names == [(name, "propend", metadata.version("propend"), "") for name in ("tables", "lakes", "files")]
+    shown = propend("connectors").out.splitlines()
+    assert [line.split()[0] for line in shown] == ["connector", "tables", "lakes", "files"]
 
 
 # --- people -----------------------------------------------------------------------------------------------------

@@ -260,7 +260,7 @@ def test_pages_name_no_machine() -> None:
     files = [
         *PAGES,
         *SOURCES,
-        *(ROOT / "examples").glob("*"),
+        *(p for p in (ROOT / "examples").rglob("*") if p.suffix in (".yaml", ".py", ".toml")),
         ROOT / "Makefile",
         ROOT / "pyproject.toml",
         ROOT / "constraints.txt",

@@ -41,7 +41,7 @@ LAYERS = (
     ("definition", "proposal", "challenge"),
     ("live", "pipeline"),
     ("workspace", "client"),
-    ("propend", "screen"),
+    ("propend", "screen", "contracts"),
     ("server",),
     ("cli",),
     ("__main__",),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from propend.aftermath_page import PAGE_NAME
+from propend.connectors import known
 from propend.errors import PropendError
 from propend.instance import Instance
 from propend.phrasing import Words, words_of
@@ -490,6 +491,24 @@ def list_text(found: dict[str, Any]) -> str:
         rows5 += [(r["folder"], r["status"], f"{r['population']:,}", r["name"]) for r in found["runs"]]
         lines += ["", columns_text(rows5, 0)]
     return "\n".join(lines).strip("\n")
+
+
+# --- connectors ----------------------------------------------------------------------------------------
+
+
+def connectors_document() -> list[dict[str, str]]:
+    """Connectors in the order in which they are asked, as plain data; ``problem`` is empty of those that are used."""
+    return [
+        {"name": one.name, "distribution": one.distribution, "version": one.version, "problem": one.problem}
+        for one in known()
+    ]
+
+
+def connectors_text(found: Sequence[dict[str, str]]) -> str:
+    """Connectors as a table."""
+    rows = [("connector", "package", "version", "state")]
+    rows += [(c["name"], c["distribution"], c["version"], c["problem"] or "in use") for c in found]
+    return left_text(rows, 0)
 
 
 # --- the workspace -------------------------------------------------------------------------------------

@@ -397,6 +397,18 @@ def list_(
         tell(list_text(found))
 
 
+@app.command()
+def connectors(as_json: JsonOption = False) -> None:
+    """What can be read: connectors, the packages they are from, and which of them cannot be used."""
+    from propend.screen import connectors_document, connectors_text  # noqa: PLC0415
+
+    found = connectors_document()
+    if as_json:
+        out.print_json(json.dumps(found))
+    else:
+        tell(connectors_text(found))
+
+
 for _command in workspace_commands.COMMANDS:
     app.command()(_command)
 
