@@ -13,12 +13,12 @@ from propend.conditions import Condition, condition_text, parse_conditions
 from propend.errors import ConfigurationError, InstanceNotFoundError
 from propend.model.certainty import Expected, total_interval
 from propend.scoring import SCORES_SCHEMA
+from propend.segments import Rule
 from propend.server.serving import ScoreFile
 from propend.store.catalog import now
 from propend.store.runs import write_json, write_table
 from propend.workspace.audiences import Ranked, moved, proved, tally
 from propend.workspace.rule_rows import Row, in_words, rows_of, text_of
-from propend.workspace.segments import Rule
 
 
 def scores(folder: Path, probability: dict[str, float], elsewhere: Any = None) -> ScoreFile:

@@ -19,6 +19,7 @@ from propend.drill import factor_in_buckets
 from propend.language import day_words
 from propend.narrative import Given
 from propend.phrasing import SPACE, shown
+from propend.segments import Rule
 from propend.server.pages.runs import MENDS, mend_of
 from propend.server.pages.shell import duration
 from propend.store.catalog import RunRow
@@ -27,7 +28,6 @@ from propend.workspace import Workspace
 from propend.workspace.accounts import Accounts
 from propend.workspace.execution import execute
 from propend.workspace.outcomes import so_far
-from propend.workspace.segments import Rule
 from propend.workspace.standing import standing_of
 from servers import Server, serving
 from shops import last_day

@@ -240,6 +240,50 @@ def test_a_segment_is_made_by_rows_counted_meanwhile_changed_and_deleted(browser
     visitor.close()
 
 
+def test_rows_may_be_alternatives_and_speak_of_values(browser: Browser, shop: Shop) -> None:
+    table = shop.scores["buyers"]
+    shown = pq.read_table(shop.runs["buyers"] / "contributions.parquet")
+    name = next(
+        n for n in shown.column_names if n.startswith("value__") and pa.types.is_floating(shown.schema.field(n).type)
+    )
+    high, unlikely = pc.equal(table.column("bucket"), "high"), pc.less(table.column("probability"), 0.1)
+    either = pc.or_(high, unlikely)
+    above = pc.fill_null(pc.greater_equal(shown.column(name), 1.0), False)
+    visitor = shop.visitor(browser)
+    visitor.open("/segments/new?instance=buyers&where=bucket%20%3D%20%27high%27")
+    visitor.page.click("text=Add a row")
+    visitor.page.wait_for_load_state("networkidle")
+    quiet(visitor)
+    visitor.page.select_option("[aria-label='How row 2 is joined to those before']", "or")
+    visitor.page.wait_for_selector("li.alternative")
+    quiet(visitor)
+    visitor.page.select_option("#operator-1", "lt")
+    visitor.page.fill("#value-1", "10")
+    expect(visitor.page.locator("#count .figures strong").first).to_have_text(count(pc.sum(either).as_py()))
+    visitor.page.click("text=Add a row")
+    visitor.page.wait_for_load_state("networkidle")
+    quiet(visitor)
+    visitor.page.select_option("#field-2", f"value.{name.removeprefix('value__')}")
+    quiet(visitor)
+    visitor.page.fill("#value-2", "1")
+    wanted = pc.sum(pc.and_(either, above)).as_py()
+    expect(visitor.page.locator("#count .figures strong").first).to_have_text(count(wanted))
+    assert "Profiles that (are in the high bucket, or have a probability below 10 %), and have a value of “" in text(
+        visitor, "#count"
+    )
+    visitor.look("segment-alternatives-wide")
+    visitor.page.click("[aria-label='Remove row 1']")
+    expect(visitor.page.locator("#field-2")).to_have_count(0)
+    quiet(visitor)
+    visitor.page.click("text=As text")
+    code = name.removeprefix("value__")
+    expect(visitor.page.locator("#where")).to_have_value(f"probability < 0.1 and value.{code} >= 1")
+    quiet(visitor)
+    visitor.page.fill("#where", f"not (value.{code} >= 1)")
+    expect(visitor.page.locator("#count .figures strong").first).to_have_text(count(len(above) - pc.sum(above).as_py()))
+    visitor.close()
+
+
 def test_what_a_form_lacks_is_said_in_it(browser: Browser, shop: Shop) -> None:
     visitor = shop.visitor(browser)
     visitor.open("/segments/new?instance=buyers")
@@ -275,6 +319,7 @@ def test_the_list_counts_what_is_seen_and_viewers_only_look(browser: Browser, sh
     workspace = Workspace.open(shop.home)
     rules = Segments(workspace.catalog, workspace.instances)
     made_ones = [rules.create("buyers", f"Number {i}", f"percentile >= {i}").id for i in (40, 90)]
+    gone = rules.create("buyers", "Of a model of before", "score > 3 or value.gone > 3").id
     workspace.close()
     table = shop.scores["buyers"]
     visitor = shop.visitor(browser, "view")
@@ -284,7 +329,13 @@ def test_the_list_counts_what_is_seen_and_viewers_only_look(browser: Browser, sh
     card.scroll_into_view_if_needed()
     expect(card.locator(".size")).to_contain_text(f"{count(top.num_rows)} profiles")
     visitor.settle()
+    card = visitor.page.locator(".segment-card", has_text="Of a model of before")
+    card.scroll_into_view_if_needed()
+    expect(card.locator(".size")).to_contain_text("There is no factor 'gone' with a value")
+    visitor.settle()
     visitor.look("segments-wide")
+    visitor.open(f"/segments/{gone}")
+    assert "There is no factor 'gone' with a value" in text(visitor)
     visitor.open(f"/segments/{made_ones[0]}")
     assert visitor.page.locator("button:has-text('Delete'), a:has-text('Edit')").count() == 0
     ids = visitor.page.locator("table tbody tr td:first-child").all_inner_texts()

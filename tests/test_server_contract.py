@@ -344,6 +344,14 @@ def test_segments_are_rules_over_scores(shop: Shop) -> None:
     assert found["count"] == sum(any(f["code"] == code and f["impact"] > 0 for f in r["factors"]) for r in rows)
     assert shop.ask("GET", f"{own}/members").headers["etag"] != members.headers["etag"]
     assert shop.plain("GET", own) == found
+    joined = {"name": "Raised", "where": f"bucket = 'high' or not (raised_by = '{code}' or value.{code} not exists)"}
+    either = shop.plain("PUT", own, json=joined)
+    high = sum(r["bucket"] == "high" for r in rows)
+    assert (either["where"], either["problem"], either["count"] >= high) == (joined["where"], None, True)
+    nowhere = {"name": "Nowhere", "where": "bucket = 'high' or value.nothing > 3"}
+    elsewhere = shop.plain("POST", path, 422, json=nowhere)
+    assert "there is no factor 'nothing' with a value" in str(elsewhere)
+    assert shop.plain("PUT", own, json=changed) == found
     second = shop.plain("POST", path, 201, json=body)
     assert shop.code("PUT", f"/segments/{second['id']}", 409, json=changed) == "PROPEND-113"
     first = shop.plain("GET", f"{path}?limit=1")

@@ -32,6 +32,7 @@ from propend.errors import (
     ServerBusyError,
 )
 from propend.scoring import SCORES_SCHEMA
+from propend.segments import COLUMNS, FACTORS, Rule
 from propend.server.app import OPEN, create_app
 from propend.server.cursors import cursor_of, moment_of, place_of
 from propend.server.failures import status_of
@@ -42,7 +43,6 @@ from propend.store.catalog import now
 from propend.store.runs import write_table
 from propend.workspace import Workspace
 from propend.workspace.dispatch import follow
-from propend.workspace.segments import COLUMNS, FACTORS, Rule
 from servers import serving
 from workspaces import document, made, opened
 
@@ -171,7 +171,13 @@ def test_a_rule_means_those_it_says(scores: ScoreFile, where: str) -> None:
         ("too_little_history = 1", "too_little_history is true or false"),
         ("factor starts with 'a'", "factor takes codes"),
         ("factor exists", "factor takes codes"),
-        ("probability > 0.1 or score > 3", "there is no `or` here"),
+        ("probability > 0.1 or", "cannot be read"),
+        ("not bucket = 'low'", "`not` stands after the field, or before brackets"),
+        ("(bucket = 'low'", "a bracket that opens is closed"),
+        ("not (" * 30 + "score > 3" + ")" * 30, "at most 20 deep"),
+        (" or ".join(["score > 3"] * 1001), "at most 1,000 conditions"),
+        ("bukket = 'low'", "Did you mean 'bucket'?"),
+        ("attribute. = 'low'", "scores have no column"),
         ("probability > 0.1; DROP TABLE runs", "cannot be read"),
         ("profile_id matches '('", "the pattern is not valid"),
         ("", "cannot be read"),

@@ -10,6 +10,7 @@ import math
 import re
 import reprlib
 import warnings
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -247,6 +248,10 @@ def _frozen(value: Any) -> Any:
 
 _GRAMMAR = r"""
     start: condition (_AND condition)*
+    rule: either
+    ?either: each (_OR each)*
+    ?each: part (_AND part)*
+    ?part: condition | "(" either ")" | _NEGATION "(" either ")" -> negated
     condition: field SYMBOL scalar                    -> compared
         | field _IS scalar                            -> same
         | field _IS _NOT scalar                       -> other
@@ -262,10 +267,12 @@ _GRAMMAR = r"""
     SYMBOL: ">=" | "<=" | "!=" | "<>" | "==" | "=" | ">" | "<"
     WORDED.3: /(starts[\s_]+with|ends[\s_]+with|contains|matches)\b/i
     _AND.3: /and\b/i
+    _OR.3: /or\b/i
     _BETWEEN.3: /between\b/i
     _IN.3: /in\b/i
     _IS.3: /is\b/i
     _NOT.3: /not\b/i
+    _NEGATION.3: /not(?=\s*\()/i
     _EXISTS.3: /exists\b/i
     _TRUE.3: /true\b/i
     _FALSE.3: /false\b/i
@@ -283,6 +290,18 @@ class _Conditions(Transformer):  # type: ignore[type-arg]
 
     def start(self, *conditions: dict[str, Any]) -> tuple[dict[str, Any], ...]:
         return conditions
+
+    def rule(self, whole: Any) -> Any:
+        return whole
+
+    def either(self, *parts: Any) -> tuple[str, tuple[Any, ...]]:
+        return "or", parts
+
+    def each(self, *parts: Any) -> tuple[str, tuple[Any, ...]]:
+        return "and", parts
+
+    def negated(self, part: Any) -> tuple[str, tuple[Any, ...]]:
+        return "not", (part,)
 
     def compared(self, field: str, symbol: Token, value: Any) -> dict[str, Any]:
         return {"field": field, "operator": SYMBOLS[symbol], "value": value}
@@ -332,8 +351,8 @@ def _unquoted(text: str) -> str:
 
 
 @cache
-def _parser() -> Lark:
-    return Lark(_GRAMMAR, parser="lalr", transformer=_Conditions())
+def _parser(start: str) -> Lark:
+    return Lark(_GRAMMAR, parser="lalr", transformer=_Conditions(), start=start)
 
 
 def parse_conditions(text: str) -> tuple[dict[str, Any], ...]:
@@ -342,16 +361,32 @@ def parse_conditions(text: str) -> tuple[dict[str, Any], ...]:
     Raises:
         ValueError: the text cannot be read, with the place and what is allowed.
     """
+    return tuple(_parsed(text, "start", _hint))
+
+
+def parse_rule(text: str) -> Any:
+    """Conditions written as text, joined by ``and``, ``or`` and ``not (...)``, with brackets; ``and`` binds closer.
+
+    Returns:
+        A condition as plain data, or one of ``and``, ``or`` and ``not`` with a tuple of such parts.
+
+    Raises:
+        ValueError: the text cannot be read, with the place and what is allowed.
+    """
+    return _parsed(text, "rule", _rule_hint)
+
+
+def _parsed(text: str, start: str, hint: Callable[[str, int, UnexpectedInput], str]) -> Any:
     if len(text) > MAX_CONDITIONS_LENGTH:
         raise ValueError(f"a condition text has at most {MAX_CONDITIONS_LENGTH:,} characters, not {len(text):,}")
     try:
-        return tuple(_parser().parse(text))  # type: ignore[arg-type]
+        return _parser(start).parse(text)
     except UnexpectedInput as error:
         ended = isinstance(error, UnexpectedToken) and error.token.type == "$END"
         position = len(text.rstrip()) if ended else error.pos_in_stream or 0
         near = text[max(0, position - 15) : position + 15]
         where = f"at character {position + 1}, near '{near}'"
-        raise ValueError(f"the condition cannot be read {where}; {_hint(text[position:])}") from None
+        raise ValueError(f"the condition cannot be read {where}; {hint(text, position, error)}") from None
 
 
 _WRITTEN = {code: symbol for symbol, code in reversed(SYMBOLS.items()) if symbol not in ("<>", "==")}
@@ -374,7 +409,8 @@ def condition_text(condition: Condition) -> str:
 
 
 _WORDS = frozenset({
-    "and", "between", "in", "is", "not", "exists", "true", "false", "contains", "matches", "starts_with", "ends_with",
+    "and", "or", "between", "in", "is", "not", "exists", "true", "false", "contains", "matches", "starts_with",
+    "ends_with",
 })  # fmt: skip
 """Fields that begin so are quoted, for the words mean something else."""
 
@@ -400,8 +436,26 @@ _HINTS = (
 )
 
 
-def _hint(rest: str) -> str:
-    for pattern, hint in _HINTS:
+_RULE_HINTS = tuple(hint for hint in _HINTS if hint[0] not in (r"or\b", r"\(", r"not\b"))
+
+
+def _hint(text: str, position: int, _error: UnexpectedInput) -> str:
+    return _hint_among(_HINTS, text[position:])
+
+
+def _rule_hint(text: str, position: int, error: UnexpectedInput) -> str:
+    rest, awaited = text[position:], getattr(error, "expected", ())
+    if re.match(r"not\b", rest, re.IGNORECASE) or re.search(r"\bnot\s*$", text[:position], re.IGNORECASE):
+        return "`not` stands after the field, or before brackets: not (bucket = 'low' or score < 10)"
+    if not rest.strip() and "RPAR" in awaited:
+        return "a bracket that opens is closed"
+    if rest.startswith(")") and not text[:position].rstrip().endswith("("):
+        return "a bracket that closes was opened before"
+    return _hint_among(_RULE_HINTS, rest)
+
+
+def _hint_among(hints: Sequence[tuple[str, str]], rest: str) -> str:
+    for pattern, hint in hints:
         if re.match(pattern, rest, re.IGNORECASE):
             return hint
     return "write field, operator, value: amount >= 100 and category in ('a', 'b')"

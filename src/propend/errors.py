@@ -380,6 +380,12 @@ class NotEnoughMemoryError(PropendError):
     number, symbol, stage, exit_status = 205, "NOT_ENOUGH_MEMORY", "read", 1
 
 
+class NotKeptError(PropendError):
+    """A rule asks for what a run does not keep of its profiles."""
+
+    number, symbol, stage, exit_status = 265, "NOT_KEPT", "score", 2
+
+
 # --- run errors, numbered as in the reference spec, section 7.2 ----------------------------------------
 
 

@@ -6,248 +6,41 @@ first asked and let go when another run takes its place.
 
 from __future__ import annotations
 
-import functools
 import io
 import logging
 import math
-import operator
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from propend.errors import InstanceNotFoundError
+from propend.errors import ConfigurationError, InstanceNotFoundError, NotKeptError
+from propend.segments import Rule
 from propend.store.catalog import RunRow
-from propend.store.lookup import Groups, ScoreIndex
-from propend.store.runs import plain, read_json
+from propend.store.lookup import Groups
 from propend.workspace import Workspace
-from propend.workspace.audiences import Ranked, Tally, level_error_of, tally
-from propend.workspace.segments import Members, Rule
+from propend.workspace.score_file import ScoreFile, Stamp
+from propend.workspace.score_file import stamp as stamp_of
 
+__all__ = ("CANNOT_BE_ASKED", "MEDIA", "ScoreFile", "Serving", "guarded", "stream")
 Row = dict[str, Any]
-Kept = TypeVar("Kept")
-BATCH_ROWS = 16_384
 GROUP_ROWS = 131_072
-FACTOR_LEAF = "factors.list.element"
-"""Where Parquet has the fields of a factor."""
 FRESH_SECONDS = 1.0
-Stamp = tuple[str, int, int]
+CANNOT_BE_ASKED = (ConfigurationError, NotKeptError, InstanceNotFoundError)
+"""What a saved rule may come to be refused with: a model without a factor took its place, another instance is gone."""
 MEDIA = {
     "csv": "text/csv",
     "arrow": "application/vnd.apache.arrow.stream",
     "parquet": "application/vnd.apache.parquet",
 }
-
-
-Elsewhere = Callable[[str], "ScoreFile"]
-"""Gives the scores of another instance that are served."""
 log = logging.getLogger("propend.serving")
-KEPT_RESULTS, KEPT_BYTES = 200, 64_000_000
-"""Of what is worked out from a run's scores: so many results, and none that is larger."""
-
-
-def _nowhere(instance_id: str) -> ScoreFile:
-    raise InstanceNotFoundError(
-        f"The rule speaks of {instance_id!r}, whose scores are not at hand here.", "ask the server that has both."
-    )
-
-
-@contextmanager
-def _telling(folder: Path) -> Iterator[None]:
-    """What goes wrong with a file of scores, as a refusal.
-
-    Raises:
-        InstanceNotFoundError: it is gone, or cannot be read.
-    """
-    try:
-        yield
-    except (OSError, pa.ArrowException):
-        raise InstanceNotFoundError(
-            f"The scores of run {folder.name!r} are not there or cannot be read.", "run the instance again."
-        ) from None
-
-
-class ScoreFile:
-    """The scores of one run, read where they stand; safe for threads."""
-
-    def __init__(self, folder: Path, groups: Groups | None, elsewhere: Elsewhere = _nowhere) -> None:
-        """Use ``open``."""
-        self.path = folder / "scores.parquet"
-        self._elsewhere = elsewhere
-        self._worked_out: OrderedDict[Hashable, Any] = OrderedDict()
-        self._keeping = threading.Lock()
-        self._index = ScoreIndex.open(folder, groups)
-        self._data = ds.dataset(self.path, format="parquet")
-        self.schema = self._data.schema.remove_metadata()
-        self.names: list[str] = self.schema.names
-
-    @classmethod
-    def open(cls, folder: Path, groups: Groups | None = None, elsewhere: Elsewhere = _nowhere) -> ScoreFile:
-        """The scores in a run's folder; ``groups`` keeps what look-ups decode.
-
-        Args:
-            elsewhere: for rules that speak of other instances, too.
-
-        Raises:
-            InstanceNotFoundError: there are none, or they cannot be read.
-        """
-        with _telling(folder):
-            return cls(folder, groups, elsewhere)
-
-    def find(self, profile_id: str) -> Row | None:
-        """The row of one profile; None where it was not scored."""
-        return self.find_many([profile_id]).get(profile_id)
-
-    def find_many(self, ids: Sequence[str]) -> dict[str, Row]:
-        """The rows of those of the profiles that were scored, by id."""
-        return {profile_id: plain(row) for profile_id, row in self._index.find_many(ids).items()}
-
-    def batches(
-        self, rule: Rule, columns: Sequence[str] | None = None, beyond: pc.Expression | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        """The rows that a rule means, in the order of the file, a part at a time; only those ``beyond``, too."""
-        rule = rule.settled(lambda instance_id, there: self._elsewhere(instance_id).members(there))
-        asked = [e for e in (rule.expression(self.names), beyond) if e is not None]
-        wanted = list(columns) if columns is not None else self.names
-        more = [*(["factors"] if rule.on_factors else []), *(["profile_id"] if rule.members else [])]
-        read = [*wanted, *(name for name in more if name not in wanted)]
-        condition = functools.reduce(operator.and_, asked) if asked else None
-        slim = rule.on_factors and "factors" not in wanted
-        with _telling(self.path.parent):
-            for batch in self._slim(read, condition, rule) if slim else self._scanned(read, condition):
-                kept = rule.keep(batch).select(wanted)
-                if kept.num_rows:
-                    yield kept
-
-    def _scanned(self, columns: list[str], condition: pc.Expression | None) -> Iterator[pa.RecordBatch]:
-        scanner = self._data.scanner(
-            columns=columns, filter=condition, batch_size=BATCH_ROWS, batch_readahead=2, fragment_readahead=1
-        )
-        yield from scanner.to_batches()
-
-    def _slim(self, columns: list[str], condition: pc.Expression | None, rule: Rule) -> Iterator[pa.RecordBatch]:
-        """Of factors only what rules ask: their texts are most of a file, and a scan of it cannot leave them out."""
-        names = {field for c in rule.conditions for field in (c.field,) if field in self.names and field != "factors"}
-        flat = [name for name in dict.fromkeys([*columns, *sorted(names)]) if name != "factors"]
-        read = [*flat, *(f"{FACTOR_LEAF}.{leaf}" for leaf in ("code", "impact"))]
-        paths = sorted(self.path.glob("*.parquet")) if self.path.is_dir() else [self.path]
-        for path in paths:
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(BATCH_ROWS, columns=read):
-                    table = pa.Table.from_batches([batch])
-                    yield from (table.filter(condition) if condition is not None else table).to_batches()
-
-    def count(self, rule: Rule) -> int:
-        """How many profiles a rule means."""
-        if not rule.on_factors and not rule.elsewhere:
-            with _telling(self.path.parent):
-                return int(self._data.count_rows(filter=rule.expression(self.names)))
-        return sum(batch.num_rows for batch in self.batches(rule, ["profile_id"]))
-
-    def tally(self, rule: Rule) -> Tally:
-        """How many profiles a rule means, and how many of them are expected to meet the goal."""
-        return self._kept(self._mark(rule), lambda: tally(self.batches(rule, ["probability"]), self.level_error))
-
-    def ranked(self) -> Ranked:
-        """All probabilities, the highest first."""
-        return self._kept("ranked", lambda: Ranked.of(self.batches(Rule(), ["probability"]), self.level_error))
-
-    def members(self, rule: Rule) -> Members:
-        """The profiles that a rule means."""
-
-        def found() -> Members:
-            parts = [batch.column("profile_id") for batch in self.batches(rule, ["profile_id"])]
-            return Members.of(parts, ascending=self.path.is_file())
-
-        return self._kept(("members", self._mark(rule)), found)
-
-    @property
-    def level_error(self) -> float:
-        """As the run's record has it."""
-        return self._kept("level", lambda: level_error_of(read_json(self.path.parent / "run.json")))
-
-    def _mark(self, rule: Rule) -> Hashable:
-        """What a rule means here, as long as no other run is served elsewhere."""
-        others = ((there._stamped, there._mark(r)) for i, r in rule.elsewhere.items() for there in [self._elsewhere(i)])
-        return rule.text, tuple(others)
-
-    @property
-    def _stamped(self) -> Stamp:
-        return _stamp(self.path.parent.name, self.path.parent)
-
-    def _kept(self, key: Hashable, work: Callable[[], Kept]) -> Kept:
-        """What was worked out before, or is now; what was asked for the longest ago is let go."""
-        found: Kept | None = self._worked_out.get(key)
-        if found is None:
-            found = work()
-        with self._keeping:
-            self._worked_out.pop(key, None)
-            if _size(found) <= KEPT_BYTES:
-                self._worked_out[key] = found
-            while sum(map(_size, self._worked_out.values())) > KEPT_BYTES or len(self._worked_out) > KEPT_RESULTS:
-                self._worked_out.popitem(last=False)
-        return found
-
-    def page(self, rule: Rule, order: str, after: Row | None, limit: int) -> list[Row]:
-        """So many of the rows that a rule means, from after one of them on.
-
-        Args:
-            order: ``profile``, or ``-probability``: the most probable first.
-            after: ``profile_id`` and ``probability`` of the last row of the page before.
-        """
-        if order == "-probability":
-            place = (after["probability"], after["profile_id"]) if after is not None else None
-            asked = ("page", self._mark(rule), place, limit)
-            ids = self._kept(asked, lambda: self._first_ids(rule, order, after, limit))
-        else:
-            ids = self._first_ids(rule, order, after, limit)
-        found = self.find_many(ids)
-        return [found[i] for i in ids if i in found]  # not of who was forgotten between the two
-
-    def _first_ids(self, rule: Rule, order: str, after: Row | None, limit: int) -> list[str]:
-        """The ids of a page: one look through the probabilities of all."""
-        keys = [("profile_id", "ascending")]
-        if order == "-probability":
-            keys = [("probability", "descending"), *keys]
-        best: pa.Table | None = None
-        beyond = _later(order, after) if after is not None else None
-        for batch in self.batches(rule, ["profile_id", "probability"], beyond):
-            if best is not None and best.num_rows >= limit and order == "-probability":
-                likely = pc.greater_equal(batch.column("probability"), pc.min(best.column("probability")))
-                batch = batch.filter(likely)  # noqa: PLW2901  most are not among the best, which is seen at once
-            table = pa.Table.from_batches([batch])
-            best = table if best is None else pa.concat_tables([best, table])
-            if best.num_rows > limit:
-                best = best.take(pc.select_k_unstable(best, limit, keys))
-                if order == "profile" and self.path.is_file():
-                    break  # the file is sorted so
-        if best is None or best.num_rows == 0:
-            return []
-        ids: list[str] = best.sort_by(keys).column("profile_id").to_pylist()
-        return ids
-
-
-def _size(found: Any) -> int:
-    """Memory of what was worked out; small things are not counted."""
-    return int(found.nbytes) if isinstance(found, Ranked | Members) else 0
-
-
-def _later(order: str, after: Row) -> pc.Expression:
-    beyond = pc.field("profile_id") > after["profile_id"]
-    if order == "profile":
-        return beyond
-    probability = pc.field("probability")
-    return (probability < after["probability"]) | ((probability == after["probability"]) & beyond)
 
 
 @dataclass(frozen=True)
@@ -324,7 +117,7 @@ class Serving:
         """
         folder = self._workspace.runs.folder(run)
         with self._lock:
-            known, stamp = self._open.get(run.instance_id), _stamp(run.id, folder)
+            known, stamp = self._open.get(run.instance_id), stamp_of(run.id, folder)
             if known is None or known[0] != stamp:
                 if known is not None:
                     self._groups.release(known[1].path.parent)
@@ -338,6 +131,15 @@ class Serving:
             InstanceNotFoundError: there is no such instance, or it has no scores.
         """
         return self.scores(self.served(instance_id))
+
+    def gate(self, instance_id: str, rule: Rule) -> None:
+        """Refuse a rule that the scores which are served cannot be asked; where there are none yet, nothing is refused.
+
+        Raises:
+            ConfigurationError, NotKeptError: it speaks of what a run does not keep.
+        """
+        with suppress(InstanceNotFoundError):
+            self.of(instance_id).gate(rule)
 
     def profiles(self, ids: Sequence[str], instances: Sequence[str] | None = None) -> Found:
         """The served rows of profiles; one instance whose scores cannot be read hides none of another.
@@ -365,20 +167,11 @@ class Serving:
             try:
                 rows = self.scores(run).find_many(ids)
             except InstanceNotFoundError as error:
-                failed[run.instance_id] = _stamp(run.id, self._workspace.runs.folder(run)), error
+                failed[run.instance_id] = stamp_of(run.id, self._workspace.runs.folder(run)), error
                 continue
             for profile_id, row in rows.items():
                 found.setdefault(profile_id, {})[run.instance_id] = row
         return found, failed
-
-
-def _stamp(run_id: str, folder: Path) -> Stamp:
-    """Changes with the run, and with the file that its scores are in."""
-    try:
-        found = (folder / "scores.parquet").stat()
-    except OSError:
-        return run_id, 0, 0
-    return run_id, found.st_ino, found.st_mtime_ns
 
 
 # --- streams ---------------------------------------------------------------------------------------------------

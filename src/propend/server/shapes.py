@@ -379,7 +379,7 @@ class SegmentBody(Asked):
         str,
         Field(
             min_length=1, max_length=20_000, examples=["bucket = 'high' and probability >= 0.4"],
-            description="conditions joined by `and`, on columns of the scores, `factor`, `raised_by`, `lowered_by`",
+            description="a rule: conditions joined by `and`, `or` and `not (…)` (docs/segments.md)",
         ),
     ]  # fmt: skip
 
@@ -407,6 +407,7 @@ class SegmentOut(SegmentItem):
 
     run: Annotated[str | None, Field(description="whose scores are counted; null where there are none yet")] = None
     count: int | None = None
+    problem: Annotated[str | None, Field(description="why they cannot be counted")] = None
 
 
 class SegmentPage(Shape):

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from propend.model.certainty import Expected
-from propend.workspace.segments import Members, Rule
+from propend.segments import Members, Rule
 
 Float = NDArray[np.float64]
 Plain = dict[str, Any]

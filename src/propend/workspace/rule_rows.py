@@ -1,20 +1,22 @@
 """Rules as people put them together: rows of a field, an operator that fits it, and a value; and rules in plain words.
 
-Whatever rows say can be written as a rule's text; not every rule fits into rows.
+All rows must hold; rows that are joined by *or* are alternatives, of which one must. Whatever rows say can be written
+as a rule's text; not every rule fits into rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Literal
 
 from propend.conditions import Condition, condition_text
 from propend.errors import ConfigurationError, Mistake
 from propend.phrasing import SPACE
+from propend.predicates import FieldType
 from propend.scoring import BUCKETS
-from propend.workspace.segments import ELSEWHERE, FACTORS, Rule
+from propend.segments import ELSEWHERE, FACTORS, FLAGS, SHOWN, Among, Either, Every, Not, Part, Rule
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Field:
         name: column of the scores, or what is said of factors.
         label: in a list.
         noun: in a sentence, after "have".
-        kind: ``bucket``, ``percent``, ``number``, ``factor``, ``flag`` or ``text``.
+        kind: ``bucket``, ``percent``, ``number``, ``factor``, ``flag``, ``choice`` or ``text``.
     """
 
     name: str
@@ -56,10 +58,15 @@ OPERATORS = {
     "number": {"gte": "at least", "lte": "at most", "gt": "above", "lt": "below", "eq": "exactly"},
     "factor": {"eq": "is", "ne": "is not"},
     "flag": {"eq": "is"},
+    "choice": {"eq": "is", "ne": "is not", "starts_with": "starts with", "contains": "contains"},
     "text": {"eq": "is", "starts_with": "starts with", "contains": "contains", "ends_with": "ends with"},
 }
 """By the kind of a field, the operators of rows, in words."""
-USUAL = {"bucket": "high", "percent": "50", "number": "", "factor": "", "flag": "true", "text": ""}
+USUAL = {
+    "bucket": "high", "percent": "50", "number": "", "factor": "", "flag": "true", "choice": "", "text": "",
+}  # fmt: skip
+KINDS: dict[FieldType, str] = {"number": "number", "text": "choice"}
+"""Of values of factors, by what they hold."""
 
 
 @dataclass(frozen=True)
@@ -67,20 +74,28 @@ class Row:
     """One row of a rule: all texts, as they stand in a form.
 
     Attributes:
-        field: a name in ``FIELDS``, of another instance with its id and a colon before it.
+        field: a name in ``FIELDS``, or ``value.`` and the code of a factor; of another instance with its id and a colon
+            before it.
         operator: one that fits the field's kind.
         value: percents as people write them.
+        join: ``or`` where it is an alternative to the row before it, else ``and``.
+        holds: what the value of a factor is; empty for fields in ``FIELDS``, and where it is not known.
     """
 
     field: str
     operator: str
     value: str
+    join: str = "and"
+    holds: FieldType | Literal[""] = ""
 
     @property
     def kind(self) -> str:
         """Of its field; empty where there is no such field."""
         there = ELSEWHERE.fullmatch(self.field)
-        known = BY_NAME.get(there[2] if there else self.field)
+        name = there[2] if there else self.field
+        if name.startswith(SHOWN):
+            return KINDS[self.holds] if self.holds else ""
+        known = BY_NAME.get(name)
         return known.kind if known else ""
 
     @property
@@ -90,12 +105,14 @@ class Row:
         return there[1] if there else ""
 
     @classmethod
-    def fitting(cls, field: str, operator: str, value: str) -> Row:
+    def fitting(
+        cls, field: str, operator: str, value: str, join: str = "and", holds: FieldType | Literal[""] = ""
+    ) -> Row:
         """A row of a field; where operator or value do not fit it, with those that usually do."""
-        row = cls(field, operator, value)
+        row = cls(field, operator, value, "or" if join == "or" else "and", holds)
         kind = row.kind or FIELDS[0].kind
         fits = operator in OPERATORS[kind] and _fits(kind, value)
-        return row if fits and row.kind else cls(field, next(iter(OPERATORS[kind])), USUAL[kind])
+        return row if fits and row.kind else replace(row, operator=next(iter(OPERATORS[kind])), value=USUAL[kind])
 
 
 def _fits(kind: str, value: str) -> bool:
@@ -114,19 +131,43 @@ def text_of(rows: Sequence[Row]) -> str:
     Raises:
         ConfigurationError: a value cannot be what its field is.
     """
-    found, problems = [], []
-    for row in rows:
-        if not row.value.strip() or not row.kind:
-            continue
-        try:
-            condition = Condition(field=row.field, operator=row.operator, value=_value(row))
-        except ValueError:
-            problems.append(Mistake("where", f"{row.value!r:.60} is not a number, such as 40"))
-            continue
-        found.append(condition_text(condition))
+    found: list[list[str]] = []
+    problems = []
+    for group in grouped(rows):
+        texts = []
+        for row in group:
+            if not row.value.strip() or not row.kind:
+                continue
+            try:
+                condition = Condition(field=row.field, operator=row.operator, value=_value(row))
+            except ValueError:
+                problems.append(Mistake("where", f"{row.value!r:.60} is not a number, such as 40"))
+                continue
+            texts.append(condition_text(condition))
+        found += [texts] if texts else []
     if problems:
         raise ConfigurationError(problems, "the segment")
-    return " and ".join(found)
+    alone = len(found) == 1
+    return " and ".join(f"({' or '.join(g)})" if len(g) > 1 and not alone else " or ".join(g) for g in found)
+
+
+def grouped(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows with their alternatives."""
+    found: list[list[Row]] = []
+    for row in rows:
+        if row.join == "or" and found:
+            found[-1].append(row)
+        else:
+            found.append([row])
+    return found
+
+
+def without(rows: Sequence[Row], place: int) -> list[Row]:
+    """Rows without one; the alternatives to it stay together, and join nothing else."""
+    found = [row for i, row in enumerate(rows) if i != place]
+    if place < len(found) and rows[place].join == "and":
+        found[place] = replace(found[place], join="and")
+    return found
 
 
 def _value(row: Row) -> Any:
@@ -149,22 +190,44 @@ def _decimal(text: str) -> Decimal | None:
     return found if found.is_finite() and abs(found) < Decimal("1e15") else None
 
 
-def rows_of(rule: Rule) -> list[Row] | None:
-    """A rule as rows; None where it does not fit into them."""
+def rows_of(rule: Rule, types: Mapping[str, FieldType] | None = None) -> list[Row] | None:
+    """A rule as rows; None where it does not fit into them.
+
+    Args:
+        types: of the values of factors that rows may speak of, by field.
+    """
+    if rule.part is None:
+        return []
     found: list[Row] = []
-    for condition in rule.conditions:
-        rows = _rows_of(condition)
+    for part in rule.part.parts if isinstance(rule.part, Every) else (rule.part,):
+        rows = _rows_of_part(part, types or {})
         if rows is None:
             return None
         found += rows
     return found
 
 
-def _rows_of(condition: Condition) -> list[Row] | None:
-    row, value = Row(condition.field, condition.operator, ""), condition.value
+def _rows_of_part(part: Part, types: Mapping[str, FieldType]) -> list[Row] | None:
+    """A condition, or alternatives that are one row each."""
+    if isinstance(part, Condition):
+        return _rows_of(part, types)
+    if not isinstance(part, Either):
+        return None
+    found: list[Row] = []
+    for inner in part.parts:
+        rows = _rows_of(inner, types) if isinstance(inner, Condition) else None
+        if rows is None or len(rows) != 1:
+            return None
+        found.append(replace(rows[0], join="or") if found else rows[0])
+    return found
+
+
+def _rows_of(condition: Condition, types: Mapping[str, FieldType]) -> list[Row] | None:
+    row = Row(condition.field, condition.operator, "", holds=types.get(condition.field, ""))
+    value = condition.value
     if isinstance(value, tuple) and condition.operator == "between":
         bounds = (Condition(field=row.field, operator=o, value=v) for o, v in zip(("gte", "lte"), value, strict=True))
-        both = [_rows_of(bound) for bound in bounds]
+        both = [_rows_of(bound, types) for bound in bounds]
         return [r for rows in both for r in rows or ()] if None not in both else None
     if isinstance(value, tuple):
         operator = "eq" if condition.operator == "in" else "ne"
@@ -175,10 +238,10 @@ def _rows_of(condition: Condition) -> list[Row] | None:
             operator, value = "ne", others[0]
         else:
             return None
-        row = Row(row.field, operator, "")
+        row = replace(row, operator=operator)
     if not row.kind or row.operator not in OPERATORS[row.kind]:
         return None
-    return [Row(row.field, row.operator, _shown(row.kind, value))]
+    return [replace(row, value=_shown(row.kind, value))]
 
 
 def _shown(kind: str, value: Any) -> str:
@@ -215,16 +278,28 @@ def in_words(rule: Rule, labels: Mapping[str, str], names: Mapping[str, str]) ->
         labels: of factors, by their codes.
         names: of other instances, by their ids.
     """
-    if not rule.conditions:
+    if rule.part is None:
         return "All profiles that are scored."
-    return "Profiles that " + ", and ".join(_phrase(c, labels, names) for c in rule.conditions) + "."
+    return f"Profiles that {_phrases(rule.part, labels, names, top=True)}."
+
+
+def _phrases(part: Part, labels: Mapping[str, str], names: Mapping[str, str], top: bool = False) -> str:
+    if isinstance(part, Condition):
+        return _phrase(part, labels, names)
+    if isinstance(part, Not):
+        return f"are none of those that ({_phrases(part.part, labels, names, top=True)})"
+    if isinstance(part, Among):
+        return f"are among {len(part.members.ids):,} that were looked up"
+    inner = [_phrases(p, labels, names) for p in part.parts]
+    text = (", and " if isinstance(part, Every) else ", or ").join(inner)
+    return text if top else f"({text})"
 
 
 def _phrase(condition: Condition, labels: Mapping[str, str], names: Mapping[str, str]) -> str:
     if there := ELSEWHERE.fullmatch(condition.field):
         own = Condition(field=there[2], operator=condition.operator, value=condition.value)
         return f"in “{names.get(there[1], there[1])}” {_phrase(own, labels, names)}"
-    field, operator = BY_NAME.get(condition.field), condition.operator
+    field, operator = _field_of(condition, labels), condition.operator
     if field is None:
         return f"have a {condition.field.replace('_', ' ')} with {condition_text(condition)}"
     if operator == "exists":
@@ -238,13 +313,25 @@ def _phrase(condition: Condition, labels: Mapping[str, str], names: Mapping[str,
         if field.name == "factor":
             return f"{'have' if positive else 'do not have'} {which} {field.noun}"
         return f"{'have' if positive else 'do not have'} {field.noun} {which}"
-    if field.kind == "flag":
+    if field.name in FLAGS:
         return f"have {'too little' if condition.value is positive else 'enough'} history"
     return f"have {field.noun} {_limits(field.kind, operator, values)}"
 
 
+def _field_of(condition: Condition, labels: Mapping[str, str]) -> Field | None:
+    """A field as sentences have it."""
+    name, value = condition.field, condition.value
+    if not name.startswith(SHOWN):
+        return BY_NAME.get(name)
+    one = value[0] if isinstance(value, tuple) else value
+    numbers = isinstance(one, int | float) and not isinstance(one, bool)
+    label = labels.get(name.removeprefix(SHOWN), name.removeprefix(SHOWN))
+    return Field(name, label, f"a value of “{label}”", "number" if numbers else "text")
+
+
 def _limits(kind: str, operator: str, values: Sequence[Any]) -> str:
     if kind == "text":
+        values = [str(v).lower() if isinstance(v, bool) else v for v in values]
         listed = _either([f"“{v}”" for v in values[:5]]) + (f" ({len(values)} in all)" if len(values) > 5 else "")
         word = {"in": "is", "not_in": "is not", "between": "lies between"}.get(operator) or _TEXT[operator]
         return f"that {word} {listed}"

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Query, Response
 
 from propend.narrative import Given
 from propend.phrasing import count, percent, shown
+from propend.segments import Rule
 from propend.server.pages.served import Served, number_of
 from propend.server.pages.shell import View, invalid
 from propend.server.state import InstanceId
 from propend.workspace.audiences import Ranked, Take, proved
-from propend.workspace.segments import Rule
 
 router = APIRouter()
 Typed = Annotated[str, Query(max_length=40)]

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Path, Query, Response
 
 from propend.errors import InstanceNotFoundError, ProfileNotFoundError
+from propend.segments import Rule
 from propend.server.cursors import cursor_of, place_of
 from propend.server.pages.served import Served, instance_names, name_of
 from propend.server.pages.shell import Manage, View, invalid
 from propend.server.state import InstanceId
 from propend.workspace.persons import EVENTS, HISTORY, history, history_rows, timeline
-from propend.workspace.segments import Rule
 
 router = APIRouter()
 Plain = dict[str, Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -9,17 +10,20 @@ from fastapi import APIRouter, Depends, Form, Query, Response
 
 from propend.errors import ConfigurationError, InstanceNotFoundError, PropendError
 from propend.phrasing import count, percent
+from propend.predicates import FieldType
+from propend.segments import ELSEWHERE, SHOWN, Rule
 from propend.server.cursors import cursor_of, place_of
 from propend.server.failures import status_of
 from propend.server.pages.served import Served, factor_labels, instance_names, name_of
 from propend.server.pages.shell import Manage, Page, View, invalid, path
-from propend.server.serving import ScoreFile
+from propend.server.serving import CANNOT_BE_ASKED
 from propend.server.state import Number
 from propend.store.catalog import SegmentRow
 from propend.store.runs import read_json
 from propend.workspace.audiences import moved
-from propend.workspace.rule_rows import BY_NAME, FIELDS, OPERATORS, Row, in_words, rows_of, text_of
-from propend.workspace.segments import ELSEWHERE, Rule, Segments
+from propend.workspace.rule_rows import BY_NAME, FIELDS, OPERATORS, Row, in_words, rows_of, text_of, without
+from propend.workspace.score_file import ScoreFile
+from propend.workspace.segments import Segments
 
 router = APIRouter()
 Plain = dict[str, Any]
@@ -48,9 +52,9 @@ class Draft:
     text: str
 
     @classmethod
-    def of(cls, instance: str, where: str, name: str = "") -> Draft:
+    def of(cls, page: Page, instance: str, where: str, name: str = "") -> Draft:
         """From a rule's text: by rows where it fits into them."""
-        rows = _rows(where)
+        rows = _rows(page, instance, where)
         if rows is None:
             return cls(instance, name, "text", [], where)
         return cls(instance, name, "rows", rows or [Row.fitting("bucket", "", "")], where)
@@ -74,16 +78,29 @@ class Draft:
         return Rule.read(self.where) if self.where else Rule()
 
 
-def _rows(where: str) -> list[Row] | None:
+def _rows(page: Page, instance: str, where: str) -> list[Row] | None:
     if not where.strip():
         return []
     try:
-        return rows_of(Rule.read(where))
+        rule = Rule.read(where)
+        return rows_of(rule, _types(page, instance, *rule.elsewhere))
     except PropendError:
         return None  # it is shown as text, with what is wrong with it
 
 
+def _types(page: Page, instance: str, *others: str) -> dict[str, FieldType]:
+    """Of the values of factors that a rule over an instance may speak of, by field: its own, and those of others."""
+    found: dict[str, FieldType] = {}
+    for instance_id in dict.fromkeys((instance, *others)):
+        if page.space.runs.serving(instance_id) is not None:
+            own = page.scores.of(instance_id).known.values or {}
+            head = SHOWN if instance_id == instance else f"{instance_id}:{SHOWN}"
+            found |= {head + code: kind for code, kind in own.items()}
+    return found
+
+
 def _draft(
+    page: View,
     instance: Text = "",
     name: Text = "",
     mode: Text = "text",
@@ -91,11 +108,14 @@ def _draft(
     field: Texts = [],  # noqa: B006  the framework copies them
     operator: Texts = [],  # noqa: B006
     value: Texts = [],  # noqa: B006
+    join: Texts = [],  # noqa: B006
 ) -> Draft:
     """The form as it was sent."""
-    if not len(field) == len(operator) == len(value):
-        raise invalid("A row lacks its field, its operator or its value.", "load the page again.")
-    rows = [Row.fitting(*row) for row in zip(field, operator, value, strict=True)]
+    if not len(field) == len(operator) == len(value) == len(join):
+        raise invalid("A row lacks its field, its operator, its value or how it is joined.", "load the page again.")
+    others = (there[1] for name in field if SHOWN in name and (there := ELSEWHERE.fullmatch(name)))
+    types = _types(page, instance, *others) if any(SHOWN in name for name in field) else {}
+    rows = [Row.fitting(*row, types.get(row[0], "")) for row in zip(field, operator, value, join, strict=True)]
     return Draft(instance, name[:200].strip(), "rows" if mode == "rows" else "text", rows, where)
 
 
@@ -126,7 +146,11 @@ def list_segments(page: View, instance: Asked = "", cursor: Cursor = "") -> Resp
 def segment_size(page: View, segment_id: Number) -> Response:
     """How many profiles a segment has, and what to expect of them: a part of the list."""
     row = _segments(page).get(segment_id)
-    return page.html("segment_size_part.html.j2", **_size(page, row.instance_id, Rule.read(row.where)))
+    try:
+        found = {"problem": None, **_size(page, row.instance_id, Rule.read(row.where))}
+    except CANNOT_BE_ASKED as error:
+        found = {"problem": _told(error), "size": None}
+    return page.html("segment_size_part.html.j2", **found)
 
 
 # --- putting a rule together ------------------------------------------------------------------------------------
@@ -138,7 +162,7 @@ def new_segment(page: View, instance: Asked = "", where: Asked = "", mode: Asked
     names = instance_names(page)
     if not names:
         return page.html("segment_form.html.j2", draft=None, segment=None)
-    draft = Draft.of(instance if instance in names else next(iter(names)), where)
+    draft = Draft.of(page, instance if instance in names else next(iter(names)), where)
     if mode == "text":
         draft.mode, draft.text = "text", where
     return _form(page, draft)
@@ -148,7 +172,7 @@ def new_segment(page: View, instance: Asked = "", where: Asked = "", mode: Asked
 def edit_segment(page: Manage, segment_id: Number) -> Response:
     """The form with a segment's rule."""
     row = _segments(page).get(segment_id)
-    return _form(page, Draft.of(row.instance_id, row.where, row.name), row)
+    return _form(page, Draft.of(page, row.instance_id, row.where, row.name), row)
 
 
 @router.post("/segments/rule")
@@ -162,11 +186,11 @@ def change_rule(
     if action == "add" and len(draft.rows) < MOST_ROWS:
         draft.rows.append(Row.fitting("probability", "", ""))
     elif action.startswith("remove-") and action[7:].isdecimal():
-        draft.rows = [row for i, row in enumerate(draft.rows) if i != int(action[7:])]
+        draft.rows = without(draft.rows, int(action[7:]))
     elif action == "text":
         draft.text, draft.mode = text_of(draft.rows) if draft.mode == "rows" else draft.text, "text"
     elif action == "rows" and draft.mode == "text":
-        rows = _rows(draft.text)
+        rows = _rows(page, draft.instance, draft.text)
         draft.rows, draft.mode = (rows, "rows") if rows is not None else ([], "text")
         note = "" if rows is not None else "This rule does not fit into rows. It stays as text."
     return page.html("segment_rule_part.html.j2", **_builder(page, draft), note=note, with_count=True)
@@ -188,7 +212,7 @@ def create_segment(
 ) -> Response:
     """Save a new one, and go to it."""
     try:
-        _gate(draft)
+        _gate(page, draft)
         found = _segments(page).create(draft.instance, draft.name, draft.where, name_of(page))
     except PropendError as error:
         return _form(page, draft, error=error)
@@ -205,7 +229,7 @@ def save_segment(
     row = _segments(page).get(segment_id)
     draft.instance = row.instance_id
     try:
-        _gate(draft)
+        _gate(page, draft)
         _segments(page).change(segment_id, draft.name, draft.where, name_of(page))
     except PropendError as error:
         return _form(page, draft, row, error)
@@ -219,11 +243,12 @@ def delete_segment(page: Manage, segment_id: Number) -> Response:
     return page.go("/segments")
 
 
-def _gate(draft: Draft) -> None:
+def _gate(page: Page, draft: Draft) -> None:
     if not draft.name:
         raise invalid("The segment has no name.", "give it one, by which others find it.")
     if not draft.where:
         raise invalid("The segment has no rule.", "add a row and fill it in.")
+    page.scores.gate(draft.instance, draft.rule)
 
 
 def _form(page: Page, draft: Draft, segment: SegmentRow | None = None, error: PropendError | None = None) -> Response:
@@ -240,25 +265,31 @@ def _builder(page: Page, draft: Draft) -> Plain:
             f"There is no instance {draft.instance!r:.80} in this workspace.", "choose one of those there are."
         )
     own = [(field.name, field.label) for field in FIELDS]
+    labels, types = factor_labels(page, draft.instance), _types(page, draft.instance)
+    values = [(field, f"Value of {labels.get(code, code)}") for field in types for code in [field.removeprefix(SHOWN)]]
     others = [
         {"name": name, "fields": [(f"{i}:{field.name}", f"{field.label.rstrip(':')} · {name}") for field in FIELDS]}
         for i, name in names.items()
         if i != draft.instance
     ]
     return {
-        "draft": draft, "names": names, "own": own, "others": others, "operators": OPERATORS,
-        "rows": [_row(page, draft, row) for row in draft.rows], **_counted(page, draft),
+        "draft": draft, "names": names, "own": own, "values": values, "others": others, "operators": OPERATORS,
+        "rows": [_row(page, draft, row, labels) for row in draft.rows], **_counted(page, draft),
     }  # fmt: skip
 
 
-def _row(page: Page, draft: Draft, row: Row) -> Plain:
+def _row(page: Page, draft: Draft, row: Row, labels: Mapping[str, str]) -> Plain:
     there = ELSEWHERE.fullmatch(row.field)
-    label = BY_NAME[there[2] if there else row.field].label if row.kind else row.field
+    name = there[2] if there else row.field
+    code = name.removeprefix(SHOWN)
+    label = BY_NAME[name].label if name in BY_NAME else f"Value of {code if there else labels.get(code, code)}"
     choices = factor_labels(page, row.instance or draft.instance) if row.kind == "factor" else {}
     if row.kind == "factor" and row.value and row.value not in choices:
         choices = {row.value: row.value, **choices}
-    return {"field": row.field, "operator": row.operator, "value": row.value, "kind": row.kind or "bucket",
-            "label": label, "choices": choices}  # fmt: skip
+    return {
+        "field": row.field, "operator": row.operator, "value": row.value, "kind": row.kind or "bucket",
+        "join": row.join, "label": label, "choices": choices, "beside": there is not None and name not in BY_NAME,
+    }  # fmt: skip
 
 
 # --- what a rule means ------------------------------------------------------------------------------------------
@@ -326,8 +357,8 @@ def one_segment(page: View, segment_id: Number, cursor: Cursor = "") -> Response
     given: Plain = {"segment": row, "instance": instance, "sentence": _sentence(page, row)}
     try:
         size = _size(page, row.instance_id, rule)
-    except InstanceNotFoundError as error:  # another instance that the rule speaks of is gone
-        return page.html("segment.html.j2", **given, size=None, members=[], more=None, problem=error.to_dict())
+    except CANNOT_BE_ASKED as error:
+        return page.html("segment.html.j2", **given, size=None, members=[], more=None, problem=_told(error))
     members, more = _members(page, row, rule, cursor) if size["size"] else ([], None)
     return page.html("segment.html.j2", **given, **size, members=members, more=more, problem=None)
 
@@ -357,9 +388,13 @@ def segment_movement(page: View, segment_id: Number) -> Response:
         None,
     )
     if before is None:
-        return page.html("segment_movement_part.html.j2", movement=None)
+        return page.html("segment_movement_part.html.j2", movement=None, other=False)
     with page.heavy.turn():
         earlier = ScoreFile.open(page.space.runs.folder(before), elsewhere=page.scores.of)
+        try:
+            earlier.gate(rule)
+        except CANNOT_BE_ASKED:
+            return page.html("segment_movement_part.html.j2", movement=None, other=True)
         found = moved(served.scores, earlier, rule)
     scored_at = read_json(page.space.runs.folder(before) / "run.json")["scored_at"]
     dates: Plain = {"then": served.given.day(scored_at), "elsewhere": bool(rule.elsewhere)}

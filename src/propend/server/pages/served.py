@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from propend.narrative import Given
+from propend.segments import Rule
 from propend.server.pages.shell import Page, invalid
 from propend.server.serving import ScoreFile
 from propend.store.catalog import InstanceRow, RunRow
 from propend.store.runs import read_json
 from propend.workspace import Workspace
 from propend.workspace.audiences import Tally
-from propend.workspace.segments import Rule
 
 Plain = dict[str, Any]
 

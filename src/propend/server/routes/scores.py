@@ -8,13 +8,13 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from propend.errors import RequestInvalidError
+from propend.segments import Rule
 from propend.server.access import Viewer
 from propend.server.cursors import cursor_of, place_of
 from propend.server.serving import MEDIA, ScoreFile, stream
 from propend.server.shapes import Cursor, Limit, ScoreOut, ScorePage, refusals
 from propend.server.state import InstanceId, Scores
 from propend.store.catalog import RunRow
-from propend.workspace.segments import Rule
 
 router = APIRouter(tags=["scores"])
 Order = Annotated[
@@ -79,6 +79,7 @@ def table_or_page(
     if known is not None and tag in [t.strip().removeprefix("W/") for t in known.split(",")]:
         return Response(status_code=304, headers=headers)
     if form != "json":
+        scores.gate(rule)  # while a refusal can still be said
         name = f"{run.instance_id}-{run.id}.{form}"
         headers["Content-Disposition"] = f'attachment; filename="{name}"'
         return StreamingResponse(stream(scores, rule, form), media_type=MEDIA[form], headers=headers)

@@ -8,15 +8,15 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from propend.errors import InstanceNotFoundError
+from propend.segments import Rule
 from propend.server.access import Manager, Viewer
 from propend.server.cursors import cursor_of, place_of
 from propend.server.idempotency import Creating
 from propend.server.routes.scores import TABLES, Form, IfNoneMatch, Order, table_or_page
-from propend.server.serving import Serving
+from propend.server.serving import CANNOT_BE_ASKED, Serving
 from propend.server.shapes import Cursor, Limit, ScorePage, SegmentBody, SegmentItem, SegmentOut, SegmentPage, refusals
 from propend.server.state import InstanceId, Number, Rules, Scores
 from propend.store.catalog import SegmentRow
-from propend.workspace.segments import Rule
 
 router = APIRouter(tags=["segments"])
 
@@ -41,6 +41,7 @@ def create_segment(
     """Save a rule."""
 
     def work() -> SegmentOut:
+        scores.gate(instance_id, Rule.read(body.where))
         return _shown(rules.create(instance_id, body.name, body.where, caller.name), scores)
 
     return once.answer(201, work)
@@ -55,6 +56,7 @@ def get_segment(segment_id: Number, rules: Rules, scores: Scores, _caller: Viewe
 @router.put("/segments/{segment_id}", responses=refusals(404, 409))
 def change_segment(segment_id: Number, body: SegmentBody, rules: Rules, scores: Scores, caller: Manager) -> SegmentOut:
     """Give it another name or rule."""
+    scores.gate(rules.get(segment_id).instance_id, Rule.read(body.where))
     return _shown(rules.change(segment_id, body.name, body.where, caller.name), scores)
 
 
@@ -94,4 +96,7 @@ def _shown(row: SegmentRow, serving: Serving) -> SegmentOut:
         run = serving.served(row.instance_id)
     except InstanceNotFoundError:  # no scores yet
         return SegmentOut.of(row, rule.sentence)
-    return SegmentOut.of(row, rule.sentence, run=run.id, count=serving.scores(run).count(rule))
+    try:
+        return SegmentOut.of(row, rule.sentence, run=run.id, count=serving.scores(run).count(rule))
+    except CANNOT_BE_ASKED as error:  # the newest model has another factor, or another instance is gone
+        return SegmentOut.of(row, rule.sentence, run=run.id, problem=error.message)

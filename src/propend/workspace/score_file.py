@@ -1,0 +1,382 @@
+"""The scores of one run, read where they stand: whom a rule means, pages of them, single profiles, what to expect.
+
+Beside ``scores.parquet`` lies ``contributions.parquet``, with the same profiles in the same order. A rule that speaks
+of values of factors is evaluated on both side by side, a part at a time.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from propend.errors import InstanceNotFoundError
+from propend.predicates import FieldType
+from propend.scoring import VALUE
+from propend.segments import SHOWN, Known, Members, Rule
+from propend.store.lookup import Groups, ScoreIndex
+from propend.store.runs import plain, read_json
+from propend.workspace.audiences import Ranked, Tally, level_error_of, tally
+
+Row = dict[str, Any]
+Kept = TypeVar("Kept")
+BATCH_ROWS = 16_384
+SIDE_BATCH_ROWS = 131_072
+"""Rows of a few columns, read side by side."""
+FACTOR_LEAF = "factors.list.element"
+"""Where Parquet has the fields of a factor."""
+Stamp = tuple[str, int, int]
+Elsewhere = Callable[[str], "ScoreFile"]
+"""Gives the scores of another instance that are served."""
+KEPT_RESULTS, KEPT_BYTES = 200, 64_000_000
+"""Of what is worked out from a run's scores: so many results, and none that is larger."""
+
+
+def _nowhere(instance_id: str) -> ScoreFile:
+    raise InstanceNotFoundError(
+        f"The rule speaks of {instance_id!r}, whose scores are not at hand here.", "ask the server that has both."
+    )
+
+
+@contextmanager
+def _telling(folder: Path) -> Iterator[None]:
+    """What goes wrong with a file of a run, as a refusal.
+
+    Raises:
+        InstanceNotFoundError: it is gone, or cannot be read.
+    """
+    try:
+        yield
+    except (OSError, pa.ArrowException):
+        raise InstanceNotFoundError(
+            f"The scores of run {folder.name!r} are not there or cannot be read.", "run the instance again."
+        ) from None
+
+
+class ScoreFile:
+    """The scores of one run, read where they stand; safe for threads."""
+
+    def __init__(self, folder: Path, groups: Groups | None, elsewhere: Elsewhere = _nowhere) -> None:
+        """Use ``open``."""
+        self.path = folder / "scores.parquet"
+        self._elsewhere = elsewhere
+        self._worked_out: OrderedDict[Hashable, Any] = OrderedDict()
+        self._keeping = threading.Lock()
+        self._index = ScoreIndex.open(folder, groups)
+        self._data = ds.dataset(self.path, format="parquet")
+        self.schema = self._data.schema.remove_metadata()
+        self.names: list[str] = self.schema.names
+
+    @classmethod
+    def open(cls, folder: Path, groups: Groups | None = None, elsewhere: Elsewhere = _nowhere) -> ScoreFile:
+        """The scores in a run's folder; ``groups`` keeps what look-ups decode.
+
+        Args:
+            elsewhere: for rules that speak of other instances, too.
+
+        Raises:
+            InstanceNotFoundError: there are none, or they cannot be read.
+        """
+        with _telling(folder):
+            return cls(folder, groups, elsewhere)
+
+    def find(self, profile_id: str) -> Row | None:
+        """The row of one profile; None where it was not scored."""
+        return self.find_many([profile_id]).get(profile_id)
+
+    def find_many(self, ids: Sequence[str]) -> dict[str, Row]:
+        """The rows of those of the profiles that were scored, by id."""
+        return {profile_id: plain(row) for profile_id, row in self._index.find_many(ids).items()}
+
+    @functools.cached_property
+    def known(self) -> Known:
+        """What the run keeps beside the scores."""
+        folder = self.path.parent
+        with _telling(folder):
+            return Known(folder.name, _values(_schema(folder / "contributions.parquet")))
+
+    def gate(self, rule: Rule) -> None:
+        """Refuse a rule that these scores, or those of other instances that it speaks of, cannot be asked.
+
+        Raises:
+            ConfigurationError, NotKeptError: it speaks of what a run does not keep.
+            InstanceNotFoundError: it speaks of another instance that has no scores.
+        """
+        rule.gate(self.known)
+        for instance_id in rule.elsewhere:
+            rule.there(instance_id).gate(self._elsewhere(instance_id).known)
+
+    def batches(
+        self, rule: Rule, columns: Sequence[str] | None = None, beyond: pc.Expression | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows that a rule means, in the order of the file, a part at a time; only those ``beyond``, too.
+
+        Raises:
+            ConfigurationError, NotKeptError: the rule speaks of what the run does not keep.
+            InstanceNotFoundError: it speaks of another instance that has no scores.
+        """
+        rule.gate(self.known)
+        rule = rule.settled(lambda instance_id, there: self._elsewhere(instance_id).members(there))
+        with _telling(self.path.parent):
+            yield from self._batches(rule, list(columns) if columns is not None else self.names, beyond)
+
+    def _batches(self, rule: Rule, wanted: list[str], beyond: pc.Expression | None) -> Iterator[pa.RecordBatch]:
+        """See ``batches``; of a rule that is settled."""
+        if rule.is_plain:
+            yield from self._scanned(wanted, _both(rule.expression(self.names), beyond))
+            return
+        types = self._types(rule)
+        expression = _both(rule.expression(self.names, types), beyond)
+        # ids say who is beyond, and in what order rows are
+        needed = dict.fromkeys([*wanted, *(f for f in rule.fields if f in self.names), "profile_id"])
+        slim = rule.on_factors and "factors" not in wanted
+        if beyond is not None and "probability" in self.names:
+            needed["probability"] = None
+        if types or slim:
+            parts = self._side_by_side(list(needed), rule.on_factors, slim, types)
+        else:
+            more = ["factors"] if rule.on_factors and "factors" not in needed else []
+            parts = self._scanned([*needed, *more], _both(rule.plain_part().expression(self.names), beyond))
+        for batch in parts:
+            kept = rule.keep(batch, expression).select(wanted)
+            if kept.num_rows:
+                yield kept
+
+    def _scanned(self, columns: list[str], condition: pc.Expression | None) -> Iterator[pa.RecordBatch]:
+        scanner = self._data.scanner(
+            columns=columns, filter=condition, batch_size=BATCH_ROWS, batch_readahead=2, fragment_readahead=1
+        )
+        yield from (batch for batch in scanner.to_batches() if batch.num_rows)
+
+    def _types(self, rule: Rule) -> dict[str, FieldType]:
+        """Types of the values that a rule speaks of, by field."""
+        values = self.known.values or {}
+        return {field: values[field.removeprefix(SHOWN)] for field in rule.shown}
+
+    def _side_by_side(
+        self, columns: list[str], factors: bool, slim: bool, types: Mapping[str, FieldType]
+    ) -> Iterator[pa.RecordBatch]:
+        """All rows, with the columns of the tables beside the scores.
+
+        Of factors only what rules ask where they are ``slim``: their texts are most of a file, and a scan of it cannot
+        leave them out.
+        """
+        leaves = [f"{FACTOR_LEAF}.{leaf}" for leaf in ("code", "impact")] if slim else ["factors"]
+        read = [*(c for c in columns if c != "factors"), *(leaves if factors or "factors" in columns else [])]
+        beside = {"contributions": {VALUE + name.removeprefix(SHOWN): name for name in types}}
+        for path in sorted(self.path.glob("*.parquet")) if self.path.is_dir() else [self.path]:
+            with pq.ParquetFile(path) as file:
+                streams = [file.iter_batches(SIDE_BATCH_ROWS if not factors else BATCH_ROWS, columns=read)]
+                streams += [
+                    _beside(self.path.parent / f"{what}.parquet", path, file.metadata.num_rows, names)
+                    for what, names in beside.items()
+                    if names
+                ]
+                yield from _joined(streams)
+
+    def count(self, rule: Rule) -> int:
+        """How many profiles a rule means."""
+        if rule.is_plain:
+            with _telling(self.path.parent):
+                return int(self._data.count_rows(filter=rule.expression(self.names)))
+        return sum(batch.num_rows for batch in self.batches(rule, ["percentile"]))
+
+    def tally(self, rule: Rule) -> Tally:
+        """How many profiles a rule means, and how many of them are expected to meet the goal."""
+        return self._kept(self._mark(rule), lambda: tally(self.batches(rule, ["probability"]), self.level_error))
+
+    def ranked(self) -> Ranked:
+        """All probabilities, the highest first."""
+        return self._kept("ranked", lambda: Ranked.of(self.batches(Rule(), ["probability"]), self.level_error))
+
+    def members(self, rule: Rule) -> Members:
+        """The profiles that a rule means."""
+
+        def found() -> Members:
+            parts = [batch.column("profile_id") for batch in self.batches(rule, ["profile_id"])]
+            return Members.of(parts, ascending=self.path.is_file())
+
+        return self._kept(("members", self._mark(rule)), found)
+
+    @property
+    def level_error(self) -> float:
+        """As the run's record has it."""
+        return self._kept("level", lambda: level_error_of(read_json(self.path.parent / "run.json")))
+
+    def _mark(self, rule: Rule) -> Hashable:
+        """What a rule means here, as long as no other run is served elsewhere."""
+        return rule.text, tuple(self._elsewhere(instance_id)._stamped for instance_id in rule.elsewhere)
+
+    @property
+    def _stamped(self) -> Stamp:
+        return stamp(self.path.parent.name, self.path.parent)
+
+    def _kept(self, key: Hashable, work: Callable[[], Kept]) -> Kept:
+        """What was worked out before, or is now; what was asked for the longest ago is let go."""
+        found: Kept | None = self._worked_out.get(key)
+        if found is None:
+            found = work()
+        with self._keeping:
+            self._worked_out.pop(key, None)
+            if _size(found) <= KEPT_BYTES:
+                self._worked_out[key] = found
+            while sum(map(_size, self._worked_out.values())) > KEPT_BYTES or len(self._worked_out) > KEPT_RESULTS:
+                self._worked_out.popitem(last=False)
+        return found
+
+    def page(self, rule: Rule, order: str, after: Row | None, limit: int) -> list[Row]:
+        """So many of the rows that a rule means, from after one of them on.
+
+        Args:
+            order: ``profile``, or ``-probability``: the most probable first.
+            after: ``profile_id`` and ``probability`` of the last row of the page before.
+        """
+        if order == "-probability":
+            place = (after["probability"], after["profile_id"]) if after is not None else None
+            asked = ("page", self._mark(rule), place, limit)
+            ids = self._kept(asked, lambda: self._first_ids(rule, order, after, limit))
+        else:
+            ids = self._first_ids(rule, order, after, limit)
+        found = self.find_many(ids)
+        return [found[i] for i in ids if i in found]  # not of who was forgotten between the two
+
+    def _first_ids(self, rule: Rule, order: str, after: Row | None, limit: int) -> list[str]:
+        """The ids of a page: one look through the probabilities of all."""
+        keys = [("profile_id", "ascending")]
+        if order == "-probability":
+            keys = [("probability", "descending"), *keys]
+        best: pa.Table | None = None
+        beyond = _later(order, after) if after is not None else None
+        for batch in self.batches(rule, ["profile_id", "probability"], beyond):
+            if best is not None and best.num_rows >= limit and order == "-probability":
+                likely = pc.greater_equal(batch.column("probability"), pc.min(best.column("probability")))
+                batch = batch.filter(likely)  # noqa: PLW2901  most are not among the best, which is seen at once
+            table = pa.Table.from_batches([batch])
+            best = table if best is None else pa.concat_tables([best, table])
+            if best.num_rows > limit:
+                best = best.take(pc.select_k_unstable(best, limit, keys))
+                if order == "profile" and self.path.is_file():
+                    break  # the file is sorted so
+        if best is None or best.num_rows == 0:
+            return []
+        ids: list[str] = best.sort_by(keys).column("profile_id").to_pylist()
+        return ids
+
+
+def _size(found: Any) -> int:
+    """Memory of what was worked out; small things are not counted."""
+    return int(found.nbytes) if isinstance(found, Ranked | Members) else 0
+
+
+def _later(order: str, after: Row) -> pc.Expression:
+    beyond = pc.field("profile_id") > after["profile_id"]
+    if order == "profile":
+        return beyond
+    probability = pc.field("probability")
+    return (probability < after["probability"]) | ((probability == after["probability"]) & beyond)
+
+
+def stamp(run_id: str, folder: Path) -> Stamp:
+    """Changes with the run, and with the file that its scores are in."""
+    try:
+        found = (folder / "scores.parquet").stat()
+    except OSError:
+        return run_id, 0, 0
+    return run_id, found.st_ino, found.st_mtime_ns
+
+
+# --- tables side by side ------------------------------------------------------------------------------------------
+
+
+def _both(one: pc.Expression | None, other: pc.Expression | None) -> pc.Expression | None:
+    found = [e for e in (one, other) if e is not None]
+    return functools.reduce(operator.and_, found) if found else None
+
+
+def _schema(path: Path) -> pa.Schema | None:
+    """Of a table, or of the parts of one; None where there is none."""
+    first = next(iter(sorted(path.glob("*.parquet"))), None) if path.is_dir() else path if path.exists() else None
+    return pq.read_schema(first) if first is not None else None
+
+
+def _kind(kind: pa.DataType) -> FieldType:
+    if pa.types.is_floating(kind):
+        return "number"
+    if pa.types.is_boolean(kind):
+        return "boolean"
+    return "time" if pa.types.is_timestamp(kind) else "text"
+
+
+def _values(schema: pa.Schema | None) -> dict[str, FieldType] | None:
+    if schema is None:
+        return None
+    return {f.name.removeprefix(VALUE): _kind(f.type) for f in schema if f.name.startswith(VALUE)}
+
+
+def _beside(table: Path, part: Path, rows: int, names: Mapping[str, str]) -> Iterator[pa.RecordBatch] | _Lookup:
+    """Some columns of the table beside the scores, for the rows of one part of them.
+
+    Who is forgotten is taken out of one table after the other: where their numbers differ, rows are found by id.
+
+    Args:
+        names: what each column becomes.
+    """
+    path = table / part.name if table.is_dir() else table
+    with pq.ParquetFile(path) as file:
+        if file.metadata.num_rows != rows:
+            found = file.read(columns=["profile_id", *names])
+            return _Lookup(found.column("profile_id"), _renamed(found.select(list(names)), names))
+    return _read(path, names)
+
+
+def _read(path: Path, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(SIDE_BATCH_ROWS, columns=list(names)):
+            yield _renamed(batch.select(list(names)), names)
+
+
+def _renamed(found: Any, names: Mapping[str, str]) -> Any:
+    """A batch or a table under other names; texts as texts, which are kept as places among all texts."""
+    columns = [c.cast(pa.string()) if pa.types.is_dictionary(c.type) else c for c in found.columns]
+    return type(found).from_arrays(columns, names=[names[name] for name in found.schema.names])
+
+
+class _Lookup:
+    """A table whose rows are found by the ids of others."""
+
+    def __init__(self, ids: pa.ChunkedArray, table: pa.Table) -> None:
+        self._ids, self._table = ids.combine_chunks(), table.combine_chunks()
+
+    def of(self, ids: pa.Array) -> pa.RecordBatch:
+        """Rows of these profiles; of whom is not there, nothing is known."""
+        places = pc.index_in(ids, value_set=self._ids)
+        return self._table.take(places).combine_chunks().to_batches()[0]
+
+
+def _joined(streams: Sequence[Iterator[pa.RecordBatch] | _Lookup]) -> Iterator[pa.RecordBatch]:
+    """Batches with the columns of all streams, the first of which has the ids."""
+    running = [s for s in streams if not isinstance(s, _Lookup)]
+    lookups = [s for s in streams if isinstance(s, _Lookup)]
+    rest = [next(s, None) for s in running]
+    while None not in rest:
+        there = [batch for batch in rest if batch is not None]
+        rows = min(batch.num_rows for batch in there)
+        if rows:
+            parts = [batch.slice(0, rows) for batch in there]
+            parts += [lookup.of(parts[0].column("profile_id")) for lookup in lookups]
+            names = [name for batch in parts for name in batch.schema.names]
+            yield pa.RecordBatch.from_arrays([c for batch in parts for c in batch.columns], names=names)
+        rest = [
+            batch.slice(rows) if batch.num_rows > rows else next(s, None)
+            for batch, s in zip(there, running, strict=True)
+        ]
