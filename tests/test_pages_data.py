@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -93,6 +95,46 @@ def test_parts_that_the_server_is_too_busy_for_ask_again(workspace: Workspace, a
             assert 'hx-trigger="load delay:10s"' in answer.text
             assert "SERVER_BUSY" not in answer.text
         assert all("data-waits" not in ask(*one).text for one in asked)
+
+
+def test_the_builder_comes_and_saves_while_the_server_is_busy(workspace: Workspace, app: FastAPI) -> None:
+    workspace.instances.create(document("Buyers"))
+    app.state.heavy = HeavyWork(wait_seconds=0.01)
+    with served(app) as address, httpx.Client(base_url=address, headers=HTML, timeout=60) as client:
+        with app.state.heavy.turn():
+            forms = {
+                step: client.get(f"/instances/buyers/edit?step={step}") for step in ("setup", "data", "goal", "options")
+            }
+            app.state.looks = looks.Looks()
+            saved = client.post("/instances/buyers/edit/setup", data={"name": "Others"}, headers=PART)
+            live = client.post("/instances/buyers/edit/check", headers=PART)
+        assert {step: form.status_code for step, form in forms.items()} == dict.fromkeys(forms, 200)
+        assert '<option value="visit"' in forms["goal"].text  # with what there is in the data
+        assert (saved.status_code, live.status_code) == (200, 503)
+        assert (workspace.instances.get("buyers").draft or {})["name"] == "Others"
+
+
+def test_not_more_than_a_few_look_at_data_at_a_time(
+    workspace: Workspace, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.instances.create(document("Buyers"))
+    running: list[int] = []
+    most: list[int] = []
+    real = looks._look
+
+    def counted(*given: Any) -> looks.Look:
+        running.append(1)
+        most.append(len(running))
+        try:
+            return real(*given)
+        finally:
+            running.pop()
+
+    monkeypatch.setattr(looks, "_look", counted)
+    with served(app) as address, ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(httpx.get, f"{address}/instances/buyers/edit", timeout=60) for _ in range(6)]
+        assert [a.result().status_code for a in asked] == [200] * 6
+    assert max(most) <= looks.MOST_LOOKING
 
 
 @pytest.mark.browser

@@ -19,6 +19,8 @@ from propend.events import EventFacts, EventRequest, OpenedEvents
 from propend.instance import Attributes, Data, Source
 
 MOST_KEPT = 24
+MOST_LOOKING = 2
+"""Looks at the same time: each keeps a part of the data in memory, and nobody who asks for a form is refused."""
 QUERY_SECONDS = 300
 """What a query or an address gives is asked again after so long: nobody knows what it reads."""
 Key = tuple[str, str, tuple[tuple[str, int, int], ...]]
@@ -51,6 +53,7 @@ class Looks:
         """Nothing is kept yet."""
         self._kept: OrderedDict[Key, Any] = OrderedDict()
         self._lock = threading.Lock()
+        self._looking = threading.Semaphore(MOST_LOOKING)
 
     def known(self, data: Data, folder: Path) -> Look | None:
         """A look that is kept; None where the data must be read first."""
@@ -62,8 +65,9 @@ class Looks:
             return found
 
     def of(self, data: Data, folder: Path) -> Look:
-        """What there is; reads the data where it is not known. Refusals are part of the look."""
-        found: Look = self.kept("look", data, folder, lambda: _look(data, folder))
+        """What there is; reads the data where it is not known, a few at a time. Refusals are part of the look."""
+        with self._looking:  # who waited for the same data finds it kept
+            found: Look = self.kept("look", data, folder, lambda: _look(data, folder))
         return found
 
     def facts(self, data: Data, folder: Path) -> EventFacts:

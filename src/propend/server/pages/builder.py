@@ -81,9 +81,8 @@ def draft(page: Page, instance_id: str) -> Draft:
 def _seen(page: Page, row: InstanceRow, document: Plain) -> Draft:
     data, folder = data_of(document), folder_of(document, page.space.instances.folder)
     look = _looks(page).known(data, folder)
-    if look is None:
-        with page.heavy.turn():
-            look = _looks(page).of(data, folder)
+    if look is None:  # no turn at heavy work: the form comes and is saved whatever else the server does
+        look = _looks(page).of(data, folder)
     return draft_of(row, document, look, page.space.settings.policies)
 
 
