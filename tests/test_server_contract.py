@@ -207,6 +207,10 @@ def test_runs_have_documents_and_are_held_against_each_other(shop: Shop) -> None
     for name, key in (("evaluation", "auc"), ("insights", "buckets"), ("record", "instance_hash")):
         assert key in shop.plain("GET", f"/runs/{shop.runs[0]}/{name}")
         assert shop.code("GET", f"/runs/{UNKNOWN}/{name}", 404) == "PROPEND-103"
+    log = shop.plain("GET", f"/runs/{shop.runs[0]}/log")
+    record = shop.plain("GET", f"/runs/{shop.runs[0]}/record")
+    assert [s["stage"] for s in log["stages"]] == [*(s["name"] for s in record["stages"]), "write"]
+    assert shop.code("GET", f"/runs/{UNKNOWN}/log", 404) == "PROPEND-103"
     page = shop.ask("GET", f"/runs/{shop.runs[0]}/report")
     assert page.text.startswith("<!doctype html>")
     assert "sandbox" in page.headers["content-security-policy"]

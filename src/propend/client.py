@@ -219,6 +219,10 @@ class Client:
         """A document of a run: ``evaluation``, ``insights`` or ``record``."""
         return self._plain("GET", f"/runs/{_quoted(run_id)}/{_quoted(name)}")
 
+    def log(self, run_id: str) -> Plain:
+        """What a run did, as far as it is: ``stages`` with their seconds, and the last ``lines`` of its log."""
+        return self._plain("GET", f"/runs/{_quoted(run_id)}/log")
+
     def report(self, run_id: str) -> str:
         """The report of a run, as a page of HTML."""
         return self._asked("GET", f"/runs/{_quoted(run_id)}/report").text

@@ -265,6 +265,23 @@ class RunPage(Shape):
     next: str | None
 
 
+class StageOut(Shape):
+    """A stage that a run has begun."""
+
+    stage: Annotated[str, Field(examples=["fit"])]
+    began_at: datetime
+    seconds: Annotated[float, Field(examples=[12.4], description="until the next began; so far, of the last")]
+
+
+class RunLog(Shape):
+    """What a run did, as far as it is: its stages, and the last lines of its log."""
+
+    run: Annotated[str, Field(examples=["20260301T040000-1f2e3d"])]
+    stages: list[StageOut]
+    lines: Annotated[list[str], Field(examples=[["2026-03-01T04:00:01Z INFO propend.run stage: read"]])]
+    cut: Annotated[bool, Field(description="whether the log has lines before these")]
+
+
 class FactorsOut(Shape):
     """What raises and lowers the scores that are served: over all profiles, and in each bucket."""
 

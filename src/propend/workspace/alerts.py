@@ -17,9 +17,9 @@ from typing import Any
 
 import httpx
 
-from propend.document import without_passwords
 from propend.store.catalog import RunRow, now
 from propend.workspace.retraining import DRIFTED
+from propend.workspace.settings import host_alone
 
 SECRET_VARIABLE = "PROPEND_WEBHOOK_SECRET"
 TRIES, WAIT_SECONDS, TIMEOUT_SECONDS = 3, 1.0, 10.0
@@ -83,5 +83,5 @@ class Alerts:
                 reason = f"HTTP {answer.status_code}"
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 reason = type(error).__name__
-        log.error("alert %s of run %s did not arrive at %s: %s", kind, run.id, without_passwords(self._address), reason)
+        log.error("alert %s of run %s did not arrive at %s: %s", kind, run.id, host_alone(self._address), reason)
         return False

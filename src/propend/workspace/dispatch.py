@@ -21,6 +21,7 @@ from propend.instance import Instance
 from propend.store.catalog import InstanceRow, RunRow, VersionRow, now
 from propend.workspace import Workspace
 from propend.workspace.audit import SCHEDULE
+from propend.workspace.journal import Journal
 from propend.workspace.runs import ENDED
 from propend.workspace.schedules import next_due
 
@@ -30,8 +31,8 @@ log = logging.getLogger("propend.dispatch")
 
 
 def spawn(workspace: Workspace, run_id: str) -> subprocess.Popen[bytes]:
-    """Start the process of a run; it goes on when this process ends."""
-    path = workspace.home / ".propend" / "logs" / f"{run_id}.log"
+    """Start the process of a run; it goes on when this process ends. What it prints is in the run's log, too."""
+    path = Journal(workspace.home, workspace.runs.get(run_id)).log
     path.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "propend.workspace.execution", str(workspace.home), run_id]
     with path.open("ab") as out:

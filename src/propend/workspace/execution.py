@@ -39,6 +39,7 @@ from propend.protection import Forgotten, Protection
 from propend.store.catalog import RunRow, VersionRow, now
 from propend.store.runs import read_json
 from propend.workspace import Workspace, outcomes
+from propend.workspace.journal import Journal
 from propend.workspace.retraining import Champion, Decision, decide
 
 Plain = dict[str, Any]
@@ -64,20 +65,29 @@ def execute(workspace: Workspace, run_id: str) -> bool:
         claimed = runs.claim(run_id, os.getpid())
         if claimed is None:
             return False
-        watch = _Watch(workspace, claimed)
-        watch.start()
-        try:
-            with _scratch_in(runs.scratch(claimed)):
-                _work(workspace, claimed, watch)
-        except _Stopped as stopped:
-            runs.end(run_id, *stopped.outcome)
-        except Exception as error:  # told in the run, whatever it was
-            _end_failed(workspace, run_id, error)
-        finally:
-            watch.done.set()
-            workspace.clear_scratch(claimed)
-        after(workspace, run_id)
+        journal = Journal(workspace.home, claimed)
+        with journal.recording():
+            _see_through(workspace, claimed, journal)
+            after(workspace, run_id)
     return True
+
+
+def _see_through(workspace: Workspace, run: RunRow, journal: Journal) -> None:
+    """From its first stage to its end, whatever that is."""
+    watch = _Watch(workspace, run, journal)
+    watch.start()
+    try:
+        with _scratch_in(workspace.runs.scratch(run)):
+            _work(workspace, run, watch)
+    except _Stopped as stopped:
+        state, error = stopped.outcome
+        log.warning("%s: %s", state, error.message)
+        workspace.runs.end(run.id, state, error)
+    except Exception as error:  # told in the run, whatever it was
+        _end_failed(workspace, run.id, error)
+    finally:
+        watch.done.set()
+        workspace.clear_scratch(run)
 
 
 def _end_failed(workspace: Workspace, run_id: str, error: Exception) -> None:
@@ -85,6 +95,7 @@ def _end_failed(workspace: Workspace, run_id: str, error: Exception) -> None:
     if _TOLD_TO_END.is_set():
         workspace.runs.end(run_id, *_told_to_end().outcome)
     elif isinstance(error, PropendError):
+        log.error("%s %s: %s", error.code, error.symbol, error.message)
         workspace.runs.end(run_id, "failed", error)
     else:
         log.exception("run %s failed", run_id, exc_info=error)
@@ -132,9 +143,9 @@ class _Stopped(BaseException):
 class _Watch(threading.Thread):
     """Looks after a run from beside it."""
 
-    def __init__(self, workspace: Workspace, run: RunRow) -> None:
+    def __init__(self, workspace: Workspace, run: RunRow, journal: Journal) -> None:
         super().__init__(name=f"watch {run.id}", daemon=True)
-        self._workspace, self._run = workspace, run
+        self._workspace, self._run, self._journal = workspace, run, journal
         self._began = time.monotonic()
         self.done = threading.Event()
         self._passed = 0.0
@@ -144,6 +155,7 @@ class _Watch(threading.Thread):
         while not self.done.wait(WATCH_SECONDS):
             outcome = self._outcome()
             if outcome is not None and self._workspace.runs.end(self._run.id, *outcome):
+                log.warning("%s: %s", outcome[0], outcome[1].message)
                 self._workspace.clear_scratch(self._run)
                 os._exit(1)
 
@@ -157,6 +169,7 @@ class _Watch(threading.Thread):
         told = self._workspace.runs.tell(self._run.id, stage, self._passed - SHARES.get(stage, 0.0))
         if not told:
             raise _Stopped("cancelled", self._cancelled())
+        self._journal.began(stage)
 
     def _outcome(self) -> tuple[str, PropendError] | None:
         limits = self._workspace.settings.runs
@@ -228,6 +241,9 @@ def _work(workspace: Workspace, run: RunRow, watch: _Watch) -> None:
     summary = summary_of(finished, decision, challenge)
     if not _commit(workspace, run, out, asked.protection.forgotten, summary, model_run):
         raise _Stopped("cancelled", watch._cancelled())
+    log.info("done: %d profiles scored in %.1f s", summary["population"], summary["seconds"])
+    for code in summary["warnings"]:
+        log.warning("to keep in mind: %s", code)
 
 
 def _commit(
@@ -337,7 +353,6 @@ def _told_to_end() -> _Stopped:
 
 def main() -> int:
     """Execute one run; exit status 0 where it was executed, whatever came of it."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     signal.signal(signal.SIGTERM, _terminated)
     os.nice(NICENESS)
     home, run_id = sys.argv[1:3]

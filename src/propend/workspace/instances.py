@@ -33,6 +33,7 @@ from propend.protection import Policies
 from propend.store.catalog import Catalog, InstanceRow, VersionRow, now
 from propend.store.runs import WORK_FOLDER
 from propend.workspace.audit import LOCAL, note
+from propend.workspace.journal import FOLDER as LOGS
 from propend.workspace.schedules import next_due
 
 INSTANCES = "instances"
@@ -273,7 +274,8 @@ class Instances:
         """Remove the file, the runs' folders and the rows of a deleted instance; may be repeated after a crash."""
         self._path(instance_id).unlink(missing_ok=True)
         (self._home / WORK_FOLDER / PROPOSALS / f"{instance_id}.json").unlink(missing_ok=True)
-        shutil.rmtree(self._home / WORK_FOLDER / "runs" / instance_id, ignore_errors=True)
+        for folder in ("runs", LOGS):
+            shutil.rmtree(self._home / WORK_FOLDER / folder / instance_id, ignore_errors=True)
         with self._catalog.writing() as session:
             session.execute(
                 delete(InstanceRow).where(InstanceRow.id == instance_id, InstanceRow.status == "deleting")

@@ -197,11 +197,17 @@ def _at(settings: Settings, key: str) -> Any:
     return getattr(getattr(settings, part), name)
 
 
+def host_alone(address: str) -> str:
+    """Of an address no more than where it goes: whoever knows all of a webhook's can often post to it."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.hostname or ''}/…"
+
+
 def _worded(key: str, value: Any) -> str:
     if value is None or value == ():
         return NOTHING
-    if key == "alerts.webhook":  # whoever knows all of such an address can often post to it
-        return f"{urlsplit(value).scheme}://{urlsplit(value).hostname or ''}/…"
+    if key == "alerts.webhook":
+        return host_alone(value)
     if isinstance(value, Part):
         return "; ".join(f"{name}: {_worded('', getattr(value, name))}" for name in type(value).model_fields)
     if isinstance(value, bool):

@@ -16,6 +16,7 @@ from propend.server.shapes import Cursor
 from propend.server.state import InstanceId, RunId
 from propend.store.catalog import RunRow, now
 from propend.store.runs import plain, read_json
+from propend.workspace.journal import Journal
 from propend.workspace.runs import ENDED
 
 router = APIRouter()
@@ -86,7 +87,8 @@ def one_run(run_id: RunId, page: View) -> Response:
     return page.html(
         "run.html.j2", instance=instance, tab="runs", hides_run=run.state not in ENDED, run=run, record=record,
         told=[{**n, "title": titled(n["symbol"])} for n in (record or {}).get("warnings", [])],
-        mend=mend_of(run), earlier=_before(page, run), usual_seconds=_usual_seconds(page, run), **_progress(run),
+        mend=mend_of(run), earlier=_before(page, run), usual_seconds=_usual_seconds(page, run),
+        log=Journal(page.space.home, run).lines(), **_progress(page, run),
     )  # fmt: skip
 
 
@@ -96,11 +98,19 @@ def progress(run_id: RunId, page: View, brief: bool = False) -> Response:
     run = page.space.runs.get(run_id)
     ended = run.state in ENDED
     answer = page.html(
-        "run_progress_part.html.j2", STOP_ASKING if ended else 200, run=run, brief=brief, **_progress(run)
+        "run_progress_part.html.j2", STOP_ASKING if ended else 200, run=run, brief=brief, **_progress(page, run)
     )
     if ended and not brief:
         answer.headers["HX-Refresh"] = "true"
     return answer
+
+
+@router.get("/runs/{run_id}/log")
+def run_log(run_id: RunId, page: View) -> Response:
+    """A part: the last lines of a run's log; asked for again and again until it has ended."""
+    run = page.space.runs.get(run_id)
+    status = STOP_ASKING if run.state in ENDED else 200
+    return page.html("run_log_part.html.j2", status, log=Journal(page.space.home, run).lines())
 
 
 @router.post("/runs/{run_id}/cancel")
@@ -110,9 +120,11 @@ def cancel(run_id: RunId, page: Manage) -> Response:
     return page.go(f"{path('runs', run.id)}?happened=cancelled")
 
 
-def _progress(run: RunRow) -> Plain:
+def _progress(page: Page, run: RunRow) -> Plain:
+    """What it does, for how long, and the stages that it has begun: those of a run that succeeded are in its record."""
+    passed = Journal(page.space.home, run).stages() if run.state != "succeeded" else []
     seconds = ((run.finished_at or now()) - run.started_at).total_seconds() if run.started_at else 0.0
-    return {"doing": STAGES.get(run.stage or "", "Starting"), "stages": STAGES, "seconds": seconds}
+    return {"doing": STAGES.get(run.stage or "", "Starting"), "stages": STAGES, "seconds": seconds, "passed": passed}
 
 
 def _usual_seconds(page: Page, run: RunRow) -> float | None:

@@ -14,11 +14,23 @@ from propend.pipeline import Run
 from propend.server.access import Manager, Viewer
 from propend.server.cursors import cursor_of, moment_of
 from propend.server.idempotency import Creating
-from propend.server.shapes import Cursor, FactorsOut, Limit, Plain, RunBody, RunOut, RunPage, refusals
+from propend.server.shapes import (
+    Cursor,
+    FactorsOut,
+    Limit,
+    Plain,
+    RunBody,
+    RunLog,
+    RunOut,
+    RunPage,
+    StageOut,
+    refusals,
+)
 from propend.server.state import Heavy, InstanceId, RunId, Scores, Space
 from propend.store.catalog import RunRow
 from propend.store.runs import plain, read_json
 from propend.workspace import Workspace
+from propend.workspace.journal import Journal
 
 router = APIRouter(tags=["runs"])
 State = Literal["queued", "running", "succeeded", "failed", "cancelled", "interrupted"]
@@ -79,6 +91,15 @@ def get_run(run_id: RunId, space: Space, _caller: Viewer) -> RunOut:
 def cancel_run(run_id: RunId, space: Space, caller: Manager) -> RunOut:
     """Stop a run: at once if it waits, within moments if it is executed. Nothing of it is kept."""
     return RunOut.of(space.runs.cancel(run_id, caller.name))
+
+
+@router.get("/runs/{run_id}/log", responses=refusals(404))
+def get_log(run_id: RunId, space: Space, _caller: Viewer) -> RunLog:
+    """The stages passed, with their seconds, and the last 200 lines of the log; also of a run that failed."""
+    journal = Journal(space.home, space.runs.get(run_id))
+    stages = [StageOut(stage=s.name, began_at=s.began_at, seconds=s.seconds) for s in journal.stages()]
+    found = journal.lines()
+    return RunLog(run=run_id, stages=stages, lines=list(found.texts), cut=found.cut)
 
 
 @router.get("/runs/{run_id}/evaluation", responses=refusals(404))
