@@ -20,10 +20,17 @@ from propend.connectors import xdm
 from propend.engines.duckdb import DuckdbDatabase
 from propend.engines.sources import open_relation
 from propend.engines.xdm import KIND, VALUE
-from propend.errors import IdentityNotFoundError, NamespacesDifferError, NoInputDataError, NotXdmEventsError
+from propend.errors import (
+    EventsInvalidError,
+    IdentityNotFoundError,
+    NamespacesDifferError,
+    NoInputDataError,
+    NotXdmEventsError,
+)
 from propend.events import EventLog, Selector
 from propend.goal import NamedEvent
 from propend.instance import Instance, Source
+from propend.live import LiveModel
 from propend.proposal import propose
 from propend.workspace.first import document_text
 
@@ -345,6 +352,15 @@ def test_the_value_is_the_orders_else_the_sum_of_its_items(tmp_path: Path) -> No
     assert facts is not None and facts.currencies == {"EUR": 1, "USD": 1}
 
 
+def test_t18_an_id_of_xdm_counts_once(tmp_path: Path) -> None:
+    once = hit("a", commerce={"purchases": {"value": 1}})
+    path = written(
+        tmp_path, once, prefixed(once), hit("a", "2024-01-02T10:00:00Z", commerce={"checkouts": {"id": "c"}})
+    )
+    log = load({"events": path}, tmp_path)
+    assert (log.facts.set_aside["duplicate"], sorted(row[2] for row in rows_of(log))) == (1, ["checkouts", "purchases"])
+
+
 def test_times_without_a_zone_are_in_utc(tmp_path: Path) -> None:
     table = pa.table(
         {
@@ -410,7 +426,7 @@ def test_identities_to_choose_from(tmp_path: Path, said: dict[str, Any], label: 
     assert (log.facts.sources[0].columns["profile"], {row[0] for row in rows_of(log)}) == (label, {who})
 
 
-def test_the_usual_identity_where_no_primary_one_is_always_there(tmp_path: Path) -> None:
+def test_t15_the_usual_identity_where_no_primary_one_is_always_there(tmp_path: Path) -> None:
     """Reference IN-10."""
     path = written(tmp_path, many_ids("a"), many_ids("b", identityMap={"EMAIL": [{"id": "b@x.org"}]}))
     source = look({"events": path}, tmp_path).sources[0]
@@ -429,7 +445,7 @@ def test_an_identity_that_is_not_there_is_refused_with_those_there_are(tmp_path:
         look({"events": nobody}, tmp_path)
 
 
-def test_sources_of_different_namespaces_are_refused(tmp_path: Path) -> None:
+def test_t14_sources_of_different_namespaces_are_refused(tmp_path: Path) -> None:
     """Reference T14; what documents say is compared before anything is opened."""
     web, crm = written(tmp_path, many_ids("a")), tmp_path / "crm.csv"
     crm.write_text("phone,at,event\n1,2024-01-01,call\n", encoding="utf-8")
@@ -522,7 +538,7 @@ def shop_of_watches(folder: Path) -> str:
     return written(folder, *hits)
 
 
-def test_a_named_event_on_an_item_speaks_in_factors(tmp_path: Path) -> None:
+def test_t20_a_named_event_on_an_item_speaks_in_factors(tmp_path: Path) -> None:
     """Reference T20: the factor is called as the user called the event."""
     document = {
         "name": "Purchase within 7 days",
@@ -531,12 +547,39 @@ def test_a_named_event_on_an_item_speaks_in_factors(tmp_path: Path) -> None:
         "goal": {"any_of": ["purchases"], "within": "14d"},
         "eligible": {"all_of": [{"did": "anything", "within": "30d"}]},
     }
-    run = propend.run(Instance.load(document))
+    run = propend.run(Instance.load(document), out=tmp_path / "run")
     labels = {f["label"] for factors in run.scores.column("factors").to_pylist() for f in factors}
     assert any("Watch purchase" in label for label in labels)
     told = run.record["data"]["sources"][0]["xdm"]
     assert (told["identity"], told["made"]) == (ECID, {"messageSends": 1})
     assert "PROPEND-332" in [w["code"] for w in run.record["warnings"]]
+    scored_alone_as_in_the_run(run, tmp_path)
+
+
+def scored_alone_as_in_the_run(run: propend.Run, folder: Path) -> None:
+    """To the last bit, from events as they stand in the export, with and without prefix, and by roles."""
+    events: dict[str, list[dict[str, Any]]] = {}
+    for line in (folder / "hits.jsonl").read_text(encoding="utf-8").splitlines():
+        event = json.loads(line)
+        events.setdefault(event["identityMap"]["ECID"][0]["id"], []).append(event)
+    model = LiveModel.load(folder / "run")
+    for row in run.scores.slice(0, 12).to_pylist():
+        who = row["profile_id"]
+        as_roles = [
+            {
+                "at": e["timestamp"], "id": e["_id"], "event": "purchases" if "commerce" in e else "webVisit",
+                "value": sum(i["priceTotal"] for i in e["productListItems"]) if "commerce" in e else None,
+                **{key: e[key] for key in ("productListItems", "commerce", "channel", "web") if key in e},
+            }
+            for e in events[who]
+            if "directMarketing" not in e
+        ]  # fmt: skip
+        for told in (events[who], [prefixed(e) for e in events[who]], as_roles):
+            answer = model.score(told, profile_id=who)
+            assert {k: answer[k] for k in row} == row | {"run_id": answer["run_id"]}
+    with pytest.raises(EventsInvalidError, match="cannot be read as XDM"):
+        model.score([{"timestamp": "2024-01-01", "web": {"webPageDetails": {"pageViews": {"value": float("nan")}}}}])
+    model.close()
 
 
 # --- what is documented ------------------------------------------------------------------------------------------

@@ -588,7 +588,7 @@ def _bearings(prepared: Prepared, tabulation: Tabulation) -> Bearings:
         steps=tuple(tabulation.standing.steps.tolist()),
         typical=tabulation.typical,
         sources=tuple(
-            SourceColumns(dict(s.columns), data.kind if kind is None else kind)
+            SourceColumns(dict(s.columns), data.kind if kind is None else kind, s.xdm is not None)
             for s, kind in zip(opened.sources, kinds, strict=True)
         ),
         fields={name: field.type for name, field in opened.fields.items()},

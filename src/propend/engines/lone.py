@@ -7,7 +7,7 @@ every condition, limit and order of events is that of a run.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import md5
 from typing import Any
@@ -27,6 +27,7 @@ from propend.engines.relations import RawColumn, Relation
 from propend.engines.sources import EventSource
 from propend.engines.staging import Staged, delivered, judging_sql, stage
 from propend.engines.times import NO_TIME, RAW, TimeColumn
+from propend.engines.xdm_given import read_given
 from propend.events import AttributeRows, EventRequest, Field, Partition
 from propend.predicates import FieldType, quote_name
 
@@ -92,6 +93,10 @@ class LoneReader:
         part = Partition(profile_ids=ids, keys=keys, attributes=attributes, first_profile=0, **columns)
         return LoneLog(self.request, kinds, vocabularies, self._numbers, self._texts, words), part
 
+    def as_xdm(self, events: Sequence[Mapping[str, Any]], names: Collection[str]) -> list[dict[str, Any]]:
+        """Events of XDM in their columns (``xdm_given.read_given``)."""
+        return read_given(self._db, events, names)
+
     def _judged(self, events: pa.Table) -> dict[str, tuple[Any, ...]]:
         """Columns of the rows that are used, as ``staging.delivered`` has them."""
         source = self._source(events)
@@ -111,10 +116,7 @@ class LoneReader:
     def _source(self, events: pa.Table) -> EventSource:
         types: dict[str, FieldType] = {AT: "number", PROFILE: "text", KIND: "text", VALUE: "number", ID: "text"}
         types |= self._types
-        columns = {
-            field.name: RawColumn(field.name, quote_name(field.name), _NATIVE[str(field.type)], types[field.name])
-            for field in events.schema
-        }
+        columns = {field.name: _column(field, types[field.name]) for field in events.schema}
         roles = {"profile": PROFILE, "at": AT, "event": KIND, "value": VALUE}
         roles |= {"id": ID} if ID in columns else {}
         relation = Relation("events", "table", quote_name(TABLE), len(events), tuple(columns), columns)
@@ -165,6 +167,13 @@ def named_fields(request: EventRequest) -> tuple[str, ...]:
     named = [c.field for s in request.selectors for c in s.event.where]
     named += [c.field for event in request.exclude for c in event.where]
     return tuple(dict.fromkeys([*named, *request.number_fields, *request.text_fields]))
+
+
+def _column(field: pa.Field, kind: FieldType) -> RawColumn:
+    sql = quote_name(field.name)
+    if pa.types.is_list(field.type):
+        return RawColumn(field.name, f"({sql})[1]", _NATIVE[str(field.type.value_type)], kind, many=sql)
+    return RawColumn(field.name, sql, _NATIVE[str(field.type)], kind)
 
 
 def _repeats(ids: pa.ChunkedArray) -> bool:

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from propend.engines.lone import AT, LoneReader, named_fields
+from propend.engines.xdm_given import is_xdm
 from propend.errors import EventsAfterCutoffError, EventsInvalidError
 from propend.events import DAY_US, EventRequest, Partition
 from propend.explain.factors import build_explainer
@@ -124,6 +125,7 @@ class LiveModel:
                 events=len(events), most=MAX_EVENTS,
             )  # fmt: skip
         sound_texts([profile_id], "profile_id")
+        events = self._in_columns(events)
         table = self._given.table(events)
         cutoff = self._cutoff(table.column(AT).to_numpy(), now)
         numbers, texts = attribute_values(attributes, self._numbers, self._texts)
@@ -139,6 +141,20 @@ class LiveModel:
                 return answer
             row = Rows(np.zeros(1, np.int64), np.array([cutoff], np.int64), np.zeros(1, np.uint8))
             return answer | self._scored(describe(describer(log, self._plan), row, part), profile_id, cutoff)
+
+    def _in_columns(self, events: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """The events, those of XDM in the columns that a run tells their kinds and values by."""
+        sources = [s for s in self._bearings.sources if s.xdm]
+        places = [i for i, e in enumerate(events) if isinstance(e, Mapping) and is_xdm(e)] if sources else []
+        if not places:
+            return events
+        consent = self.instance.data.consent
+        names = {*self._given.fields, *([consent.column] if consent is not None else [])}
+        names |= {column for source in sources for column in source.columns.values()}
+        with _alone():
+            found = self._reader.as_xdm([events[i] for i in places], names)
+        others = set(range(len(events))) - set(places)
+        return [*(events[i] for i in sorted(others)), *found]
 
     def _cutoff(self, moments: np.ndarray, now: datetime | None) -> int:
         """Day number of the cutoff."""

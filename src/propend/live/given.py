@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -60,12 +61,17 @@ class Given:
             KIND: sound_texts([_kind(e, s, i) for i, (e, s) in enumerate(with_source)], "event"),
             VALUE: _as_numbers([_plain(_of_role(e, s, "value")) for e, s in with_source], "value"),
         }
-        ids = [_plain(_of_role(e, s, "id")) for e, s in with_source if s is not None and "id" in s.columns]
+        ids = [_plain(_of_role(e, s, "id")) for e, s in with_source if "id" in (e if s is None else s.columns)]
         if len(ids) == len(events) and ids:
             columns[ID] = sound_texts(ids, "id")
         for name, kind in self.fields.items():
-            columns[name] = _FORMS[kind]([_of_field(e, s, name) for e, s in with_source], name)
+            columns[name] = _of_values([_of_field(e, s, name, self._several) for e, s in with_source], kind, name)
         return pa.table(columns)
+
+    @property
+    def _several(self) -> bool:
+        """Whether an event may have several values of a field."""
+        return any(s.xdm for s in self.sources)
 
     def _source(self, event: Event, place: int) -> SourceColumns | None:
         """The source whose columns an event has; None where it has roles only."""
@@ -160,6 +166,9 @@ def _look(event: Event, path: str) -> Any:
         return event[path]
     head, dot, rest = path.partition(".")
     inner = event.get(head) if dot else None
+    if isinstance(inner, list):
+        found = [_look(item, rest) for item in inner if isinstance(item, Mapping)]
+        return [value for value in found if value is not _NOTHING]
     return _look(inner, rest) if isinstance(inner, Mapping) else _NOTHING
 
 
@@ -178,8 +187,10 @@ def _kind(event: Event, source: SourceColumns | None, place: int) -> Any:
     raise _invalid(place, "has no kind: give it as `event`")
 
 
-def _of_field(event: Event, source: SourceColumns | None, name: str) -> Any:
+def _of_field(event: Event, source: SourceColumns | None, name: str, several: bool) -> Any:
     found = _look(event, name)
+    if several and isinstance(found, list):
+        return [_plain(item) for item in found]
     if found is _NOTHING and source is not None and source.columns.get("value") == name:
         found = event.get("value", _NOTHING)
     return _plain(found)
@@ -235,6 +246,15 @@ def _as_numbers(values: Sequence[Any], name: str) -> pa.Array:
         return pa.array([None if v is None else float(v) for v in values], pa.float64())
     except OverflowError:
         raise _wrong(f"a number of {name!r} is larger than numbers can be") from None
+
+
+def _of_values(values: Sequence[Any], kind: FieldType, name: str) -> pa.Array:
+    """A field's column; of lists where any event has a list."""
+    if not any(isinstance(value, list) for value in values):
+        return _FORMS[kind](values, name)
+    lists = [value if isinstance(value, list) else [] if value is None else [value] for value in values]
+    ends = [0, *itertools.accumulate(map(len, lists))]
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), _FORMS[kind]([x for one in lists for x in one], name))
 
 
 def _as_booleans(values: Sequence[Any], name: str) -> pa.Array:

@@ -21,10 +21,12 @@ class SourceColumns:
     Attributes:
         columns: column of each role that has one.
         kind: the kind of every event, where no column says it.
+        xdm: whether it was read as XDM.
     """
 
     columns: dict[str, str]
     kind: str | None = None
+    xdm: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Bearings:
                 mean=float(document["mean"]),
                 steps=tuple(math.inf if step is None else float(step) for step in document["steps"]),
                 typical=tuple(document["typical"]),
-                sources=tuple(SourceColumns(s["columns"], s["kind"]) for s in document["sources"]),
+                sources=tuple(SourceColumns(s["columns"], s["kind"], s.get("xdm", False)) for s in document["sources"]),
                 fields=document["fields"],
             )
         except (KeyError, TypeError, ValueError) as error:
