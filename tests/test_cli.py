@@ -28,7 +28,8 @@ from shops import SHOP, before, last_day, no_signal, shop
 COMMANDS = [
     *("demo", "init", "check", "run", "train", "score", "evaluate", "report", "explain", "moved", "compile", "list"),
     "connectors",
-    *("history", "cancel", "versions", "enable", "disable", "delete", "forget", "serve", "user", "token"),
+    *("history", "cancel", "versions", "enable", "disable", "delete", "forget", "serve", "export", "destination"),
+    *("user", "token"),
 ]
 RUN_FILES = [
     *("contributions.parquet", "evaluation.json", "insights.json", "live.json", "model"),

@@ -39,7 +39,7 @@ LAYERS = (
     ("record", "outlook", "horizons", "suspects", "fairness", "population"),
     ("training", "aftermath", "movement"),
     ("definition", "proposal", "challenge"),
-    ("live", "pipeline"),
+    ("live", "pipeline", "exports"),
     ("workspace", "client"),
     ("propend", "screen", "contracts"),
     ("server",),
@@ -58,7 +58,7 @@ ROOMS = {
     "deltalake": ("connectors.delta",),
     "duckdb": ("engines.duckdb",),
     "fastapi": ("server",),
-    "filelock": ("workspace.runs", "workspace.privacy"),
+    "filelock": ("workspace.runs", "workspace.privacy", "workspace.pushing"),
     "httpx": ("workspace.alerts", "client", "server.oidc"),
     "jinja2": ("report", "server.pages"),
     "joserfc": ("server.oidc",),
@@ -83,9 +83,10 @@ ROOMS = {
     "pyarrow": (
         *("connectors", "engines", "scoring", "store", "pipeline", "demo", "aftermath", "challenge", "movement"),
         *("explain.wording", "segments", "workspace.score_file", "workspace.audiences", "server", "client"),
-        "live",
+        *("live", "exports"),
     ),
     "prometheus_client": ("server.metrics",),
+    "psycopg": ("exports.postgres",),
     "pyiceberg": ("connectors.iceberg",),
     "pydantic": (
         "conditions",
@@ -96,6 +97,7 @@ ROOMS = {
         "binding",
         "cards",
         "protection",
+        "exports",
         "workspace.drafting",
         "workspace.settings",
         "segments",
@@ -287,7 +289,7 @@ def test_imports_stand_at_the_top_but_in_the_command_line() -> None:
         if any(isinstance(n, ast.Import | ast.ImportFrom) for n in ast.walk(f.node)) and not f.name.startswith("cli.")
     }
     dynamic = {m.name for m in modules().values() if re.search(r"import_module|__import__", m.text)}
-    assert (inside, dynamic) == (set(), {"propend", "engines", "connectors.libraries"})
+    assert (inside, dynamic) == (set(), {"propend", "engines", "exports", "connectors.libraries"})
 
 
 def test_each_library_has_its_rooms() -> None:
@@ -309,9 +311,9 @@ def test_every_library_is_a_declared_dependency() -> None:
     assert found == set(ROOMS)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     asked = [*project["dependencies"], *project["optional-dependencies"]["spark"]]
-    asked += project["optional-dependencies"]["server"] + project["optional-dependencies"]["lakes"]
+    asked += [d for extra in ("server", "postgres", "lakes") for d in project["optional-dependencies"][extra]]
     not_imported = {"tzdata", "xgboost-cpu", "pandas", "httptools", "uvloop", "python-multipart"}
-    declared = {re.split(r"[<>=; ]", d)[0] for d in asked} - not_imported
+    declared = {re.split(r"[<>=;[ ]", d)[0] for d in asked} - not_imported
     assert {DISTRIBUTIONS.get(lib, lib) for lib in found} == declared
 
 

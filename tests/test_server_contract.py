@@ -369,6 +369,48 @@ def test_segments_are_rules_over_scores(shop: Shop) -> None:
     assert shop.code("GET", f"{own}/members", 404) == "PROPEND-103"
 
 
+def test_scores_are_pushed_to_destinations(shop: Shop) -> None:
+    rows = paged(shop, "/instances/buyers/scores")
+    path, body = "/instances/buyers/destinations", {"name": "Sheet", "kind": "file", "options": {"format": "jsonl"}}
+    one = shop.plain("POST", path, 201, json=body, headers={"Idempotency-Key": "destination"})
+    assert (one["options"], one["segment"], one["enabled"], one["last"]) == ({"format": "jsonl"}, None, True, None)
+    assert shop.code("POST", path, 409, json=body) == "PROPEND-113"
+    assert shop.code("POST", path, 404, json=body | {"kind": "fax"}) == "PROPEND-260"
+    assert shop.code("POST", path, 404, json=body | {"segment": 999}) == "PROPEND-260"
+    assert shop.code("POST", path, 422, json=body | {"options": {"nmae": 1}}) == "PROPEND-100"
+    assert shop.code("POST", path, 422, json=body | {"options": {"folder": ".."}}) == "PROPEND-262"
+    secret = {"url": "postgresql://u:geheim@db/crm", "table": "scores"}
+    refused = shop.ask("POST", path, 422, json=body | {"kind": "postgres", "options": secret})
+    assert (refused.json()["error"]["code"], "geheim" in refused.text) == ("PROPEND-100", False)
+    own = f"/destinations/{one['id']}"
+    asked = shop.plain("POST", f"{own}/push", 201)
+    assert (asked["state"], asked["run"]) == ("waiting", shop.runs[1])
+    limit = time.monotonic() + 60
+    while (last := shop.plain("GET", own)["last"])["state"] != "succeeded":
+        assert time.monotonic() < limit, last
+        time.sleep(0.2)
+    assert (last["id"], last["rows"], last["tries"], last["error"]) == (asked["id"], len(rows), 1, None)
+    written = shop.home / "exports" / "buyers-all.jsonl"
+    assert [json.loads(line)["profile_id"] for line in written.read_text().splitlines()] == [
+        r["profile_id"] for r in rows
+    ]
+    assert [p["id"] for p in shop.plain("GET", f"{own}/pushes?limit=1")["items"]] == [asked["id"]]
+    second = shop.plain("POST", path, 201, json={"name": "Off", "kind": "file", "enabled": False})
+    first = shop.plain("GET", f"{path}?limit=1")
+    rest = shop.plain("GET", f"{path}?cursor={first['next']}")
+    assert [d["name"] for d in first["items"] + rest["items"]] == ["Sheet", "Off"]
+    changed = shop.plain("PUT", own, json={"name": "Zip", "options": {"gzip": True}, "enabled": False})
+    assert (changed["name"], changed["enabled"], changed["last"]["what"]) == ("Zip", False, "retract")
+    assert not written.exists()
+    assert shop.code("PUT", own, 409, json={"name": "Off", "options": {"gzip": True}}) == "PROPEND-113"
+    shop.ask("DELETE", own, 204)
+    shop.ask("DELETE", f"/destinations/{second['id']}?keep_exports=true", 204)
+    for method, gone in (("GET", own), ("DELETE", own), ("POST", f"{own}/push"), ("GET", f"{own}/pushes")):
+        assert shop.code(method, gone, 404) == "PROPEND-260"
+    assert shop.code("PUT", own, 404, json={"name": "Zip", "options": {}}) == "PROPEND-260"
+    assert shop.code("GET", "/instances/nobody/destinations", 404) == "PROPEND-103"
+
+
 def test_a_person_is_forgotten(shop: Shop) -> None:
     gone = shop.plain("GET", "/instances/buyers/scores?limit=1")["items"][0]["profile_id"]
     before = shop.plain("GET", "/instances/buyers")

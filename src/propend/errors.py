@@ -380,6 +380,33 @@ class NotEnoughMemoryError(PropendError):
     number, symbol, stage, exit_status = 205, "NOT_ENOUGH_MEMORY", "read", 1
 
 
+# --- destinations ---------------------------------------------------------------------------------------------
+
+
+class DestinationNotFoundError(InstanceNotFoundError):
+    """There is no such destination, or no such kind of one."""
+
+    number, symbol, stage, exit_status = 260, "DESTINATION_NOT_FOUND", "push", 2
+
+
+class PushFailedError(PropendError):
+    """Scores could not be pushed now; what was there before stands, and another try may succeed."""
+
+    number, symbol, stage, exit_status = 261, "PUSH_FAILED", "push", 1
+
+
+class DestinationRefusedError(PropendError):
+    """Scores may not go there: a folder or an address that is not allowed, a table that others fill."""
+
+    number, symbol, stage, exit_status = 262, "DESTINATION_REFUSED", "push", 2
+
+
+class OlderRunError(PropendError):
+    """A newer run was pushed there already."""
+
+    number, symbol, stage, exit_status = 263, "OLDER_RUN", "push", 2
+
+
 class NotKeptError(PropendError):
     """A rule asks for what a run does not keep of its profiles."""
 

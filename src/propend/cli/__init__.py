@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from propend.cli import workspace as workspace_commands
+from propend.cli.destinations import destination_app, export
 from propend.cli.people import token_app, user_app
 from propend.cli.screen import JsonOption, err, fail, out, show_error, tell
 from propend.errors import ColumnNotFoundError, ConfigurationError, Mistake, PropendError, UnexpectedError
@@ -436,6 +437,8 @@ def serve(
         fail(error, False)
 
 
+app.command()(export)
+app.add_typer(destination_app, name="destination")
 app.add_typer(user_app, name="user")
 app.add_typer(token_app, name="token")
 

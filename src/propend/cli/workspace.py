@@ -156,15 +156,16 @@ def disable(instance_id: IdArgument, workspace: WorkspaceOption = Path()) -> Non
 def delete(
     instance_id: IdArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    keep: Annotated[bool, typer.Option("--keep-exports", help="Leave with destinations what they were given.")] = False,
     workspace: WorkspaceOption = Path(),
 ) -> None:
-    """Remove an instance with its document, versions, runs and scores."""
+    """Remove an instance with its document, versions, runs and scores, and take back what was pushed."""
     with opened(workspace) as found:
         row = found.instances.get(instance_id)
         runs = len(found.runs.history(instance_id, limit=1000))
         if not yes and not typer.confirm(f"Remove {row.name!r} with {row.version} versions and {runs} runs?"):
             raise typer.Exit(1)
-        found.delete(instance_id)
+        found.delete(instance_id, keep_exports=keep)
     tell(f"{instance_id} is removed, with {runs} runs and their scores")
 
 

@@ -13,6 +13,7 @@ from propend.server.requests import OPENAPI, PREFIX, Watch
 from propend.server.routes import (
     audit,
     checks,
+    destinations,
     health,
     instances,
     live,
@@ -32,7 +33,7 @@ from propend.workspace.room import Measured
 
 ROUTERS = (
     *(profiles.router, live.router, instances.router, checks.router, runs.router, scores.router, segments.router),
-    *(privacy.router, sessions.router, audit.router),
+    *(destinations.router, privacy.router, sessions.router, audit.router),
 )
 """Under the prefix; what is asked for most comes first, for routes are tried one after the other."""
 OPEN = ("/healthz", "/readyz")

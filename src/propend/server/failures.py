@@ -21,6 +21,7 @@ from propend.errors import (
     ProfileNotFoundError,
     PropendError,
     ProviderFailedError,
+    PushFailedError,
     RequestInvalidError,
     RunWaitingError,
     ServerBusyError,
@@ -44,6 +45,7 @@ STATUSES: dict[type[PropendError], int] = {
     PolicyError: 422,
     TooManyAttemptsError: 429,
     ProviderFailedError: 502,
+    PushFailedError: 502,
     CatalogUnavailableError: 503,
     ServerBusyError: 503,
 }

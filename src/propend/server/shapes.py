@@ -16,6 +16,9 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many items."
 Cursor = Annotated[
     str | None, Query(max_length=4000, description="`next` of the page before; absent for the first page.")
 ]  # fmt: skip
+KeepExports = Annotated[
+    bool, Query(description="Whether what destinations were given stays there; else it is taken back first.")
+]
 MAX_IDS = 5000
 EXAMPLE_DOCUMENT: Plain = {
     "name": "Buyers of the month",
@@ -452,6 +455,7 @@ _SAID = {
     422: "The request, the document or the data are not what is needed.",
     429: "Too many attempts.",
     500: "A fault of the server.",
+    502: "A place that scores were pushed to could not be cleared.",
     503: "The catalog cannot be reached, or the server is busy.",
 }
 ALWAYS = (401, 403, 422, 500, 503)

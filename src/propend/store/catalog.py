@@ -45,7 +45,7 @@ from sqlalchemy.types import TypeDecorator
 from propend.document import without_passwords
 from propend.errors import CatalogUnavailableError
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration."""
 BUSY_SECONDS = 30
 _MIGRATING = threading.Lock()
@@ -296,6 +296,69 @@ class SegmentRow(Base):
     created_by: Mapped[str] = mapped_column(String(200))
 
     __table_args__ = (UniqueConstraint("instance_id", "name"),)
+
+
+class DestinationRow(Base):
+    """A saved place that scores of an instance are pushed to.
+
+    Attributes:
+        segment_id: only members of this segment; everybody where None.
+        kind, options: which kind of place, and what it is told; of secrets only names.
+        enabled: whether runs are pushed by themselves.
+    """
+
+    __tablename__ = "destinations"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    instance_id: Mapped[str] = mapped_column(ForeignKey("instances.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(200))
+    segment_id: Mapped[int | None]
+    kind: Mapped[str] = mapped_column(String(60))
+    options: Mapped[dict[str, Any]]
+    enabled: Mapped[bool] = mapped_column(default=True)
+    created_at: Mapped[datetime]
+    created_by: Mapped[str] = mapped_column(String(200))
+    changed_at: Mapped[datetime]
+    changed_by: Mapped[str] = mapped_column(String(200))
+
+    __table_args__ = (UniqueConstraint("instance_id", "name"),)
+
+
+class PushRow(Base):
+    """One push of a run to a destination, with its further tries; or a retraction.
+
+    Attributes:
+        what: ``push``, ``retract`` or ``expire``.
+        state: ``waiting`` (until ``due_at``), ``running``, ``succeeded`` or ``failed``.
+        tries: how often it was begun.
+        rows, added, updated, retracted: profiles; None where nobody can tell.
+        error: of the last try, as ``PropendError.to_dict``.
+        facts: what the destination wants to know later.
+        progress: how far a try came that broke off.
+        made_at: when the run was finished.
+    """
+
+    __tablename__ = "pushes"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    destination_id: Mapped[int] = mapped_column(ForeignKey("destinations.id", ondelete="CASCADE"), index=True)
+    run_id: Mapped[str] = mapped_column(String(40))
+    what: Mapped[str] = mapped_column(String(10))
+    state: Mapped[str] = mapped_column(String(12), index=True)
+    tries: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime | None]
+    made_at: Mapped[datetime | None]
+    asked_by: Mapped[str] = mapped_column(String(200))
+    asked_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    rows: Mapped[int | None]
+    added: Mapped[int | None]
+    updated: Mapped[int | None]
+    retracted: Mapped[int | None]
+    error: Mapped[dict[str, Any] | None]
+    facts: Mapped[dict[str, Any] | None]
+    progress: Mapped[dict[str, Any] | None]
 
 
 class SettingRow(Base):

@@ -6,6 +6,7 @@
     .propend/catalog.db     versions, runs, people, audit; or PROPEND_DATABASE_URL       (store.catalog)
     .propend/runs/ID/RUN/   files of each run                                            (runs, execution)
     .propend/locks, tmp     of runs that are executed now
+    exports/                files that scores are pushed to                              (destinations, pushing)
 
 Several processes may work on one workspace: the command line, servers, and the runs themselves.
 """
@@ -23,9 +24,12 @@ from propend.store.catalog import Catalog, RunRow, sqlite_url
 from propend.store.runs import WORK_FOLDER
 from propend.workspace.alerts import Alerts
 from propend.workspace.audit import LOCAL, Audit
+from propend.workspace.destinations import Destinations
 from propend.workspace.instances import Instances
 from propend.workspace.privacy import Privacy, forgotten_of
+from propend.workspace.pushing import Pushing
 from propend.workspace.runs import Runs
+from propend.workspace.segments import Segments
 from propend.workspace.settings import SETTINGS_FILE, Settings, read_settings
 from propend.workspace.uploads import Uploads
 
@@ -39,7 +43,7 @@ class Workspace:
     Attributes:
         home: its folder.
         settings: of ``propend.toml``.
-        catalog, instances, runs, audit, alerts, privacy, data: its rooms.
+        catalog, instances, runs, audit, alerts, destinations, pushing, privacy, data: its rooms.
         problems: files of instances that could not be taken in when it was opened, by name.
     """
 
@@ -50,7 +54,10 @@ class Workspace:
         self.runs = Runs(home, catalog, self.instances, settings)
         self.alerts = Alerts(settings.alerts.webhook)
         self.audit = Audit(catalog, settings.retention.audit_days)
-        self.privacy = Privacy(home, catalog, self.runs)
+        self.destinations = Destinations(home, catalog, self.instances, settings)
+        segments = Segments(catalog, self.instances)
+        self.pushing = Pushing(home, self.destinations, self.runs, segments, self.alerts, settings.exports.tries)
+        self.privacy = Privacy(home, catalog, self.runs, self.pushing.forget)
         self.data = Uploads(home, catalog, settings.uploads.most_bytes)
         self.problems: dict[str, PropendError] = {}
 
@@ -80,6 +87,7 @@ class Workspace:
         self.problems = self.instances.sync()
         for run_id in self.runs.reap():
             self.alerts.of_run(self.runs.get(run_id))
+        self.pushing.reap()
         for instance_id in self.instances.deleted():
             self.instances.remove_rest(instance_id)
         try:
@@ -91,8 +99,18 @@ class Workspace:
         """What is demanded wherever the workspace's data are used, as of this moment."""
         return Protection(self.settings.policies, self.privacy.forgotten())
 
-    def delete(self, instance_id: str, by: str = LOCAL) -> None:
-        """Remove an instance with its versions, runs and scores; a run of it that is executed is stopped."""
+    def delete(self, instance_id: str, by: str = LOCAL, keep_exports: bool = False) -> None:
+        """Remove an instance with its versions, runs and scores; a run of it that is executed is stopped.
+
+        Args:
+            keep_exports: whether what destinations were given stays there; else it is taken back first (spec L11).
+
+        Raises:
+            InstanceNotFoundError: there is none of that id.
+            PushFailedError: what a destination was given could not be taken back; the instance stays.
+        """
+        if not keep_exports:
+            self.pushing.retract_all(instance_id, by)
         self.instances.mark_deleted(instance_id, by)
         self.runs.abandon(instance_id)
         self.instances.remove_rest(instance_id)

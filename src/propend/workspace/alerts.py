@@ -1,8 +1,8 @@
 """Telling somebody when something needs them: a JSON document by POST to the address in ``propend.toml``.
 
-A run that failed or was interrupted, inputs or scores that drifted, outcomes that were not as expected. Documents name
-instance and run, never a profile. With ``PROPEND_WEBHOOK_SECRET`` each is signed, so that the other side can tell that
-it comes from here: ``X-Propend-Signature: sha256=`` and the HMAC of the body.
+A run that failed or was interrupted, inputs or scores that drifted, outcomes that were not as expected, scores that
+could not be pushed. Documents name instance and run, never a profile. With ``PROPEND_WEBHOOK_SECRET`` each is signed,
+so that the other side can tell that it comes from here: ``X-Propend-Signature: sha256=`` and the HMAC of the body.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from propend.workspace.settings import host_alone
 
 SECRET_VARIABLE = "PROPEND_WEBHOOK_SECRET"
 TRIES, WAIT_SECONDS, TIMEOUT_SECONDS = 3, 1.0, 10.0
-KINDS = ("run_failed", "run_interrupted", "drift", "not_as_expected")
+KINDS = ("run_failed", "run_interrupted", "drift", "not_as_expected", "push_failed")
 Plain = dict[str, Any]
 log = logging.getLogger("propend.alerts")
 

@@ -29,7 +29,7 @@ def note(
 
     Args:
         action: ``create``, ``update``, ``delete``, ``enable``, ``disable``, ``run``, ``cancel``, ``log in`` and such.
-        kind: of the subject: ``instance``, ``run``, ``user``, ``token``, ``segment``, ``profile``.
+        kind: of the subject: ``instance``, ``run``, ``user``, ``token``, ``segment``, ``profile``, ``destination``.
         before, after: what changed, as plain data, without secrets.
     """
     hidden = [value and without_passwords(value) for value in (before, after)]
@@ -38,7 +38,7 @@ def note(
     )
 
 
-KINDS = ("instance", "run", "user", "token", "segment", "profile")
+KINDS = ("instance", "run", "user", "token", "segment", "profile", "destination")
 """What changes are made to."""
 
 

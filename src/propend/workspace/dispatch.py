@@ -42,6 +42,18 @@ def spawn(workspace: Workspace, run_id: str) -> subprocess.Popen[bytes]:
         )  # fmt: skip
 
 
+def spawn_courier(workspace: Workspace) -> subprocess.Popen[bytes]:
+    """Start a process that makes the pushes that are due; it goes on when this process ends."""
+    path = workspace.home / ".propend" / "logs" / "pushes.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as out:
+        return subprocess.Popen(
+            [sys.executable, "-m", "propend.workspace.courier", str(workspace.home)],
+            stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+            env=os.environ | {"PROPEND_DATABASE_URL": workspace.catalog.url},
+        )  # fmt: skip
+
+
 def enqueue_due(workspace: Workspace) -> list[str]:
     """Ask for the runs that schedules say are due; times missed while nobody looked are one run."""
     catalog, started = workspace.catalog, []
@@ -94,13 +106,14 @@ def follow(
 
 
 class Dispatcher(threading.Thread):
-    """Starts waiting runs and scheduled ones, ends those nobody is at work on, and tidies up."""
+    """Starts waiting runs, scheduled ones and pushes, ends those nobody is at work on, and tidies up."""
 
     def __init__(self, workspace: Workspace, ended: Callable[[RunRow], None] | None = None) -> None:
         """``ended`` hears of every run of this dispatcher that has ended."""
         super().__init__(name="dispatcher", daemon=True)
         self._workspace, self._ended = workspace, ended
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._courier: subprocess.Popen[bytes] | None = None
         self._halt = threading.Event()
         self._tidied = 0.0
 
@@ -131,7 +144,10 @@ class Dispatcher(threading.Thread):
             self._workspace.refresh()
             runs.prune()
             self._workspace.audit.prune()
+            self._workspace.pushing.ask_expired()
         enqueue_due(self._workspace)
+        if (self._courier is None or self._courier.poll() is not None) and self._workspace.pushing.due():
+            self._courier = spawn_courier(self._workspace)
         waiting = runs.next_waiting()
         if waiting is not None and waiting.id not in self._processes:
             self._processes[waiting.id] = spawn(self._workspace, waiting.id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ MADE_ANEW = ("exports", "cache")
 """Folders of files that are made from scores when they are asked for, and that hold nothing else."""
 PLACES = ("run.json", "*/run.json", f"{WORK_FOLDER}/runs/*/*/run.json", f"instances/{WORK_FOLDER}/runs/*/*/run.json")
 """Where finished runs lie, those of the command line among them."""
+Elsewhere = Callable[[Who], tuple[int, list[str]]]
+"""Removes people from where scores were pushed to: gives from how many rows, and the places that are out of reach."""
 log = logging.getLogger("propend.privacy")
 
 
@@ -45,6 +47,8 @@ class Removal:
         runs: finished runs that had anything of the person.
         rows: rows of scores and contributions.
         examples: entries of reports and documents.
+        pushed: rows of destinations.
+        out_of_reach: destinations that the person cannot be taken back from.
         known: whether the person had been forgotten before.
     """
 
@@ -52,6 +56,8 @@ class Removal:
     runs: int
     rows: int
     examples: int
+    pushed: int
+    out_of_reach: list[str]
     known: bool
 
     def document(self) -> dict[str, Any]:
@@ -71,9 +77,9 @@ def forgotten_of(catalog: Catalog) -> Forgotten | None:
 class Privacy:
     """Who is forgotten in a workspace."""
 
-    def __init__(self, home: Path, catalog: Catalog, runs: Runs) -> None:
-        """``home``: the workspace's folder."""
-        self._home, self._catalog, self._runs = home, catalog, runs
+    def __init__(self, home: Path, catalog: Catalog, runs: Runs, elsewhere: Elsewhere) -> None:
+        """``home``: the workspace's folder; ``elsewhere``: removes people from where scores were pushed to."""
+        self._home, self._catalog, self._runs, self._elsewhere = home, catalog, runs, elsewhere
         self._lock = home / WORK_FOLDER / "forgetting.lock"
 
     # --- asking -------------------------------------------------------------------------------------------
@@ -114,8 +120,9 @@ class Privacy:
         digest, known = self._remember(profile_id, by)
         with FileLock(self._lock):
             erased, runs = self._erase(exactly(profile_id), {digest})
-        self._done({digest}, by, erased, runs)
-        return Removal(digest[:8], runs, erased.rows, erased.examples, known)
+            pushed, beyond = self._clear(exactly(profile_id))
+        self._done({digest}, by, erased, runs, pushed)
+        return Removal(digest[:8], runs, erased.rows, erased.examples, pushed, beyond, known)
 
     def resume(self) -> int:
         """Go on where somebody was killed while forgetting; gives how many people that concerned."""
@@ -130,9 +137,10 @@ class Privacy:
                     return 0
                 some = Forgotten(forgotten.key, frozenset(map(bytes.fromhex, pending)))
                 erased, runs = self._erase(any_of(some), pending)
+                pushed, _ = self._clear(any_of(some))
         except Timeout:
             return 0  # somebody is at it
-        self._done(pending, LOCAL, erased, runs)
+        self._done(pending, LOCAL, erased, runs, pushed)
         return len(pending)
 
     def clean(self, folder: Path, forgotten: Forgotten) -> Erased:
@@ -183,6 +191,16 @@ class Privacy:
             raise failed[0]
         return total, runs
 
+    def _clear(self, who: Who) -> tuple[int, list[str]]:
+        """From destinations; gives from how many rows, and those that are out of reach."""
+        try:
+            return self._elsewhere(who)
+        except PropendError as error:
+            raise ForgettingFailedError(
+                f"A destination could not be cleared: {error.message}",
+                "see to it; the next look at the workspace goes on, and nothing that is pushed has the profile.",
+            ) from None
+
     def _folders(self) -> list[Path]:
         """Of finished runs; one that is executed sees to itself before it is committed."""
         with self._catalog.reading() as session:
@@ -201,11 +219,11 @@ class Privacy:
         for folder in folders:
             self._runs.remove_scores(self._home / folder)
 
-    def _done(self, digests: Iterable[str], by: str, erased: Erased, runs: int) -> None:
+    def _done(self, digests: Iterable[str], by: str, erased: Erased, runs: int, pushed: int) -> None:
         with self._catalog.writing() as session:
             for digest in sorted(digests):
                 session.execute(update(ForgottenRow).where(ForgottenRow.digest == digest).values(pending=False))
-                left = {"runs": runs, "rows": erased.rows, "examples": erased.examples}
+                left = {"runs": runs, "rows": erased.rows, "examples": erased.examples, "pushed": pushed}
                 note(session, by, "erase", "profile", digest[:8], after=left)
         log.info("forgotten: %d rows of %d runs were removed", erased.rows, runs)
 

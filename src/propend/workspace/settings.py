@@ -88,6 +88,18 @@ class UploadSettings(Part):
         return self.most_mb * 1_000_000
 
 
+class ExportSettings(Part):
+    """Where scores may be pushed to.
+
+    Attributes:
+        folders: that files may be written below, besides the workspace's own ``exports/``.
+        tries: of one push, before it is given up.
+    """
+
+    folders: tuple[str, ...] = ()
+    tries: Annotated[int, Field(ge=1, le=20)] = 6
+
+
 class AlertSettings(Part):
     """Where to tell of what needs somebody.
 
@@ -141,6 +153,7 @@ class Settings(Part):
     serving: ServingSettings = ServingSettings()
     uploads: UploadSettings = UploadSettings()
     alerts: AlertSettings = AlertSettings()
+    exports: ExportSettings = ExportSettings()
     policies: Policies = Policies()
     access: AccessSettings = AccessSettings()
 
@@ -158,7 +171,9 @@ SAYS = {
     "uploads.most_mb": "the largest file that can be uploaded by the pages",
     "serving.memory_mb": "memory of a server for scores that were asked for; others are read when they are asked for",
     "retention.audit_days": "how long the log of changes is kept",
-    "alerts.webhook": "an address that is told of failed runs, drift, and outcomes that are not as expected",
+    "alerts.webhook": "an address that is told of failed runs and pushes, drift, and outcomes that are not as expected",
+    "exports.folders": "folders that files of scores may be written below, besides `exports/`",
+    "exports.tries": "how often one push is tried before it is given up",
     "access.address": "the server as browsers see it",
     "access.session_hours": "after which people log in again",
     "access.idle_minutes": "without a request, after which people log in again",

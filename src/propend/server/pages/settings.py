@@ -17,6 +17,7 @@ PARTS = {
     "serving": "Serving scores",
     "uploads": "Uploads",
     "alerts": "Alerts",
+    "exports": "Destinations",
     "access": "Access",
     "policies": "Labelled columns",
 }

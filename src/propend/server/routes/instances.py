@@ -22,6 +22,7 @@ from propend.server.shapes import (
     InstanceItem,
     InstanceOut,
     InstancePage,
+    KeepExports,
     Limit,
     Refusal,
     RunOut,
@@ -88,10 +89,13 @@ def edit_instance(
     return shown(space, row)
 
 
-@router.delete("/{instance_id}", status_code=204, responses=refusals(404))
-def delete_instance(instance_id: InstanceId, space: Space, caller: Manager) -> None:
-    """Remove an instance with its versions, runs and scores; a run of it that is executed is stopped."""
-    space.delete(instance_id, caller.name)
+@router.delete("/{instance_id}", status_code=204, responses=refusals(404, 502))
+def delete_instance(instance_id: InstanceId, space: Space, caller: Manager, keep_exports: KeepExports = False) -> None:
+    """Remove an instance with its versions, runs and scores, and take back what its destinations were given.
+
+    A run of it that is executed is stopped. Where something cannot be taken back the instance stays.
+    """
+    space.delete(instance_id, caller.name, keep_exports)
 
 
 @router.post("/{instance_id}/enable", responses=refusals(404, 409))

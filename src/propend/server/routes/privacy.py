@@ -20,7 +20,17 @@ class RemovalShape(BaseModel):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"mark": "5f1c22ab", "runs": 12, "rows": 24, "examples": 1, "known": False}],
+            "examples": [
+                {
+                    "mark": "5f1c22ab",
+                    "runs": 12,
+                    "rows": 24,
+                    "examples": 1,
+                    "pushed": 1,
+                    "out_of_reach": [],
+                    "known": False,
+                }
+            ],
         }
     )
 
@@ -30,6 +40,10 @@ class RemovalShape(BaseModel):
     runs: Annotated[int, Field(description="Finished runs that had anything of the person.", ge=0)]
     rows: Annotated[int, Field(description="Rows of scores and contributions that were removed.", ge=0)]
     examples: Annotated[int, Field(description="Entries of reports and documents that were removed.", ge=0)]
+    pushed: Annotated[int, Field(description="Rows of destinations that were removed.", ge=0)]
+    out_of_reach: Annotated[
+        list[str], Field(description="Destinations that the person cannot be taken back from; ask those who keep them.")
+    ]
     known: Annotated[bool, Field(description="Whether the person had been forgotten before.")]
 
 

@@ -1,0 +1,178 @@
+"""What is pushed, where it may go, and what came of it: the seam between scores and the places that take them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import pyarrow as pa
+
+from propend.errors import DestinationRefusedError
+from propend.goal import Part
+from propend.store.erasure import Who
+
+Plain = dict[str, Any]
+_SECRET = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The scores of one run that are pushed: all of them, or those of a segment's members.
+
+    Attributes:
+        instance: its id.
+        run_id: of the run.
+        made_at: when the run was finished: what was made earlier never replaces what was made later.
+        scored_at, expires_at: of the scores.
+        audience: ``all``, or ``segment-`` and the segment's number.
+        schema: of the rows (``scoring.SCORES_SCHEMA`` and further columns).
+        parts: the rows, sorted by ``profile_id`` within a part, from the first again with each call.
+    """
+
+    instance: str
+    run_id: str
+    made_at: datetime
+    scored_at: datetime
+    expires_at: datetime
+    audience: str
+    schema: pa.Schema
+    parts: Callable[[], Iterator[pa.RecordBatch]]
+
+    @property
+    def source(self) -> str:
+        """What fills a place: the instance, and which of its profiles."""
+        return f"{self.instance}/{self.audience}"
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a destination knows of its earlier pushes.
+
+    Attributes:
+        facts: what each that succeeded has left (``Pushed.facts``), newest first.
+        broken: how far a push of the same run came that broke off (``tell``); empty where there was none.
+        tell: keeps how far a push is, so that another can go on there.
+    """
+
+    facts: tuple[Plain, ...] = ()
+    broken: Plain = field(default_factory=dict)
+    tell: Callable[[Plain], None] = lambda _how_far: None
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push or a retraction has changed.
+
+    Attributes:
+        rows: that were delivered.
+        added, updated, retracted: profiles that are new there, that changed, that left; None where nobody can tell.
+        facts: what the destination wants to know of it later, such as the files it wrote; plain data.
+    """
+
+    rows: int = 0
+    added: int | None = None
+    updated: int | None = None
+    retracted: int | None = None
+    facts: Plain = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where destinations may reach from here.
+
+    Attributes:
+        home: what paths are relative to.
+        folders: below which files may be written; anywhere where None.
+    """
+
+    home: Path
+    folders: tuple[Path, ...] | None = None
+
+    def file(self, folder: str, name: str) -> Path:
+        """A file that may be written.
+
+        Raises:
+            DestinationRefusedError: it would be outside of the folders that are allowed.
+        """
+        base = (self.home / folder).resolve()
+        found = (base / name).resolve()
+        inside = self.folders is None or any(base.is_relative_to(f.resolve()) for f in self.folders)
+        if not inside or not found.is_relative_to(base) or found == base:
+            raise DestinationRefusedError(
+                f"No file may be written at {name!r:.200} in {folder!r:.200}.",
+                "write below the workspace's folder exports/, or allow others by exports.folders in propend.toml.",
+                folder=folder, name=name,
+            )  # fmt: skip
+        return found
+
+
+class Options(Part):
+    """What every kind takes.
+
+    Attributes:
+        retract_expired: whether scores are taken back when they have expired and no newer ones came.
+        how: names of options that say how the place is filled, and not which it is.
+    """
+
+    how: ClassVar[frozenset[str]] = frozenset({"retract_expired"})
+
+    retract_expired: bool = False
+
+
+class Destination(Protocol):
+    """A place that takes scores. A class has ``kind``, its name, and ``options``, a model of what it is told.
+
+    An object is made for each push: ``kind(options, place)``. Whatever goes wrong is a ``PushFailedError`` (worth
+    another try) or another ``PropendError``, and then the state before stands.
+    """
+
+    kind: ClassVar[str]
+    options: ClassVar[type[Options]]
+
+    def __init__(self, options: Any, place: Place) -> None:
+        """``options``: valid; ``place``: where it may reach."""
+
+    def push(self, delivery: Delivery, past: Past) -> Pushed:
+        """Make the place hold exactly these rows of this source; the same again changes nothing."""
+
+    def retract(self, source: str, past: Past) -> Pushed:
+        """Take back everything of a source."""
+
+    def forget(self, who: Who, past: Past) -> int:
+        """Remove people from what was pushed; gives from how many rows.
+
+        Raises:
+            DestinationRefusedError: what was pushed is out of reach.
+        """
+
+
+def secret_of(named: str) -> str:
+    """The secret that ``env:NAME`` names; it is never stored, shown or logged.
+
+    Raises:
+        DestinationRefusedError: the text names none, or there is no such variable here.
+    """
+    found = _SECRET.fullmatch(named)
+    if found is None:
+        raise DestinationRefusedError(
+            "A secret stands in place of its name.", "write `env:NAME`, and put the secret into that variable."
+        )
+    value = os.environ.get(found[1])
+    if not value:
+        raise DestinationRefusedError(
+            f"There is no secret {named!r}: the variable {found[1]} is not set.",
+            "set it where the server and its runs are started.", secret=named,
+        )  # fmt: skip
+    return value
+
+
+def secret_name(value: str) -> str:
+    """A validator of options: only the name of a secret, never one itself."""
+    if _SECRET.fullmatch(value) is None:
+        raise ValueError("the name of a secret is needed, such as env:CRM_SECRET, not the secret itself")
+    return value
