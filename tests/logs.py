@@ -98,7 +98,8 @@ class MemoryLog:
         n = len(self.events)
         return EventFacts(
             sources=(), read=n, used=n, set_aside={}, profiles=len(self.profiles), first_at=int(at.min()),
-            last_at=int(at.max()), kinds=(), days=days, events_per_day=counts, last_time_of_day=last,
+            last_at=int(at.max()), kinds=_kinds_of(self.events), days=days, events_per_day=counts,
+            last_time_of_day=last,
         )  # fmt: skip
 
     @property
@@ -170,6 +171,12 @@ def request_for(
     """A request with named events whose conditions the events themselves tell."""
     selectors = tuple(Selector(name, NamedEvent()) for name in names)
     return EventRequest(selectors, number_fields=number_fields, text_fields=text_fields)
+
+
+def _kinds_of(events: Sequence[Event]) -> tuple[tuple[str, int, int], ...]:
+    """Name, events and profiles of each kind, most events first."""
+    of = {kind: [e.profile for e in events if e.kind == kind] for kind in sorted({e.kind for e in events})}
+    return tuple(sorted(((k, len(p), len(set(p))) for k, p in of.items()), key=lambda k: (-k[1], k[0])))
 
 
 def log_of(

@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 
 from propend import language
 from propend.aftermath_page import compose
-from propend.charts import CHARTS, TONES
+from propend.charts import CHARTS
+from propend.drawing import TONES
 from propend.engines.one_profile import Happened
 from propend.events import DAY_US
 from propend.language import LANGUAGES, listed, speaking
 from propend.narrative import Given
 from propend.phrasing import NOTHING, SPACE, WORDS, Words, shown
+from propend.record import events_by_kind
 from propend.report import Report, pictures_in
+from propend.snapshots.volumes import Months
 from propend.workspace.persons import event_rows, history_rows, windows
 from report_documents import aftermath_document, documents
 
@@ -47,6 +50,9 @@ def of_one_profile() -> dict[str, list[dict[str, Any]]]:
     return {
         "score_history": history_rows(scores, given),
         "profile_events": event_rows(events, windows(given)),
+        "events_by_kind": events_by_kind(
+            Months(500, ("buy", "visit"), np.array([[3, 0, 5], [9, 9, 0], [0, 1, 0]])), "other kinds"
+        ),
     }
 
 

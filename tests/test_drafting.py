@@ -65,7 +65,7 @@ def test_looks_are_kept_until_the_file_changes(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text(LINES + "c;2026-01-01;buy;1;\n", encoding="utf-8")
     os.utime(tmp_path / "x.csv", (1, 1))
     assert looks.of(data, tmp_path).previews[0].rows == 5
-    assert int(looks.facts(data, tmp_path).used) == 5
+    assert int(looks.counted(data, tmp_path).facts.used) == 5
 
 
 def test_what_cannot_be_read_is_part_of_the_look(tmp_path: Path) -> None:

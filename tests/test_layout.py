@@ -24,9 +24,9 @@ PACKAGE = ROOT / "src" / "propend"
 LAYERS = (
     ("errors", "version", "wall_clock", "language", "demo", "kernel_cache", "compiling"),
     ("conditions", "timeline", "phrasing"),
-    ("charts",),
-    ("curves",),
-    ("goal", "profile_charts"),
+    ("drawing",),
+    ("charts", "curves", "profile_charts"),
+    ("goal",),
     ("document", "predicates", "sentence", "protection"),
     ("instance", "events", "narrative", "question"),
     ("binding", "columns", "connectors", "report", "labels", "drill", "cards", "remedies"),
@@ -50,7 +50,7 @@ LAYERS = (
 
 ROOMS = {
     "alembic": ("store.catalog", "store.migrations"),
-    "altair": ("charts", "curves", "profile_charts"),
+    "altair": ("drawing", "charts", "curves", "profile_charts"),
     "argon2": ("workspace.accounts",),
     "authlib": ("server.oidc",),
     "babel": ("language",),

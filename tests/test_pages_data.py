@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from fastapi import FastAPI
 from playwright.sync_api import expect
@@ -170,3 +173,33 @@ def test_a_check_brings_the_newest_sentence_with_it(workspace: Workspace, app: F
     assert head is not None
     changed_at = round(workspace.instances.get("buyers").changed_at.timestamp() * 1e6)
     assert (int(head[1]), "in the next 17 days" in head[2]) == (changed_at, True)
+
+
+def test_files_are_searched_by_path_and_by_who_reads_them(workspace: Workspace, app: FastAPI) -> None:
+    workspace.instances.create(document("Käufer des Monats"))
+    (workspace.home / "data").mkdir()
+    for name in ("orders-2024.csv", "orders-2025.csv"):
+        (workspace.home / "data" / name).write_text("who,at\n", encoding="utf-8")
+    with served(app) as address, httpx.Client(base_url=address, headers=HTML) as client:
+
+        def found(q: str) -> list[str]:
+            return re.findall(r'<td><a href="/data/preview\?path=([^"]+)">', client.get("/data", params={"q": q}).text)
+
+        assert found("") == ["data/orders-2024.csv", "data/orders-2025.csv", "events.parquet"]
+        assert [found(q) for q in (" 2025 Orders", "KÄUFER", "events monats", "<b>")] == [
+            ["data/orders-2025.csv"], ["events.parquet"], ["events.parquet"], [],
+        ]  # fmt: skip
+        none = client.get("/data?q=<b>").text
+    assert ("0 of 3 files" in none, "<b>" in none, "No files here yet" in none) == (True, False, False)
+
+
+def test_events_by_month_are_shown_by_kind(workspace: Workspace, app: FastAPI) -> None:
+    workspace.instances.create(document("Buyers"))
+    with served(app) as address, httpx.Client(base_url=address, headers=PART, timeout=60) as client:
+        part = client.get("/data/events?path=events.parquet").text
+    table = part.split("Events per month, by kind</caption>")[1].split("</table>")[0]
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in table.split("<tr>")[2:]]
+    events = pq.read_table(workspace.home / "events.parquet")
+    months = pc.strftime(events.column("at"), "%Y-%m").to_pylist()
+    counted = Counter(zip(months, events.column("event").to_pylist(), strict=True))
+    assert {(month, kind): int(n.replace(",", "")) for month, kind, n in rows} == dict(counted)

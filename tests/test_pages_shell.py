@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from browser import NARROW, Visitor
-from propend import charts
+from propend import drawing
 from propend.server.pages import shell
 from servers import Server, serving
 from workspaces import made
@@ -105,8 +105,17 @@ def test_files_outside_are_not_served(guarded: Server) -> None:
 
 def test_the_dark_has_a_colour_for_every_colour_of_pictures() -> None:
     script = (ROOT / "src/propend/server/static/pages.js").read_text(encoding="utf-8")
-    used = {charts.INK, charts.MUTED, charts.GRID, charts.TRACK, charts.PALE, charts.BLUE, charts.PLUM, charts.GREY}
-    assert [colour for colour in used | set(charts.TONES.values()) if f'"{colour}": "#' not in script] == []
+    used = {
+        drawing.INK,
+        drawing.MUTED,
+        drawing.GRID,
+        drawing.TRACK,
+        drawing.PALE,
+        drawing.BLUE,
+        drawing.PLUM,
+        drawing.GREY,
+    }
+    assert [colour for colour in used | set(drawing.TONES.values()) if f'"{colour}": "#' not in script] == []
 
 
 @pytest.mark.parametrize(("width", "dark"), [(NARROW, False), (NARROW, True)])

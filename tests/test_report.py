@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import propend
-from propend.charts import TONES
+from propend.drawing import TONES
 from propend.errors import WriteFailedError
 from propend.model.evaluate import proof_document
 from propend.report import ROOM, Report, pictures_in

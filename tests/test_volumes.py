@@ -13,7 +13,8 @@ import pytest
 import propend
 from logs import Event, MemoryLog, log_of, moment
 from propend.events import DAY_US
-from propend.snapshots.volumes import WEEKS, Volumes, weekly_volumes
+from propend.record import events_by_kind
+from propend.snapshots.volumes import WEEKS, Volumes, monthly_volumes, weekly_volumes
 from shops import SHOP, last_day, shop
 
 NOW = moment("2024-03-01") // DAY_US
@@ -55,6 +56,18 @@ def test_a_year_and_not_more(events: list[Event]) -> None:
 def test_less_than_a_week(events: list[Event]) -> None:
     log: MemoryLog = log_of(events[:2])
     assert np.shape(weekly_volumes(log, NOW - 5).events) == (1, 0)
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_every_month_of_each_kind_and_of_all_others(events: list[Event], partitions: int) -> None:
+    far = [replace(events[0], at=moment("2023-11-30 23:59:59"), kind="open")]
+    log = log_of([*events, *far], partitions=partitions)
+    assert events_by_kind(monthly_volumes(log, 1), "others") == [
+        {"month": month, "kind": kind, "events": n}
+        for kind, counts in (("buy", [0, 0, 0, 3, 1]), ("others", [1, 0, 1, 2, 0]))
+        for month, n in zip(("2023-11", "2023-12", "2024-01", "2024-02", "2024-03"), counts, strict=True)
+    ]
+    assert {row["kind"] for row in events_by_kind(monthly_volumes(log, 8), "others")} == {"buy", "visit", "open"}
 
 
 def test_scoring_says_that_a_kind_has_stopped(tmp_path: Path) -> None:

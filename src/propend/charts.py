@@ -1,307 +1,50 @@
-"""Every picture: tidy rows in, a Vega-Lite description out; and the same rows as a table.
+"""Every picture of reports and pages: tidy rows in, a Vega-Lite description out; and the same rows as a table.
 
-A chart is one function under ``@chart``. It gets its rows, each with its place and with the text of every
-column, and draws them; it computes no figures and knows nothing of where they come from, so
-that reports, pages and notebooks can share it.
-
-Long names stand above their bars, not beside them, so that a picture reads the same on a phone and on a
-wall. Colours never speak alone: every colour has a word beside it. They stay apart under the common colour
-blindnesses, simulated after Machado, Oliveira and Fernandes (2009).
+What they are made of is in ``drawing``; further pictures stand in modules of their own, which who gives them their rows
+imports.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import altair as alt
 
-from propend.language import calendar_words, noted, numeral, say
-from propend.phrasing import Words, capital, shown, words_of
-
-Rows = list[dict[str, Any]]
-"""The rows of one picture, its own to add to."""
-ROWS = "rows"
-"""Their name in the Vega-Lite document: layers share them."""
-Drawing = Any
-"""An Altair chart."""
-
-INK, MUTED, GRID, TRACK, PALE = "#22303a", "#5b6870", "#e5e3dc", "#f1efe8", "#b9c4cc"
-BLUE, PLUM, GREY = "#2f5d8a", "#8a5a83", "#8b979e"
-TONES = {"good": "#0b7a75", "medium": "#e5b000", "bad": "#a3341f"}
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-HEIGHT = 280
-ROW_STEP, BAR = 46, 12
-PERCENT_LABELS = "format(datum.value * 100, '.1~f') + '\u00a0%'"
-CONFIG = {
-    "font": FONT,
-    "background": "white",
-    "padding": {"left": 1, "right": 2, "top": 5, "bottom": 2},
-    "view": {"stroke": None},
-    "axis": {
-        "labelColor": MUTED, "titleColor": MUTED, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 400,
-        "gridColor": GRID, "domain": False, "ticks": False, "labelPadding": 6, "titlePadding": 10,
-    },
-    "legend": {
-        "orient": "top", "direction": "horizontal", "title": None, "labelColor": INK, "labelFontSize": 12,
-        "labelLimit": 260, "symbolType": "square", "symbolSize": 110, "offset": 8, "padding": 0, "columnPadding": 14,
-    },
-    "text": {"fontSize": 13, "color": INK},
-}  # fmt: skip
-
-
-CODES = frozenset({
-    noted("high"), noted("medium"), noted("low"),
-    noted("raises"), noted("lowers"),
-    noted("learnt from"), noted("test"), noted("default"), noted("the question"),
-    noted("as expected"), noted("more than expected"), noted("fewer than expected"), noted("not known"),
-    noted("looked back on"), noted("spoken about"),
-})  # fmt: skip
-"""What rows have of a bucket, an importance, a direction, a role, an origin, a verdict; readers see it as a word."""
-
-
-# --- what a chart is ------------------------------------------------------------------------------------
-
-
-def word(code: Any) -> Any:
-    """A code as a word in the language of the context; what is not a code stays."""
-    return say(code) if code in CODES else code
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a chart's table.
-
-    Attributes:
-        field: key of the row.
-        heading: may have ``{do}`` and ``{did}``, as the titles may.
-        form: a name in ``phrasing.FORMS``; ``code`` for one of ``CODES``.
-    """
-
-    field: str
-    heading: str
-    form: str = "text"
-
-    def value(self, row: Mapping[str, Any]) -> Any:
-        """What a row has; a code as a word."""
-        return word(row[self.field]) if self.form == "code" else row[self.field]
-
-    def text(self, row: Mapping[str, Any]) -> str:
-        """The value as people read it."""
-        return shown(self.value(row), "text" if self.form == "code" else self.form)
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A registered picture.
-
-    Attributes:
-        name: of the function that draws it.
-        title: what it shows.
-        reading: one sentence on how to read it.
-        columns: of its table; all its rows must have these fields.
-        draw: from rows and words to an Altair chart.
-    """
-
-    name: str
-    title: str
-    reading: str
-    columns: tuple[Column, ...]
-    draw: Callable[[Rows, Words], Drawing]
-
-    def titled(self, words: Words) -> str:
-        """The title in the language of the context."""
-        return say(self.title, **vars(words))
-
-    def read(self, words: Words) -> str:
-        """How to read it, in the language of the context."""
-        return say(self.reading, **vars(words))
-
-    def spec(
-        self, rows: Sequence[Mapping[str, Any]], words: Words | None = None, description: str = ""
-    ) -> dict[str, Any]:
-        """The Vega-Lite document; checked against its schema by Altair. Wide as its container.
-
-        Args:
-            rows: one mapping per mark, with at least the fields of the columns.
-            words: how meeting the goal is called.
-            description: the picture in words, for those who cannot see it.
-        """
-        full = [{**row, "place": i, **self._texts(row)} for i, row in enumerate(rows)]
-        words = words or words_of()
-        said = description or self.titled(words)
-        spec: dict[str, Any] = self.draw(full, words).to_dict(validate=False)
-        config = CONFIG | {"locale": _locale()}
-        return spec | {"description": said, "config": config, "datasets": {**spec.get("datasets", {}), ROWS: full}}
-
-    def frame(self, rows: Sequence[Mapping[str, Any]], words: Words | None = None) -> list[dict[str, str]]:
-        """The table: one mapping of headings to texts per row."""
-        heads = [(c, capital(say(c.heading, **vars(words or words_of())))) for c in self.columns]
-        return [{head: c.text(row) for c, head in heads} for row in rows]
-
-    def _texts(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        words = {c.field: c.value(row) for c in self.columns if c.form == "code"}
-        return words | {f"{c.field}_text": c.text(row) for c in self.columns}
-
-
-CHARTS: dict[str, Chart] = {}
-Draw = Callable[[Rows, Words], Drawing]
-
-
-def chart(title: str, reading: str, columns: Sequence[tuple[str, ...]]) -> Callable[[Draw], Draw]:
-    """Register a drawing function under its name.
-
-    Args:
-        title, reading, columns: as in ``Chart``; a column is (field, heading) or (field, heading, form).
-    """
-
-    def register(draw: Draw) -> Draw:
-        CHARTS[draw.__name__] = Chart(draw.__name__, title, reading, tuple(Column(*c) for c in columns), draw)
-        return draw
-
-    return register
-
-
-def _locale() -> dict[str, Any]:
-    """How the browser writes numbers and months on axes."""
-    number = {"decimal": numeral("."), "thousands": numeral(","), "grouping": [3], "currency": ["", ""]}
-    formats = {"dateTime": "%x, %X", "date": "%d/%m/%Y", "time": "%H:%M:%S", "periods": ["AM", "PM"]}
-    return {"number": number, "time": formats | calendar_words()}
-
-
-def _base(height: int = HEIGHT) -> Drawing:
-    return alt.Chart(alt.NamedData(ROWS), width="container", height=height)
-
-
-WHOLE = ("$schema", "config", "width", "height")
-"""What a layered picture has once. Altair's other keys are a layer's own."""
-
-
-@dataclass(frozen=True)
-class _Layered:
-    """Charts of one size, one over the other; data of a layer's own stay with it.
-
-    Altair's own layers copy each of them several times, which takes longer than all the rest of a page.
-    """
-
-    layers: tuple[Drawing, ...]
-
-    def to_dict(self, validate: bool) -> dict[str, Any]:
-        whole: dict[str, Any] = {"data": {"name": ROWS}, "datasets": {}, "layer": []}
-        for layer in self.layers:
-            spec = layer.to_dict(validate=validate)
-            whole |= {key: spec.pop(key) for key in WHOLE if key in spec}
-            whole["datasets"] |= spec.pop("datasets", {})
-            if spec.get("data") == whole["data"]:
-                del spec["data"]
-            whole["layer"].append(spec)
-        return whole
-
-
-def _layered(*layers: Drawing) -> Drawing:
-    return _Layered(layers)
-
-
-def _tips(name: str) -> list[Drawing]:
-    """Tooltips with the columns of a chart's table; headings are neutral, the table has the words."""
-    neutral = vars(words_of())
-    return [alt.Tooltip(f"{c.field}_text:N", title=capital(say(c.heading, **neutral))) for c in CHARTS[name].columns]
-
-
-def _percent_axis(title: str | None, **more: Any) -> Drawing:
-    return alt.Axis(title=title, labelExpr=PERCENT_LABELS, tickCount=5, **more)
-
-
-def _in_tones(rows: Rows, field: str = "bucket") -> Drawing:
-    """A colour per value of a field, by the tone of the rows that have it."""
-    tones = {row[field]: row["tone"] for row in rows}
-    scale = alt.Scale(domain=list(tones), range=[TONES[t] for t in tones.values()])
-    return alt.Color(f"{field}:N", scale=scale)
-
-
-def _word(rows: Rows, name: str, names: Mapping[str, str]) -> Drawing:
-    """The colour of a layer that needs a legend entry of its own: a constant that its rows get."""
-    field = f"word_{list(names).index(name)}"
-    for row in rows:
-        row[field] = name
-    return alt.Color(f"{field}:N", scale=alt.Scale(domain=list(names), range=list(names.values())), title=None)
-
-
-# --- names above bars -----------------------------------------------------------------------------------
-
-
-def _texts(base: Drawing, label: str, text: str, room: int) -> list[Drawing]:
-    """Above each bar: its name at the left, its figure at the right."""
-    name = base.mark_text(align="left", baseline="bottom", dy=-1, limit=alt.ExprRef(f"width - {room}"))
-    figure = base.mark_text(align="right", baseline="bottom", dy=-1, fontWeight=600)
-    return [
-        name.encode(y=_place(), x=alt.XValue(0), text=alt.Text(f"{label}:N")),
-        figure.encode(y=_place(), x=alt.XValue("width"), text=alt.Text(f"{text}:N")),
-    ]
-
-
-def _place() -> Drawing:
-    return alt.Y("place:O", axis=None)
-
-
-def _bars(base: Drawing, **mark: Any) -> Drawing:
-    return base.mark_bar(size=BAR, yOffset=BAR / 2 + 3, opacity=1, **mark)
-
-
-def _ticks(base: Drawing, **mark: Any) -> Drawing:
-    return base.mark_tick(size=BAR + 8, yOffset=BAR / 2 + 3, opacity=1, **mark)
-
-
-def _track(base: Drawing) -> Drawing:
-    return _bars(base, color=TRACK).encode(y=_place(), x=alt.XValue(0), x2=alt.X2Value("width"))
-
-
-def _bar_list(
-    name: str, rows: Rows, label: str, value: str, text: str, most: float | None = None, mark: str = ""
-) -> Drawing:
-    """One bar per row from zero; the longest fills the width unless ``most`` says otherwise.
-
-    Args:
-        name: of the chart, for its tooltips.
-        label, value, text: fields of the name, the bar's length and the figure at the right.
-        mark: field of a thin mark across the bar, if any.
-    """
-    base = _base(ROW_STEP * max(len(rows), 1))
-    top = most if most is not None else max((row[value] or 0.0 for row in rows), default=0.0) or 1.0
-    scale = alt.Scale(domain=[0, top], nice=False)
-    x = alt.X(f"{value}:Q", scale=scale, axis=None)
-    layers = [_track(base), _bars(base, color=BLUE).encode(y=_place(), x=x, tooltip=_tips(name))]
-    if mark:
-        layers.append(
-            _ticks(base, color=INK, thickness=2).encode(y=_place(), x=alt.X(f"{mark}:Q", scale=scale, axis=None))
-        )
-    return _layered(*layers, *_texts(base, label, text, 90))
-
-
-def _two_way(name: str, rows: Rows, label: str, value: str, text: str) -> Drawing:
-    """Bars to the right of a zero line for what raises, to the left for what lowers.
-
-    Rows may have a ``reach``, at which the longest bar would end, so that several pictures share a scale.
-    """
-    base, values = _base(ROW_STEP * max(len(rows), 1)), [row[value] for row in rows]
-    reach = max([abs(v) for v in values] + [row.get("reach", 0.0) for row in rows], default=0.0) or 1.0
-    names = {word("lowers"): PLUM, word("raises"): BLUE}
-    color = alt.Color("direction:N", scale=alt.Scale(domain=list(names), range=list(names.values())))
-    x = alt.X(f"{value}:Q", scale=alt.Scale(domain=[-reach, reach], nice=False), axis=None)
-    bars = _bars(base).encode(y=_place(), x=x, color=color, tooltip=_tips(name))
-    zero = _ticks(base, color=INK, thickness=1.5).encode(y=_place(), x=alt.XDatum(0))
-    return _layered(_track(base), bars, zero, *_texts(base, label, text, 90))
-
-
-# --- columns of several tables --------------------------------------------------------------------------
-
-PROFILES = ("n", noted("Profiles"), "count")
-BUCKET = ("bucket", noted("Bucket"), "code")
-EXPECTED_AND_CAME = (("expected", noted("Expected"), "percent"), ("realised", "{did}", "percent"))
-INTERVAL = (("low", noted("From"), "percent"), ("high", noted("To"), "percent"))
-
+from propend.drawing import (
+    BAR,
+    BLUE,
+    BUCKET,
+    CHARTS,
+    EXPECTED_AND_CAME,
+    GREY,
+    INK,
+    INTERVAL,
+    MUTED,
+    PALE,
+    PROFILES,
+    ROW_STEP,
+    Drawing,
+    Rows,
+    bar_list,
+    bar_marks,
+    canvas,
+    chart,
+    in_place,
+    in_tones,
+    labels_above,
+    layered,
+    percent_axis,
+    tick_marks,
+    tooltips,
+    track,
+    two_way,
+    word,
+    worded,
+)
+from propend.language import noted, say
+from propend.phrasing import Words, shown
+
+__all__ = ["CHARTS"]  # the register, for those who draw: it is asked for here so that these pictures are in it
 
 # --- for whom -------------------------------------------------------------------------------------------
 
@@ -315,7 +58,7 @@ INTERVAL = (("low", noted("From"), "percent"), ("high", noted("To"), "percent"))
     ],
 )  # fmt: skip
 def funnel(rows: Rows, _words: Words) -> Drawing:
-    return _bar_list("funnel", rows, "line", "profiles", "profiles_text")
+    return bar_list("funnel", rows, "line", "profiles", "profiles_text")
 
 
 @chart(
@@ -329,15 +72,15 @@ def funnel(rows: Rows, _words: Words) -> Drawing:
 def base_rates(rows: Rows, words: Words) -> Drawing:
     axis = alt.Axis(title=None, grid=False, format="%-d %b %Y", labelOverlap=True, tickCount=6)
     x = alt.X("cutoff_on:T", scale=alt.Scale(type="utc"), axis=axis)
-    y = alt.Y("base_rate:Q", scale=alt.Scale(zero=True), axis=_percent_axis(say("share who {did}", did=words.did)))
-    base = _base(200)
+    y = alt.Y("base_rate:Q", scale=alt.Scale(zero=True), axis=percent_axis(say("share who {did}", did=words.did)))
+    base = canvas(200)
     names = {word("learnt from"): PALE, word("test"): BLUE}
     color = alt.Color("role:N", scale=alt.Scale(domain=list(names), range=list(names.values())))
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
         x=x, y=y, color=color, shape=alt.Shape("role:N", scale=alt.Scale(domain=list(names))),
-        tooltip=_tips("base_rates"),
+        tooltip=tooltips("base_rates"),
     )  # fmt: skip
-    return _layered(base.mark_line(color=PALE, strokeWidth=1.5).encode(x=x, y=y), points)
+    return layered(base.mark_line(color=PALE, strokeWidth=1.5).encode(x=x, y=y), points)
 
 
 # --- how good -------------------------------------------------------------------------------------------
@@ -350,18 +93,18 @@ def base_rates(rows: Rows, words: Words) -> Drawing:
     [("name", noted("Ranked by")), ("value", noted("Right one first"), "percent"), *INTERVAL],
 )  # fmt: skip
 def ranking(rows: Rows, _words: Words) -> Drawing:
-    base = _base(ROW_STEP * max(len(rows), 1))
-    y = _place()
+    base = canvas(ROW_STEP * max(len(rows), 1))
+    y = in_place()
     lowest = min((row["low"] for row in rows if row["low"] is not None), default=0.5)
     scale = alt.Scale(domain=[min(0.5, math.floor(lowest * 10) / 10), 1.0], nice=False)
     color = alt.Color("ours:N", scale=alt.Scale(domain=[True, False], range=[BLUE, GREY]), legend=None)
     span = base.mark_rule(strokeWidth=3, yOffset=10, opacity=0.45).encode(
-        y=y, x=alt.X("low:Q", scale=scale, axis=_percent_axis(None)), x2=alt.X2("high:Q"), color=color
+        y=y, x=alt.X("low:Q", scale=scale, axis=percent_axis(None)), x2=alt.X2("high:Q"), color=color
     )
     points = base.mark_point(filled=True, size=110, opacity=1, yOffset=10).encode(
-        y=y, x=alt.X("value:Q", scale=scale, axis=_percent_axis(None)), color=color, tooltip=_tips("ranking")
+        y=y, x=alt.X("value:Q", scale=scale, axis=percent_axis(None)), color=color, tooltip=tooltips("ranking")
     )
-    return _layered(span, points, *_texts(base, "name", "value_text", 80))
+    return layered(span, points, *labels_above(base, "name", "value_text", 80))
 
 
 @chart(
@@ -373,9 +116,9 @@ def ranking(rows: Rows, _words: Words) -> Drawing:
 def calibration(rows: Rows, words: Words) -> Drawing:
     top = max((max(row["expected"], row["high"]) for row in rows), default=1.0)
     scale = alt.Scale(domain=[0, min(1.0, top * 1.03)], nice=False)
-    x = alt.X("expected:Q", scale=scale, axis=_percent_axis(say("expected")))
-    axis = _percent_axis(words.did)
-    base = _base(320)
+    x = alt.X("expected:Q", scale=scale, axis=percent_axis(say("expected")))
+    axis = percent_axis(words.did)
+    base = canvas(320)
     ends = alt.Data(values=[{"at": 0.0}, {"at": top}] if rows else [])
     diagonal = alt.Chart(ends, width="container").mark_line(color=PALE, strokeDash=[5, 4], strokeWidth=1.5)
     diagonal = diagonal.encode(x=alt.X("at:Q", scale=scale), y=alt.Y("at:Q", scale=scale))
@@ -383,9 +126,9 @@ def calibration(rows: Rows, words: Words) -> Drawing:
         x=x, y=alt.Y("low:Q", scale=scale, axis=axis), y2=alt.Y2("high:Q")
     )
     points = base.mark_point(filled=True, color=BLUE, size=90, opacity=1).encode(
-        x=x, y=alt.Y("realised:Q", scale=scale, axis=axis), tooltip=_tips("calibration")
+        x=x, y=alt.Y("realised:Q", scale=scale, axis=axis), tooltip=tooltips("calibration")
     )
-    return _layered(diagonal, span, points)
+    return layered(diagonal, span, points)
 
 
 @chart(
@@ -398,21 +141,21 @@ def group_outcomes(rows: Rows, _words: Words) -> Drawing:
     for row in rows:
         row["both"] = say("{came} · {expected} expected", came=row["realised_text"], expected=row["expected_text"])
     top = max((max(row["high"] or 0.0, row["expected"]) for row in rows), default=0.0) or 1.0
-    base, scale, y = _base(ROW_STEP * max(len(rows), 1)), alt.Scale(domain=[0, top], nice=True), _place()
-    axis = _percent_axis(None)
+    base, scale, y = canvas(ROW_STEP * max(len(rows), 1)), alt.Scale(domain=[0, top], nice=True), in_place()
+    axis = percent_axis(None)
     span = base.mark_rule(strokeWidth=3, yOffset=10, opacity=0.45, color=BLUE).encode(
         y=y, x=alt.X("low:Q", scale=scale, axis=axis), x2=alt.X2("high:Q")
     )
     came, expected = say("what happened"), say("what was expected")
     names = {came: BLUE, expected: INK}
     points = base.mark_point(filled=True, size=110, opacity=1, yOffset=10).encode(
-        y=y, x=alt.X("realised:Q", scale=scale, axis=axis), color=_word(rows, came, names),
-        tooltip=_tips("group_outcomes"),
+        y=y, x=alt.X("realised:Q", scale=scale, axis=axis), color=worded(rows, came, names),
+        tooltip=tooltips("group_outcomes"),
     )  # fmt: skip
     marks = base.mark_tick(size=BAR + 8, thickness=2.5, yOffset=10, opacity=1).encode(
-        y=y, x=alt.X("expected:Q", scale=scale, axis=axis), color=_word(rows, expected, names)
+        y=y, x=alt.X("expected:Q", scale=scale, axis=axis), color=worded(rows, expected, names)
     )
-    return _layered(span, points, marks, *_texts(base, "group", "both", 170))
+    return layered(span, points, marks, *labels_above(base, "group", "both", 170))
 
 
 @chart(
@@ -425,7 +168,7 @@ def group_outcomes(rows: Rows, _words: Words) -> Drawing:
     ],
 )  # fmt: skip
 def group_selection(rows: Rows, _words: Words) -> Drawing:
-    return _bar_list("group_selection", rows, "group", "high_share", "high_share_text", mark="overall")
+    return bar_list("group_selection", rows, "group", "high_share", "high_share_text", mark="overall")
 
 
 # --- scores and buckets ---------------------------------------------------------------------------------
@@ -438,12 +181,12 @@ def group_selection(rows: Rows, _words: Words) -> Drawing:
 )  # fmt: skip
 def score_histogram(rows: Rows, _words: Words) -> Drawing:
     axis = alt.Axis(title=say("score"), values=[0, 25, 50, 75, 100], grid=False)
-    return _base().mark_bar(stroke="white", strokeWidth=1).encode(
+    return canvas().mark_bar(stroke="white", strokeWidth=1).encode(
         x=alt.X("score_from:Q", bin="binned", scale=alt.Scale(domain=[0, 100]), axis=axis),
         x2=alt.X2("score_to:Q"),
         y=alt.Y("n:Q", axis=alt.Axis(title=say("profiles"), format=",d", tickCount=5, tickMinStep=1)),
-        color=_in_tones(rows),
-        tooltip=_tips("score_histogram"),
+        color=in_tones(rows),
+        tooltip=tooltips("score_histogram"),
     )  # fmt: skip
 
 
@@ -457,22 +200,22 @@ def score_histogram(rows: Rows, _words: Words) -> Drawing:
     ],
 )  # fmt: skip
 def bucket_shares(rows: Rows, words: Words) -> Drawing:
-    base = _base(132)
-    tips, order = _tips("bucket_shares"), alt.Order("place:Q")
+    base = canvas(132)
+    tips, order = tooltips("bucket_shares"), alt.Order("place:Q")
     domain = [say("All profiles"), say("Expected to {do}", do=words.do)]
     y_scale = alt.Scale(domain=domain, paddingInner=0.0)
     layers = []
     for name, field in zip(domain, ("share", "expected_share"), strict=True):
-        x = alt.X(f"{field}:Q", stack="zero", scale=alt.Scale(domain=[0, 1]), axis=_percent_axis(None, grid=False))
+        x = alt.X(f"{field}:Q", stack="zero", scale=alt.Scale(domain=[0, 1]), axis=percent_axis(None, grid=False))
         y = alt.YDatum(name, type="nominal", scale=y_scale, axis=None)
         bars = base.mark_bar(size=22, stroke="white", yOffset=9)
-        layers.append(bars.encode(x=x, y=y, color=_in_tones(rows), order=order, tooltip=tips))
+        layers.append(bars.encode(x=x, y=y, color=in_tones(rows), order=order, tooltip=tips))
         label = alt.Chart(alt.Data(values=[{"name": name}]), width="container")
         label = label.mark_text(align="left", baseline="bottom", dy=-6)
         layers.append(
             label.encode(y=alt.Y("name:N", scale=y_scale, axis=None), x=alt.XValue(0), text=alt.Text("name:N"))
         )
-    return _layered(*layers)
+    return layered(*layers)
 
 
 @chart(
@@ -484,9 +227,9 @@ def bucket_shares(rows: Rows, words: Words) -> Drawing:
 def horizon_curve(rows: Rows, words: Words) -> Drawing:
     days, share = say("days from the start of the outcome window"), say("expected to {do}", do=words.do)
     x = alt.X("days:Q", axis=alt.Axis(title=days, grid=False, tickCount=6))
-    y = alt.Y("expected_rate:Q", axis=_percent_axis(share), scale=alt.Scale(domainMin=0))
-    line = _base().mark_line(strokeWidth=2.5, point={"filled": True, "size": 40})
-    return line.encode(x=x, y=y, color=_in_tones(rows), tooltip=_tips("horizon_curve"))
+    y = alt.Y("expected_rate:Q", axis=percent_axis(share), scale=alt.Scale(domainMin=0))
+    line = canvas().mark_line(strokeWidth=2.5, point={"filled": True, "size": 40})
+    return line.encode(x=x, y=y, color=in_tones(rows), tooltip=tooltips("horizon_curve"))
 
 
 # --- after the window ------------------------------------------------------------------------------------
@@ -504,19 +247,19 @@ def bucket_outcomes(rows: Rows, _words: Words) -> Drawing:
         row["both"] = f"{row['realised_text']} · {row['expected_text']}"
     came, expected = say("came"), say("expected")
     names = {came: BLUE, expected: INK}
-    base, y = _base(ROW_STEP * max(len(rows), 1)), _place()
+    base, y = canvas(ROW_STEP * max(len(rows), 1)), in_place()
     scale = alt.Scale(domain=[0, top], nice=False)
-    bars = _bars(base).encode(
-        y=y, x=alt.X("realised:Q", scale=scale, axis=None), color=_word(rows, came, names),
-        tooltip=_tips("bucket_outcomes"),
+    bars = bar_marks(base).encode(
+        y=y, x=alt.X("realised:Q", scale=scale, axis=None), color=worded(rows, came, names),
+        tooltip=tooltips("bucket_outcomes"),
     )  # fmt: skip
     spans = base.mark_rule(color=GREY, strokeWidth=2, yOffset=BAR / 2 + 3).encode(
         y=y, x=alt.X("low:Q", scale=scale, axis=None), x2=alt.X2("high:Q")
     )
-    marks = _ticks(base, thickness=3).encode(
-        y=y, x=alt.X("expected:Q", scale=scale, axis=None), color=_word(rows, expected, names)
+    marks = tick_marks(base, thickness=3).encode(
+        y=y, x=alt.X("expected:Q", scale=scale, axis=None), color=worded(rows, expected, names)
     )
-    return _layered(_track(base), bars, spans, marks, *_texts(base, "bucket", "both", 130))
+    return layered(track(base), bars, spans, marks, *labels_above(base, "bucket", "both", 130))
 
 
 @chart(
@@ -528,12 +271,12 @@ def bucket_outcomes(rows: Rows, _words: Words) -> Drawing:
 def outcome_trend(rows: Rows, words: Words) -> Drawing:
     axis = alt.Axis(title=None, grid=False, format="%-d %b %Y", labelOverlap=True, tickCount=5)
     x = alt.X("scored_on:T", scale=alt.Scale(type="utc", padding=24), axis=axis)
-    zero, tips = alt.Scale(domainMin=0), _tips("outcome_trend")
+    zero, tips = alt.Scale(domainMin=0), tooltips("outcome_trend")
 
     def y(field: str) -> Drawing:
-        return alt.Y(f"{field}:Q", axis=_percent_axis(say("share who {did}", did=words.did)), scale=zero)
+        return alt.Y(f"{field}:Q", axis=percent_axis(say("share who {did}", did=words.did)), scale=zero)
 
-    base = _base().encode(x=x, color=_in_tones(rows))
+    base = canvas().encode(x=x, color=in_tones(rows))
     came = base.transform_filter("isValid(datum.realised)")
     expected = base.mark_line(strokeDash=[5, 4], strokeWidth=1.5, point={"filled": False, "fill": "white", "size": 40})
     layers = [expected.encode(y=y("expected"), tooltip=tips)]
@@ -541,7 +284,7 @@ def outcome_trend(rows: Rows, words: Words) -> Drawing:
         layers.append(came.mark_rule(strokeWidth=2, opacity=0.4).encode(y=y("low"), y2=alt.Y2("high:Q")))
         realised = came.mark_line(strokeWidth=2.5, point={"filled": True, "size": 60})
         layers.append(realised.encode(y=y("realised"), tooltip=tips))
-    return _layered(*layers)
+    return layered(*layers)
 
 
 # --- what drives the scores -----------------------------------------------------------------------------
@@ -558,7 +301,7 @@ def outcome_trend(rows: Rows, words: Words) -> Drawing:
     ],
 )  # fmt: skip
 def bucket_factors(rows: Rows, _words: Words) -> Drawing:
-    return _two_way("bucket_factors", rows, "label", "mean_impact", "mean_impact_text")
+    return two_way("bucket_factors", rows, "label", "mean_impact", "mean_impact_text")
 
 
 @chart(
@@ -576,16 +319,16 @@ def value_distribution(rows: Rows, _words: Words) -> Drawing:
         row["both"] = f"{row['inside_text']} · {row['outside_text']}"
     here, elsewhere = say("in this bucket"), say("outside it")
     names = {here: BLUE, elsewhere: INK}
-    base = _base(ROW_STEP * max(len(rows), 1))
-    scale, y = alt.Scale(domain=[0, top], nice=False), _place()
-    bars = _bars(base).encode(
-        y=y, x=alt.X("inside:Q", scale=scale, axis=None), color=_word(rows, here, names),
-        tooltip=_tips("value_distribution"),
+    base = canvas(ROW_STEP * max(len(rows), 1))
+    scale, y = alt.Scale(domain=[0, top], nice=False), in_place()
+    bars = bar_marks(base).encode(
+        y=y, x=alt.X("inside:Q", scale=scale, axis=None), color=worded(rows, here, names),
+        tooltip=tooltips("value_distribution"),
     )  # fmt: skip
-    marks = _ticks(base, thickness=3).encode(
-        y=y, x=alt.X("outside:Q", scale=scale, axis=None), color=_word(rows, elsewhere, names)
+    marks = tick_marks(base, thickness=3).encode(
+        y=y, x=alt.X("outside:Q", scale=scale, axis=None), color=worded(rows, elsewhere, names)
     )
-    return _layered(_track(base), bars, marks, *_texts(base, "label", "both", 130))
+    return layered(track(base), bars, marks, *labels_above(base, "label", "both", 130))
 
 
 @chart(
@@ -597,7 +340,7 @@ def value_distribution(rows: Rows, _words: Words) -> Drawing:
     ],
 )  # fmt: skip
 def factor_shares(rows: Rows, _words: Words) -> Drawing:
-    return _bar_list("factor_shares", rows, "label", "share", "share_text")
+    return bar_list("factor_shares", rows, "label", "share", "share_text")
 
 
 @chart(
@@ -610,7 +353,7 @@ def factor_shares(rows: Rows, _words: Words) -> Drawing:
     ],
 )  # fmt: skip
 def dependence(rows: Rows, _words: Words) -> Drawing:
-    return _two_way("dependence", rows, "label", "mean_impact", "mean_impact_text")
+    return two_way("dependence", rows, "label", "mean_impact", "mean_impact_text")
 
 
 # --- how many to take -----------------------------------------------------------------------------------
@@ -628,7 +371,7 @@ def dependence(rows: Rows, _words: Words) -> Drawing:
 def top_n(rows: Rows, _words: Words) -> Drawing:
     for row in rows:
         row["words"] = say("{caught} of {n}", caught=row["caught_text"], n=row["n_text"])
-    return _bar_list("top_n", rows, "taken", "precision", "words", most=1.0, mark="base_rate")
+    return bar_list("top_n", rows, "taken", "precision", "words", most=1.0, mark="base_rate")
 
 
 @chart(
@@ -643,16 +386,16 @@ def top_n(rows: Rows, _words: Words) -> Drawing:
 def gains(rows: Rows, words: Words) -> Drawing:
     model, random, perfect = say("this model"), say("at random"), say("perfect order")
     names = {model: BLUE, random: GREY, perfect: PALE}
-    base, scale = _base(), alt.Scale(domain=[0, 1])
-    x = alt.X("share_targeted:Q", scale=scale, axis=_percent_axis(say("share of profiles taken, highest scores first")))
-    axis = _percent_axis(say("share of all who {did}", did=words.did))
+    base, scale = canvas(), alt.Scale(domain=[0, 1])
+    x = alt.X("share_targeted:Q", scale=scale, axis=percent_axis(say("share of profiles taken, highest scores first")))
+    axis = percent_axis(say("share of all who {did}", did=words.did))
     band = base.mark_area(color=BLUE, opacity=0.15).encode(
         x=x, y=alt.Y("low:Q", scale=scale, axis=axis), y2=alt.Y2("high:Q")
     )
     layers = [band]
     for name, field, dash in ((perfect, "perfect", [2, 3]), (random, "random", [6, 4])):
         line = base.mark_line(strokeDash=dash, strokeWidth=2)
-        layers.append(line.encode(x=x, y=alt.Y(f"{field}:Q", scale=scale, axis=axis), color=_word(rows, name, names)))
+        layers.append(line.encode(x=x, y=alt.Y(f"{field}:Q", scale=scale, axis=axis), color=worded(rows, name, names)))
     ours = base.mark_line(strokeWidth=2.5, point={"filled": True, "size": 34})
     y = alt.Y("share_caught:Q", scale=scale, axis=axis)
     if any(row.get("chosen") for row in rows):
@@ -661,7 +404,7 @@ def gains(rows: Rows, words: Words) -> Drawing:
             chosen.mark_rule(color=INK, strokeWidth=1.5).encode(x=x),
             chosen.mark_point(filled=True, color=INK, size=110, opacity=1).encode(x=x, y=y),
         ]
-    return _layered(*layers, ours.encode(x=x, y=y, color=_word(rows, model, names), tooltip=_tips("gains")))
+    return layered(*layers, ours.encode(x=x, y=y, color=worded(rows, model, names), tooltip=tooltips("gains")))
 
 
 @chart(
@@ -674,14 +417,14 @@ def gains(rows: Rows, words: Words) -> Drawing:
     ],
 )  # fmt: skip
 def lift(rows: Rows, _words: Words) -> Drawing:
-    base = _base()
+    base = canvas()
     x = alt.X("decile:O", axis=alt.Axis(title=say("tenth of profiles, highest scores first"), labelAngle=0, grid=False))
     y = alt.Y("lift:Q", axis=alt.Axis(title=say("times the average"), tickCount=5))
-    bars = base.mark_bar(color=BLUE).encode(x=x, y=y, tooltip=_tips("lift"))
+    bars = base.mark_bar(color=BLUE).encode(x=x, y=y, tooltip=tooltips("lift"))
     short = alt.Text("lift:Q", format=".1f")
     text = base.mark_text(dy=-8, fontSize=12).encode(x=x, y=y, text=short)
     average = base.mark_rule(color=INK, strokeDash=[6, 4], opacity=0.6, aria=False).encode(y=alt.YDatum(1))
-    return _layered(bars, text, average)
+    return layered(bars, text, average)
 
 
 # --- the data -------------------------------------------------------------------------------------------
@@ -696,4 +439,36 @@ def events_per_month(rows: Rows, _words: Words) -> Drawing:
     axis = alt.Axis(title=None, grid=False, format="%b %Y", labelOverlap=True, labelAngle=0)
     x = alt.X("month:T", timeUnit="utcyearmonth", scale=alt.Scale(type="utc"), axis=axis)
     y = alt.Y("events:Q", axis=alt.Axis(title=say("events"), labelExpr="format(datum.value, '~s')", tickCount=4))
-    return _base(180).mark_bar(color=PALE).encode(x=x, y=y, tooltip=_tips("events_per_month"))
+    return canvas(180).mark_bar(color=PALE).encode(x=x, y=y, tooltip=tooltips("events_per_month"))
+
+
+@chart(
+    noted("Events per month, by kind"),
+    noted("One row for each kind, the most frequent first; each row has a scale of its own. A kind that stops, or "
+          "lacks some months, may not have been recorded then."),
+    [("month", noted("Month")), ("kind", noted("Kind of event")), ("events", noted("Events"), "count")],
+)  # fmt: skip
+def events_by_kind(rows: Rows, _words: Words) -> Drawing:
+    most: dict[str, int] = {}
+    for row in rows:
+        most[row["kind"]] = max(most.get(row["kind"], 1), row["events"])
+    kinds = list(most)
+    for row in rows:
+        floor = kinds.index(row["kind"]) + 0.96
+        row |= {"floor": floor, "top": floor - 0.6 * row["events"] / most[row["kind"]]}
+    heads = {row["kind"]: row for row in reversed(rows)}
+    for kind, head in heads.items():
+        said = say("at most {n} a month", n=shown(most[kind], "count"))
+        head |= {"head": kinds.index(kind) + 0.06, "name": kind, "most": said}
+    axis = alt.Axis(title=None, grid=False, format="%b %Y", labelOverlap=True, labelAngle=0)
+    x = alt.X("month:T", timeUnit="utcyearmonth", scale=alt.Scale(type="utc"), axis=axis)
+    base, scale = canvas(ROW_STEP * max(len(kinds), 1)), alt.Scale(domain=[0, len(kinds)], reverse=True, nice=False)
+    bars = base.mark_bar(color=PALE).encode(
+        x=x, y=alt.Y("top:Q", scale=scale, axis=None), y2=alt.Y2("floor:Q"), tooltip=tooltips("events_by_kind")
+    )
+    above = base.transform_filter("isValid(datum.head)").encode(y=alt.Y("head:Q", scale=scale, axis=None))
+    names = above.mark_text(align="left", baseline="top", limit=alt.ExprRef("width - 150"))
+    figures = above.mark_text(align="right", baseline="top", fontSize=12, color=MUTED)
+    return layered(
+        bars, names.encode(x=alt.XValue(0), text="name:N"), figures.encode(x=alt.XValue("width"), text="most:N")
+    )

@@ -7,9 +7,22 @@ from typing import Any
 
 import altair as alt
 
-from propend.charts import BLUE, CHARTS, GREY, HEIGHT, PALE, PERCENT_LABELS, PROFILES, ROWS, Drawing, Rows, chart
+from propend.drawing import (
+    BLUE,
+    CHARTS,
+    GREY,
+    PALE,
+    PROFILES,
+    Drawing,
+    Rows,
+    canvas,
+    chart,
+    percent_axis,
+    tooltips,
+    worded,
+)
 from propend.language import noted, numeral, say
-from propend.phrasing import Words, capital, percent, shown, words_of
+from propend.phrasing import Words, percent, shown
 
 Plain = dict[str, Any]
 THRESHOLD = ("probability", noted("Probability from"), "percent")
@@ -34,27 +47,6 @@ def curve_pictures(evaluation: Mapping[str, Any], words: Words) -> list[Plain]:
     return [{"chart": name, "id": name, "message": said, "alt": said, "rows": kept} for name, kept, said in found]
 
 
-def _base() -> Drawing:
-    return alt.Chart(alt.NamedData(ROWS), width="container", height=HEIGHT)
-
-
-def _axis(title: str) -> Drawing:
-    return alt.Axis(title=title, labelExpr=PERCENT_LABELS, tickCount=5)
-
-
-def _tips(name: str) -> list[Drawing]:
-    neutral = vars(words_of())
-    return [alt.Tooltip(f"{c.field}_text:N", title=capital(say(c.heading, **neutral))) for c in CHARTS[name].columns]
-
-
-def _named(rows: Rows, names: Mapping[str, str], place: int) -> Drawing:
-    """The colour of a layer by a name that its rows get, so that the legend has it."""
-    for row in rows:
-        row[f"word_{place}"] = list(names)[place]
-    scale = alt.Scale(domain=list(names), range=list(names.values()))
-    return alt.Color(f"word_{place}:N", scale=scale, title=None)
-
-
 @chart(
     noted("Caught and taken in vain (ROC)"),
     noted("Going down from the highest probability: how many of those who {did} are among those taken, against how "
@@ -62,9 +54,9 @@ def _named(rows: Rows, names: Mapping[str, str], place: int) -> Drawing:
     [THRESHOLD, ("n", noted("Taken"), "count"), RECALL, ("false_alarms", noted("Of all others"), "percent")],
 )  # fmt: skip
 def roc(rows: Rows, words: Words) -> Drawing:
-    x = alt.X("false_alarms:Q", scale=SQUARE, axis=_axis(say("share of all others who are taken")))
+    x = alt.X("false_alarms:Q", scale=SQUARE, axis=percent_axis(say("share of all others who are taken")))
     y = say("share of all who {did}", did=words.did)
-    return _beside_chance(rows, x, "recall", "false_alarms", y, _tips("roc"))
+    return _beside_chance(rows, x, "recall", "false_alarms", y, tooltips("roc"))
 
 
 @chart(
@@ -74,19 +66,21 @@ def roc(rows: Rows, words: Words) -> Drawing:
     [THRESHOLD, ("n", noted("Taken"), "count"), RECALL, ("precision", noted("Of those taken"), "percent")],
 )  # fmt: skip
 def precision_recall(rows: Rows, words: Words) -> Drawing:
-    x = alt.X("recall:Q", scale=SQUARE, axis=_axis(say("share of all who {did}", did=words.did)))
+    x = alt.X("recall:Q", scale=SQUARE, axis=percent_axis(say("share of all who {did}", did=words.did)))
     y = say("share of those taken who {did}", did=words.did)
-    return _beside_chance(rows, x, "precision", "base_rate", y, _tips("precision_recall"))
+    return _beside_chance(rows, x, "precision", "base_rate", y, tooltips("precision_recall"))
 
 
 def _beside_chance(rows: Rows, x: Drawing, ours: str, chance: str, title: str, tips: list[Drawing]) -> Drawing:
     """A line of the model over a broken one of chance, both by fields of the rows."""
-    names, axis = {say("this model"): BLUE, say("at random"): GREY}, _axis(title)
-    broken = _base().mark_line(strokeDash=[6, 4], strokeWidth=2)
-    broken = broken.encode(x=x, y=alt.Y(f"{chance}:Q", scale=SQUARE, axis=axis), color=_named(rows, names, 1))
-    line = _base().mark_line(strokeWidth=2.5, point={"filled": True, "size": 20})
+    model, random, axis = say("this model"), say("at random"), percent_axis(title)
+    names = {model: BLUE, random: GREY}
+    broken = canvas().mark_line(strokeDash=[6, 4], strokeWidth=2)
+    y = alt.Y(f"{chance}:Q", scale=SQUARE, axis=axis)
+    broken = broken.encode(x=x, y=y, color=worded(rows, random, names))
+    line = canvas().mark_line(strokeWidth=2.5, point={"filled": True, "size": 20})
     y = alt.Y(f"{ours}:Q", scale=SQUARE, axis=axis)
-    return broken + line.encode(x=x, y=y, color=_named(rows, names, 0), tooltip=tips)
+    return broken + line.encode(x=x, y=y, color=worded(rows, model, names), tooltip=tips)
 
 
 @chart(
@@ -100,16 +94,17 @@ def _beside_chance(rows: Rows, x: Drawing, ours: str, chance: str, title: str, t
     ],
 )  # fmt: skip
 def outcome_histogram(rows: Rows, words: Words) -> Drawing:
-    names = {words.did: BLUE, say("did not"): PALE}
+    did, did_not = words.did, say("did not")
+    names = {did: BLUE, did_not: PALE}
     title = say("score")
     x = alt.X("score_from:Q", bin="binned", scale=alt.Scale(domain=[0, 100]),
               axis=alt.Axis(title=title, values=[0, 25, 50, 75, 100], grid=False))  # fmt: skip
     axis = alt.Axis(title=say("profiles"), format=",d", tickCount=5, tickMinStep=1)
-    base, end = _base().mark_bar(stroke="white", strokeWidth=1), alt.X2("score_to:Q")
-    everybody = base.encode(x=x, x2=end, y=alt.Y("n:Q", axis=axis), color=_named(rows, names, 1),
-                            tooltip=_tips("outcome_histogram"))  # fmt: skip
-    met = base.encode(x=x, x2=end, y=alt.Y("positives:Q", axis=axis), color=_named(rows, names, 0),
-                      tooltip=_tips("outcome_histogram"))  # fmt: skip
+    base, end = canvas().mark_bar(stroke="white", strokeWidth=1), alt.X2("score_to:Q")
+    everybody = base.encode(x=x, x2=end, y=alt.Y("n:Q", axis=axis), color=worded(rows, did_not, names),
+                            tooltip=tooltips("outcome_histogram"))  # fmt: skip
+    met = base.encode(x=x, x2=end, y=alt.Y("positives:Q", axis=axis), color=worded(rows, did, names),
+                      tooltip=tooltips("outcome_histogram"))  # fmt: skip
     return everybody + met
 
 

@@ -26,6 +26,7 @@ from propend.model.level import LevelForecast
 from propend.model.train import Choices, Columns, TrainingSet
 from propend.preparation import Prepared
 from propend.question import spoken_sentence
+from propend.snapshots.volumes import Months
 from propend.timeline import Timeline, day_date, instant_text
 from propend.version import __version__
 
@@ -180,6 +181,21 @@ def events_per_month(facts: EventFacts) -> list[dict[str, Any]]:
         month = f"{day_date(day):%Y-%m}"
         months[month] = months.get(month, 0) + events
     return [{"month": m, "events": n} for m, n in months.items()]
+
+
+def events_by_kind(volumes: Months, others: str) -> list[dict[str, Any]]:
+    """``month``, ``kind`` and ``events`` of every month, also of those without any, kind by kind.
+
+    Args:
+        others: what all other kinds together are called; they are left out where there are none.
+    """
+    months = [str(np.datetime64(volumes.first + i, "M")) for i in range(volumes.events.shape[1])]
+    return [
+        {"month": month, "kind": kind, "events": n}
+        for kind, events in zip((*volumes.kinds, others), volumes.events.tolist(), strict=True)
+        if any(events)
+        for month, n in zip(months, events, strict=True)
+    ]
 
 
 def tracking_gaps(facts: EventFacts) -> list[dict[str, Any]]:

@@ -21,7 +21,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from propend.charts import CHARTS, word
+from propend.charts import CHARTS
+from propend.drawing import word
 from propend.errors import WriteFailedError
 from propend.language import ENGLISH, numeral, say, say_many, say_marked, speaking, spoken
 from propend.narrative import Given, compose

@@ -17,8 +17,11 @@ from propend.engines.previews import SourcePreview
 from propend.errors import PropendError
 from propend.events import EventFacts, EventRequest, OpenedEvents
 from propend.instance import Attributes, Data, Source
+from propend.snapshots.volumes import Months, monthly_volumes
 
 MOST_KEPT = 24
+MOST_KINDS = 8
+"""That are told apart month by month."""
 MOST_LOOKING = 2
 """Looks at the same time: each keeps a part of the data in memory, and nobody who asks for a form is refused."""
 QUERY_SECONDS = 300
@@ -46,6 +49,19 @@ class Look:
         return {c.name: c.values for p in self.previews for c in p.columns if c.values}
 
 
+@dataclass(frozen=True)
+class Counted:
+    """How many events there are.
+
+    Attributes:
+        facts: of each kind, and on each day.
+        months: in each month, by kind.
+    """
+
+    facts: EventFacts
+    months: Months
+
+
 class Looks:
     """Looks at data, the newest kept; files that have changed are looked at again."""
 
@@ -70,18 +86,19 @@ class Looks:
             found: Look = self.kept("look", data, folder, lambda: _look(data, folder))
         return found
 
-    def facts(self, data: Data, folder: Path) -> EventFacts:
-        """How many events there are of each kind and on each day; reads all of them where they are not known.
+    def counted(self, data: Data, folder: Path) -> Counted:
+        """How many events there are of each kind, by day and by month; reads all of them where they are not known.
 
         Raises:
             PropendError: no events can be made of the sources.
         """
 
-        def read() -> EventFacts:
+        def read() -> Counted:
             with DuckdbEngine() as session:
-                return session.load(data, folder, EventRequest(())).facts
+                log = session.load(data, folder, EventRequest(()))
+                return Counted(log.facts, monthly_volumes(log, MOST_KINDS))
 
-        found: EventFacts = self.kept("facts", data, folder, read)
+        found: Counted = self.kept("counted", data, folder, read)
         return found
 
     def kept(self, what: str, data: Data, folder: Path, make: Callable[[], Any]) -> Any:

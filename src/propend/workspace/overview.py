@@ -82,8 +82,8 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One instance, and how it stands.
+class InstanceSummary:
+    """One instance among all of them: its line of the first page.
 
     Attributes:
         row: of the catalog.
@@ -124,7 +124,7 @@ class Overview:
         self._total: tuple[float, int] = (0.0, 0)
         self._lock = threading.Lock()
 
-    def of(self, instances: Sequence[InstanceRow], serving: Sequence[RunRow]) -> list[Entry]:
+    def of(self, instances: Sequence[InstanceRow], serving: Sequence[RunRow]) -> list[InstanceSummary]:
         """How these instances stand, in their order.
 
         Args:
@@ -134,7 +134,7 @@ class Overview:
         versions, latest = self._workspace.instances.newest_versions(ids), self._workspace.runs.newest(ids)
         served = {run.instance_id: run for run in serving}
         return [
-            self._standing(row, versions.get(row.id), latest.get(row.id), served.get(row.id)) for row in instances
+            self._summary(row, versions.get(row.id), latest.get(row.id), served.get(row.id)) for row in instances
         ]  # fmt: skip
 
     def scored_this_year(self) -> int:
@@ -146,17 +146,17 @@ class Overview:
         self._total = time.monotonic(), total
         return total
 
-    def _standing(
+    def _summary(
         self, row: InstanceRow, version: VersionRow | None, latest: RunRow | None, served: RunRow | None
-    ) -> Entry:
+    ) -> InstanceSummary:
         result = self._result(served) if served is not None else None
         if version is None:
             kind = (row.draft or {}).get("type")
             kind = kind if kind in TONES else None
-            return Entry(row, kind, None, None, latest, served, result)
+            return InstanceSummary(row, kind, None, None, latest, served, result)
         instance = Instance.load(version.document)
         sentence = spoken_sentence(instance.goal, instance.eligible)
-        return Entry(row, instance.type, sentence, instance.options.schedule, latest, served, result)
+        return InstanceSummary(row, instance.type, sentence, instance.options.schedule, latest, served, result)
 
     def _result(self, run: RunRow) -> Result | None:
         folder = self._workspace.runs.folder(run)

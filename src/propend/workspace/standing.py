@@ -23,8 +23,8 @@ UNDONE = ("failed", "interrupted")
 
 
 @dataclass(frozen=True)
-class Standing:
-    """One instance as its pages show it.
+class InstanceStanding:
+    """One instance as its own pages show it (``overview`` has all of them).
 
     Attributes:
         document: of the version in force; the draft of an instance that has no version yet.
@@ -64,7 +64,7 @@ class Standing:
         return found if isinstance(found, dict) else {}
 
 
-def standing_of(workspace: Workspace, row: InstanceRow) -> Standing:
+def standing_of(workspace: Workspace, row: InstanceRow) -> InstanceStanding:
     """How an instance stands now."""
     document = dict(row.draft or {}) if row.version == 0 else workspace.instances.version(row.id, row.version).document
     try:
@@ -72,7 +72,7 @@ def standing_of(workspace: Workspace, row: InstanceRow) -> Standing:
     except PropendError:  # a draft may be unfinished; what runs never is
         instance = None
     problem, served = workspace.problems.get(row.id), workspace.runs.serving(row.id)
-    return Standing(
+    return InstanceStanding(
         document=document,
         question=write_sentence(instance.goal, instance.eligible) if instance is not None else "",
         propensity_type="churn" if document.get("type") == "churn" else "conversion",

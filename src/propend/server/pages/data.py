@@ -14,16 +14,16 @@ from fastapi.responses import JSONResponse
 
 from propend.connectors.files import absolute, find_files, lake_at
 from propend.errors import PropendError, ServerBusyError, SourceNotFoundError
-from propend.events import EventFacts
 from propend.instance import Data, Source
 from propend.phrasing import words_of
-from propend.record import REASONS, events_per_month, tracking_gaps
+from propend.record import REASONS, events_by_kind, events_per_month, tracking_gaps
 from propend.server.pages.definition import picture
 from propend.server.pages.shell import Manage, Page, View
 from propend.server.requests import UPLOAD
 from propend.timeline import day_date
 from propend.workspace.drafting import data_of
 from propend.workspace.looks import Looks
+from propend.workspace.persons import OTHER_KINDS
 from propend.workspace.uploads import BUFFER_BYTES, Arrival, StoredFile
 
 router = APIRouter()
@@ -49,16 +49,24 @@ class Reading:
 
 
 @router.get("/data")
-def data(page: View) -> Response:
-    """Files of the workspace, and what else instances read; none of them is opened."""
+def data(page: View, q: Annotated[str, Query(max_length=200)] = "") -> Response:
+    """Files of the workspace, and what else instances read, or those of them that are searched for; opens none."""
     files = page.space.data.files()
     users = {place: reading.users for place, reading in _readings(page).items()}
-    known = {file.path for file in files}
+    known, q = {file.path for file in files}, q.strip()
     elsewhere = {place: who for place, who in users.items() if place not in known}
     return page.html(
-        "data.html.j2", files=files, users=users, elsewhere=elsewhere, most_rows=MOST_ROWS, most_named=MOST_NAMED,
-        most_bytes=page.space.data.most_bytes,
+        "data.html.j2", files=[file for file in files if _is_meant(q, file.path, users.get(file.path, {}))],
+        users=users, elsewhere={place: who for place, who in elsewhere.items() if _is_meant(q, place, who)},
+        most_rows=MOST_ROWS, most_named=MOST_NAMED, most_bytes=page.space.data.most_bytes,
+        q=q, every=len(files) + len(elsewhere),
     )  # fmt: skip
+
+
+def _is_meant(q: str, place: str, users: dict[str, str]) -> bool:
+    """Whether every word that is searched for is in the file's path, or in the name of an instance that reads it."""
+    texts = [text.casefold() for text in (place, *users.values())]
+    return all(any(word in text for text in texts) for word in q.casefold().split())
 
 
 @router.get("/data/preview")
@@ -90,14 +98,16 @@ def events(page: View, path: Annotated[str, Query(max_length=1000)] = "") -> Res
     section = _reading(page, path).section
     try:
         with page.heavy.turn():
-            facts: EventFacts = _looks(page).facts(section, page.space.home)
+            counted = _looks(page).counted(section, page.space.home)
     except ServerBusyError as busy:
         return page.waiting(busy)
+    facts = counted.facts
     return page.html(
         "data_events_part.html.j2",
         facts=facts,
         words=words_of(),
         months=picture("events_per_month", events_per_month(facts)),
+        by_kind=picture("events_by_kind", events_by_kind(counted.months, OTHER_KINDS)),
         gaps=[(g["from"], date.fromisoformat(g["to"]) - timedelta(days=1), g["days"]) for g in tracking_gaps(facts)],
         set_aside=[(n, REASONS[name]) for name, n in facts.set_aside.items() if n and name in REASONS],
         first_day=day_date(int(facts.days[0])),

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 from propend.server.pages.shell import Page, View
 from propend.server.state import InstanceId
 from propend.store.catalog import InstanceRow
-from propend.workspace.overview import Entry, Overview
+from propend.workspace.overview import InstanceSummary, Overview
 
 router = APIRouter()
 PAGE = 30
@@ -55,7 +55,7 @@ def card(page: View, instance_id: InstanceId) -> Response:
     return page.html("home_card_part.html.j2", standing=_one(page, instance_id))
 
 
-def _one(page: Page, instance_id: str) -> Entry:
+def _one(page: Page, instance_id: str) -> InstanceSummary:
     """How one instance stands now; what is served is looked up, for a run may have ended this moment."""
     row, serving = page.space.instances.get(instance_id), page.space.runs.serving(instance_id)
     return _overview(page).of([row], [serving] if serving is not None else [])[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from fastapi import APIRouter, Query, Response
 from propend.document import without_passwords, write_yaml
 from propend.drill import factor_in_buckets
 from propend.errors import InstanceNotFoundError
-from propend.narrative import compose, titled
+from propend.narrative import Given, compose, titled
 from propend.server.pages.runs import mend_of
 from propend.server.pages.served import given_of
 from propend.server.pages.shell import Page, View
@@ -33,15 +34,12 @@ MANY_VERSIONS = 50
 @router.get("/instances/{instance_id}")
 def latest(instance_id: InstanceId, page: View) -> Response:
     """The scores that are served, in sum; before the first, what to do next."""
-    instance = page.space.instances.get(instance_id)
-    run = page.space.runs.serving(instance_id)
-    if run is None:
-        return _not_yet(page, instance, "latest")
-    given = given_of(page.space, run)
-    return page.html(
-        "latest.html.j2", instance=instance, tab="latest", run=run, given=given, report=compose(given),
-        segment_of=lambda **rule: segment_address(instance_id, **rule), trouble_mend=_mend(page, instance),
-        is_over=datetime.fromisoformat(given.run["expires_at"]) <= now(),
+    return _of_scores(
+        page, instance_id, "latest",
+        lambda given: {
+            "segment_of": lambda **rule: segment_address(instance_id, **rule),
+            "is_over": datetime.fromisoformat(given.run["expires_at"]) <= now(),
+        },
     )  # fmt: skip
 
 
@@ -61,14 +59,20 @@ def factor(instance_id: InstanceId, bucket: Bucket, code: Code, page: View) -> R
 @router.get("/instances/{instance_id}/evaluation")
 def evaluation(instance_id: InstanceId, page: View) -> Response:
     """How good the scores are, by a test on the past, beside simple rules."""
+    return _of_scores(page, instance_id, "evaluation")
+
+
+def _of_scores(
+    page: Page, instance_id: str, tab: str, more: Callable[[Given], Plain] = lambda _given: {}
+) -> Response:  # fmt: skip
+    """A page that is about the scores that are served; what to do next, where there are none yet."""
     instance = page.space.instances.get(instance_id)
+    told: Plain = {"instance": instance, "tab": tab, "trouble_mend": _mend(page, instance)}
     run = page.space.runs.serving(instance_id)
     if run is None:
-        return _not_yet(page, instance, "evaluation")
+        return page.html("not_yet.html.j2", **told)
     given = given_of(page.space, run)
-    return page.html(
-        "evaluation.html.j2", instance=instance, tab="evaluation", run=run, given=given, report=compose(given)
-    )  # fmt: skip
+    return page.html(f"{tab}.html.j2", run=run, given=given, report=compose(given), **told, **more(given))
 
 
 @router.get("/instances/{instance_id}/model")
@@ -118,10 +122,6 @@ def _effect(found: Plain, bucket: str) -> dict[str, str]:
     """Those whose score the factor moves as it does in this bucket on the whole."""
     direction = next(b["direction"] for b in found["buckets"] if b["bucket"] == bucket)
     return {"raised_by" if direction == "raises" else "lowered_by": found["code"]}
-
-
-def _not_yet(page: Page, instance: InstanceRow, tab: str) -> Response:
-    return page.html("not_yet.html.j2", instance=instance, tab=tab, trouble_mend=_mend(page, instance))
 
 
 def _mend(page: Page, instance: InstanceRow) -> tuple[str, str] | None:
