@@ -116,6 +116,7 @@ def test_broken_connectors_are_told_once_and_left_out(
         known()
     ours = metadata.version("propend")
     expected = [
+        ("databases", "propend", ours, ""),
         ("tables", "propend", ours, ""),
         ("acme", "acme-lake", "2.1", "ModuleNotFoundError: No module named 'acme'"),
         ("half", "acme-lake", "2.1", "it has no locate"),
@@ -128,7 +129,7 @@ def test_broken_connectors_are_told_once_and_left_out(
     assert [r.getMessage() for r in caplog.records] == [
         f"the connector {name!r} of {whose} is not used: {problem}" for name, whose, _, problem in expected if problem
     ]
-    assert [c.name for c in connectors()] == ["tables", "mailbox", "lakes", "files"]
+    assert [c.name for c in connectors()] == ["databases", "tables", "mailbox", "lakes", "files"]
     (tmp_path / "orders.csv").write_text("customer_id,at,kind\nann,2024-01-01,buy\n")
     assert look({"events": "orders.csv"}, tmp_path).sources[0].rows == 1
 

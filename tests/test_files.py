@@ -134,7 +134,7 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     "text.parquet": (TEXT, "'text.parquet' is named as Parquet and is not: it begins with b'customer_id,'."),
     "book.xlsx": (b"PK\x03\x04....", "'book.xlsx' is a ZIP archive or an Excel workbook, which is not read."),
     "zipped.csv": (b"PK\x03\x04....", "'zipped.csv' is a ZIP archive or an Excel workbook, which is not read."),
-    "base.csv": (b"SQLite format 3\x00", "'base.csv' is an SQLite database, which is not read."),
+    "base.csv": (b"SQLite format 3\x00", "'base.csv' is a SQLite database."),
     "twice.csv": ("id,at,kind,at\n", "'twice.csv' names the column 'at' twice in its header."),
     "case.csv": ("id,at,kind,At\n", "'case.csv' names both 'at' and 'At' in its header."),
     "words.json": ("hello world\n", "'words.json' cannot be read: Malformed JSON"),
@@ -295,4 +295,4 @@ def test_a_folder_without_data(tmp_path: Path) -> None:
 
 def test_an_address_that_nobody_reads(tmp_path: Path) -> None:
     refusal = _refusal(tmp_path, "s3://bucket/x.parquet", SourceNotFoundError)
-    assert refusal.message == "No connector reads 's3://bucket/x.parquet'; there are: tables, lakes, files."
+    assert refusal.message == "No connector reads 's3://bucket/x.parquet'; there are: databases, tables, lakes, files."

@@ -49,6 +49,8 @@ LAYERS = (
 """Modules and subpackages, lowest first: each imports only from lower rows and, a subpackage, from itself."""
 
 ROOMS = {
+    "adbc_driver_manager": ("connectors.postgres",),
+    "adbc_driver_postgresql": ("connectors.postgres",),
     "alembic": ("store.catalog", "store.migrations"),
     "altair": ("drawing", "charts", "curves", "profile_charts"),
     "argon2": ("workspace.accounts",),
@@ -56,12 +58,13 @@ ROOMS = {
     "babel": ("language",),
     "croniter": ("workspace.schedules",),
     "deltalake": ("connectors.delta",),
-    "duckdb": ("engines.duckdb",),
+    "duckdb": ("engines.duckdb", "connectors.duckdb_files"),
     "fastapi": ("server",),
     "filelock": ("workspace.runs", "workspace.privacy", "workspace.pushing"),
     "httpx": ("workspace.alerts", "client", "server.oidc"),
     "jinja2": ("report", "server.pages"),
     "joserfc": ("server.oidc",),
+    "keyring": ("connectors.keyrings",),
     "lark": ("conditions", "sentence"),
     "markupsafe": ("language", "report", "server.pages"),
     "numba": (
@@ -107,7 +110,7 @@ ROOMS = {
     "rich": ("cli.screen",),
     "scipy": ("model",),
     "sklearn": ("model",),
-    "sqlalchemy": ("store.catalog", "store.migrations", "workspace", "server"),
+    "sqlalchemy": ("store.catalog", "store.migrations", "workspace", "server", "connectors.alchemy"),
     "starlette": ("server",),
     "threadpoolctl": ("model",),
     "typer": ("cli",),
@@ -117,6 +120,8 @@ ROOMS = {
 }
 """Where each library may be imported; everything else goes through these rooms."""
 DISTRIBUTIONS = {
+    "adbc_driver_manager": "adbc-driver-manager",
+    "adbc_driver_postgresql": "adbc-driver-postgresql",
     "argon2": "argon2-cffi",
     "prometheus_client": "prometheus-client",
     "sklearn": "scikit-learn",
@@ -311,7 +316,9 @@ def test_every_library_is_a_declared_dependency() -> None:
     assert found == set(ROOMS)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     asked = [*project["dependencies"], *project["optional-dependencies"]["spark"]]
-    asked += [d for extra in ("server", "postgres", "lakes") for d in project["optional-dependencies"][extra]]
+    asked += [
+        d for extra in ("server", "postgres", "keyring", "lakes") for d in project["optional-dependencies"][extra]
+    ]
     not_imported = {"tzdata", "xgboost-cpu", "pandas", "httptools", "uvloop", "python-multipart"}
     declared = {re.split(r"[<>=;[ ]", d)[0] for d in asked} - not_imported
     assert {DISTRIBUTIONS.get(lib, lib) for lib in found} == declared

@@ -13,6 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -142,6 +143,14 @@ def test_files_that_differ_in_columns_and_types_are_read_alike(spark: Any, tmp_p
     pq.write_table(first, tmp_path / "events" / "a.parquet")
     pq.write_table(table.slice(half), tmp_path / "events" / "b.parquet")
     data = {"events": {"path": "events/*.parquet"}, "columns": COLUMNS}
+    assert loaded(spark, data, tmp_path) == loaded("duckdb", data, tmp_path)
+
+
+def test_databases_are_read_to_the_same_log(spark: Any, tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "base.duckdb")) as connection:
+        connection.register("given", shop(200, 200))
+        connection.execute("CREATE TABLE events AS FROM given")
+    data = {"events": [{"database": "base.duckdb", "table": "events"}], "columns": COLUMNS}
     assert loaded(spark, data, tmp_path) == loaded("duckdb", data, tmp_path)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from propend.conditions import LISTS, OPERATORS, ORDERED, TEXT_ONLY, Condition, read_where
+from propend.document import database_at
 from propend.errors import RequestInvalidError
 from propend.goal import (
     AGGREGATES,
@@ -679,11 +680,13 @@ def with_sources(section: Plain, form: Plain) -> Plain:
         columns = {role: name for role in ROLES if (name := str(_mapping(card.get("columns")).get(role, "")).strip())}
         kind = str(card.get("kind", "")).strip()
         kept = {key: value for key, value in source.items() if key not in ("columns", "kind")}
-        if "path" in kept and isinstance(kept["path"], str):
-            kept["path"] = str(card.get("path", "")).strip() or kept["path"]
+        for key in ("path", "database", "table"):
+            if isinstance(kept.get(key), str):
+                kept[key] = str(card.get(key, "")).strip() or kept[key]
         sources.append(kept | ({"columns": columns} if columns else {}) | ({"kind": kind} if kind else {}))
     added = form.get("add") or []
-    sources += [{"path": text.strip()} for text in ([added] if isinstance(added, str) else added) if text.strip()]
+    texts = [text.strip() for text in ([added] if isinstance(added, str) else added)]
+    sources += [database_at(text) or {"path": text} for text in texts if text]
     for key in ("columns", "kind"):
         changed.pop(key, None)
     if len(sources) == 1:

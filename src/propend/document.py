@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, get_args, get_origin
+from urllib.parse import parse_qsl, quote, urlencode
 
 import yaml
 from pydantic import ValidationError
@@ -33,7 +34,8 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return folded[close[0]] if close else ""
 
 
-_PASSWORD = re.compile(r"(://[^/\s:@]*:)\S+(?=@)|(\b(?:password|passwd|pwd)\s*=\s*)[^&;\s]+", re.IGNORECASE)
+_PASSWORD = re.compile(r"(://[^/\s:@]*:)\S+(?=@)|(\b(?:sslpassword|password|passwd|pwd)\s*=\s*)[^&;\s]+", re.IGNORECASE)
+_ADDRESS = re.compile(r"(env|keyring):|[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def without_passwords(value: Any) -> Any:
@@ -43,6 +45,30 @@ def without_passwords(value: Any) -> Any:
     if isinstance(value, dict):
         return {without_passwords(k): without_passwords(v) for k, v in value.items()}
     return type(value)(map(without_passwords, value)) if isinstance(value, list | tuple) else value
+
+
+def has_password(address: str) -> bool:
+    """Whether a password stands in an address."""
+    return _PASSWORD.search(address) is not None
+
+
+def database_at(text: str) -> dict[str, str] | None:
+    """``env:SHOP_URL?table=shop.orders`` as keys of a source: ``database`` with ``table`` or ``query``; else None.
+
+    What else stands behind the question mark is the address's own.
+    """
+    address, _, rest = text.partition("?")
+    asked = parse_qsl(rest, keep_blank_values=True)
+    named = {key: value for key, value in asked if key in ("table", "query") and value}
+    if not address or len(named) != 1:
+        return None
+    others = [pair for pair in asked if pair[0] not in ("table", "query")]
+    return {"database": address + (f"?{urlencode(others, quote_via=quote)}" if others else "")} | named
+
+
+def is_database_address(text: str) -> bool:
+    """Whether a text is an address, or says where one is kept, and no path."""
+    return _ADDRESS.match(text) is not None
 
 
 # --- reading ------------------------------------------------------------------------------------------------

@@ -380,6 +380,18 @@ class NotEnoughMemoryError(PropendError):
     number, symbol, stage, exit_status = 205, "NOT_ENOUGH_MEMORY", "read", 1
 
 
+class DatabaseUnreachableError(PropendError):
+    """A database cannot be reached: no such host or file, wrong password, no driver, no answer in time."""
+
+    number, symbol, stage, exit_status = 207, "DATABASE_UNREACHABLE", "read", 2
+
+
+class DatabaseRefusedError(PropendError):
+    """A database answers, and does not give what is asked for: no such table, no right to read it, too slow."""
+
+    number, symbol, stage, exit_status = 208, "DATABASE_REFUSED", "read", 2
+
+
 # --- destinations ---------------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,16 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from propend.document import Lines, mistakes_of, nearest, read_document, without_passwords, write_yaml
+from propend.document import (
+    Lines,
+    database_at,
+    has_password,
+    mistakes_of,
+    nearest,
+    read_document,
+    without_passwords,
+    write_yaml,
+)  # fmt: skip
 from propend.errors import ConfigurationError, Mistake
 from propend.goal import ANYTHING, Days, Eligibility, EventName, Goal, NamedEvent, Part, PositiveDays
 from propend.protection import Label
@@ -48,6 +57,27 @@ def _read_paths(value: Any) -> Any:
 
 
 Paths = Annotated[str | tuple[str, ...], BeforeValidator(_read_paths)]
+
+
+PASSWORD_WRITTEN = (
+    "a password stands in the address of the database, where everybody reads it who reads the document; write "
+    "database: env:NAME and keep the whole address in that variable, or leave the password out and keep it in "
+    "PROPEND_DB_PASSWORD_ and the host's name, as in PROPEND_DB_PASSWORD_DB_SHOP_COM"
+)
+
+
+def _check_origin(part: Source | Attributes, otherwise: str) -> None:
+    """Exactly one origin; an address holds no password."""
+    if part.database is None:
+        if part.table is not None:
+            raise ValueError("a table is one of a database: name that too, as database: env:NAME")
+        if (part.path is None) == (part.query is None):
+            raise ValueError(otherwise)
+        return
+    if part.path is not None or (part.table is None) == (part.query is None):
+        raise ValueError("of a database either a table or a query is read, and no path beside it")
+    if has_password(part.database):
+        raise ValueError(PASSWORD_WRITTEN)
 
 
 def _read_version(value: Any) -> Any:
@@ -95,6 +125,8 @@ class Source(Part):
         columns: roles of this source's columns; where absent, those of ``data.columns``.
         kind: the kind of every event of a source that has no column for it.
         name: how the source is called in reports; its path where absent.
+        database: an address, ``env:NAME`` or ``keyring:SERVICE/USER`` that holds one, or a DuckDB or SQLite file.
+        table: of the database; or ``query``, a SELECT in its own SQL.
         format: ``xdm`` insists that the rows are XDM ExperienceEvents, ``plain`` that they are not looked at as such;
             where absent, XDM is recognised by its shape.
         identity: what tells profiles apart, as ``NAMESPACE (path)``, ``identityMap[NAMESPACE]`` or a path.
@@ -113,11 +145,12 @@ class Source(Part):
     namespace: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     version: Version | None = None
     since: Day | None = None
+    database: Annotated[str, Field(min_length=1)] | None = None
+    table: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> Source:
-        if (self.path is None) == (self.query is None):
-            raise ValueError("a source has either a path or a query")
+        _check_origin(self, "a source has either a path or a query")
         if self.path is None and (self.version is not None or self.since is not None):
             raise ValueError("version and since are of a path; a query says itself what it reads")
         return self
@@ -134,6 +167,7 @@ class Attributes(Part):
         columns: the attributes to use; all other columns where absent.
         format: as in ``Source``; XDM's subscriptions are true from their ``startDate``.
         version: as in ``Source``.
+        database, table: as in ``Source``.
     """
 
     path: Paths | None = None
@@ -144,16 +178,31 @@ class Attributes(Part):
     columns: tuple[str, ...] | None = None
     format: Literal["xdm", "plain"] | None = None
     version: Version | None = None
+    database: Annotated[str, Field(min_length=1)] | None = None
+    table: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _timed_or_constant(self) -> Attributes:
-        if (self.path is None) == (self.query is None):
-            raise ValueError("attributes have either a path or a query")
+        _check_origin(self, "attributes have either a path or a query")
         if self.path is None and self.version is not None:
             raise ValueError("version is of a path; a query says itself what it reads")
         if self.effective is not None and self.constant:
             raise ValueError("attributes are either constant or have an effective time, not both")
         return self
+
+
+def source_at(text: str) -> Source | None:
+    """The source that an address with ``?table=`` or ``?query=`` names, as people write it in one line; else None.
+
+    Raises:
+        ConfigurationError: it holds a password.
+    """
+    named = database_at(text)
+    if named is None:
+        return None
+    if has_password(text):
+        raise ConfigurationError([Mistake("data", PASSWORD_WRITTEN)])
+    return Source(**named)
 
 
 GIVES_CONSENT = (True, "true", "yes", "y", 1, "given", "granted", "opt-in")

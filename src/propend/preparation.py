@@ -12,11 +12,11 @@ from typing import Any
 
 from propend.binding import binding_mistakes, check_behaviour, check_rows, consent_mistakes, group_mistakes
 from propend.columns import choose_fields
-from propend.document import Lines, Place, read_document
+from propend.document import Lines, Place, is_database_address, read_document
 from propend.engines import connect
 from propend.errors import ConfigurationError, Mistake, NoRecentDataError, NoScoringDataError, PropendError
 from propend.events import EventLog, EventRequest, Field, OpenedEvents
-from propend.instance import Data, Instance, Source, parse_instance
+from propend.instance import Data, Instance, Source, parse_instance, source_at
 from propend.kernel_cache import warn_if_lost
 from propend.labels import columns_apart, gate_policies, label_mistakes, role_mistakes
 from propend.model.members import plain_sums
@@ -174,13 +174,17 @@ def _with_data(inputs: Inputs, data: Any) -> Inputs:
         return replace(inputs, folder=inputs.folder / old.folder)
     if not isinstance(data, str | Path):
         return replace(inputs, folder=inputs.folder / old.folder, tables={"events": data})
-    path = Path(data)
-    if path.is_dir() and old.events:
+    path, named = Path(data), source_at(str(data))
+    if named is None and path.is_dir() and old.events:
         return replace(inputs, folder=path)
     first = old.events[0] if old.events else None
     kind = first.kind if first else None
     columns = first.columns if first else None
-    changed = Data(**{**old.__dict__, "events": (Source(path=str(path.absolute()), kind=kind, columns=columns),)})
+    source = named or Source(path=str(path.absolute()))
+    if named is not None and named.database is not None and not is_database_address(named.database):
+        source = named.model_copy(update={"database": str(Path(named.database).absolute())})
+    events = (source.model_copy(update={"kind": kind, "columns": columns}),)
+    changed = Data(**{**old.__dict__, "events": events})
     return replace(
         inputs,
         folder=inputs.folder / old.folder,

@@ -21,11 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propend.columns import ROLES, words
+from propend.document import is_database_address
 from propend.engines import connect
 from propend.errors import PropendError
 from propend.events import DAY_US, EventFacts, EventLog, EventRequest, OpenedEvents, Partition, Selector, SourceFacts
 from propend.goal import ANYTHING, Did, Eligibility, Goal, Group, NamedEvent
-from propend.instance import Columns, Data, Instance, Source
+from propend.instance import Columns, Data, Instance, Source, source_at
 from propend.predicates import quote_name, quote_text
 from propend.preparation import Inputs, Prepared, survey_log
 from propend.record import REASONS
@@ -158,18 +159,21 @@ def propose(data: Any, home: str | Path = ".", columns: Mapping[str, str] | None
     """Look at events and propose an instance for them.
 
     Args:
-        data: a file, glob or folder, a list of them, or a table (pandas, polars, Arrow). What stands in a list is a
-            source of its own: its columns may be other ones, and its rows are named for its file.
+        data: a file, glob or folder, a table of a database as ``env:SHOP_URL?table=shop.orders``, a list of them, or a
+            table in memory (pandas, polars, Arrow). What stands in a list is a source of its own: its columns may be
+            other ones, and its rows are named for its file or table.
         home: the folder that the document's paths will be relative to.
         columns: columns by their role (``profile``, ``at``, ``event``, ``value``, ``id``), where they are known.
 
     Raises:
-        SourceNotFoundError, SourceUnreadableError, ColumnNotFoundError: as when reading.
+        SourceNotFoundError, SourceUnreadableError, ColumnNotFoundError, DatabaseUnreachableError,
+            DatabaseRefusedError: as when reading.
+        ConfigurationError: an address holds a password.
         NoInputDataError: no event is usable.
     """
     folder = Path(home).absolute()
     paths = [data] if isinstance(data, str | Path) else data if isinstance(data, list) else []
-    events = tuple(Source(path=relative_path(Path(path), folder)) for path in paths)
+    events = tuple(_source(path, folder) for path in paths)
     source = Data(events=events, columns=Columns(**dict(columns or {})))
     tables = None if paths else {"events": data}
     with connect() as session:
@@ -190,6 +194,16 @@ def propose(data: Any, home: str | Path = ".", columns: Mapping[str, str] | None
     return Proposal(instance, opened, log.facts, notes, as_of, chosen.refusal)
 
 
+def _source(text: str | Path, folder: Path) -> Source:
+    """A file, or a table of a database."""
+    found = source_at(str(text))
+    if found is None or found.database is None:
+        return Source(path=relative_path(Path(text), folder))
+    if is_database_address(found.database):
+        return found
+    return found.model_copy(update={"database": relative_path(Path(found.database), folder)})
+
+
 def relative_path(path: Path, folder: Path) -> str:
     """A path as a document in or beside a folder should name it: relative where both may move together."""
     absolute = Path(os.path.normpath(path.absolute()))
@@ -208,12 +222,16 @@ def _apart(source: Data, opened: OpenedEvents) -> Data:
             update={
                 "columns": Columns(**_named_columns(facts)),
                 **_as_xdm(facts),
-                "kind": None if "event" in facts.columns else kind_of_file(str(one.path)),
+                "kind": None if "event" in facts.columns else _kind_of(one),
             }
         )
         for one, facts in zip(source.events, opened.sources, strict=True)
     )
     return source.model_copy(update={"events": events, "columns": Columns()})
+
+
+def _kind_of(source: Source) -> str:
+    return kind_of_file(str(source.path)) if source.table is None else kind_of_file(source.table.rpartition(".")[2])
 
 
 def kind_of_file(path: str) -> str:

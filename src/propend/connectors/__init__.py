@@ -12,16 +12,17 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import metadata
 
+from propend.connectors.databases import DatabaseConnector
 from propend.connectors.files import FileConnector
 from propend.connectors.frames import FrameConnector
 from propend.connectors.lakes import LakeConnector
-from propend.connectors.origins import Connector, FileGroup, Located, Origin
+from propend.connectors.origins import Connector, FileGroup, Links, Located, Origin, RetypedError, Stream, Table
 from propend.document import without_passwords
 from propend.errors import PropendError, SourceNotFoundError, SourceUnreadableError
 
 ENTRY_POINTS = "propend.connectors"
 NEEDED = ("accepts", "locate")
-OWN: tuple[type[Connector], ...] = (FrameConnector, LakeConnector, FileConnector)
+OWN: tuple[type[Connector], ...] = (DatabaseConnector, FrameConnector, LakeConnector, FileConnector)
 VERSIONED = ("delta", "iceberg")
 """Formats whose tables keep what they once held."""
 log = logging.getLogger("propend.connectors")
@@ -47,7 +48,7 @@ class Known:
 
 @lru_cache(maxsize=1)
 def known() -> tuple[Known, ...]:
-    """All connectors in the order in which they are asked: tables, those of other packages, lakes, files.
+    """All connectors in the order in which they are asked: databases, tables, those of other packages, lakes, files.
 
     One that cannot be used is logged once, and left out of what is asked.
     """
@@ -55,8 +56,8 @@ def known() -> tuple[Known, ...]:
     found = [_known(point) for point in points if not point.value.startswith("propend.")]
     for broken in (one for one in found if one.problem):
         log.warning("the connector %r of %s is not used: %s", broken.name, broken.distribution, broken.problem)
-    first, *own = (Known(kind.name, "propend", metadata.version("propend"), "", kind()) for kind in OWN)
-    return (first, *found, *own)
+    databases, tables, *own = (Known(kind.name, "propend", metadata.version("propend"), "", kind()) for kind in OWN)
+    return (databases, tables, *found, *own)
 
 
 def _known(point: metadata.EntryPoint) -> Known:
@@ -104,7 +105,7 @@ def locate(origin: Origin) -> Located:
     names, wanted = ", ".join(c.name for c in connectors()), without_passwords(origin.name)
     raise SourceNotFoundError(
         f"No connector reads {wanted!r}; there are: {names}.",
-        "export the data to Parquet or CSV files, or install a connector for it.",
+        "export it to Parquet or CSV files, or install a connector; databases are named by `database:` and `table:`.",
         path=wanted,
     )
 
@@ -156,4 +157,7 @@ def _checked(found: Located, origin: Origin) -> Located:
     return found
 
 
-__all__ = ["Connector", "FileGroup", "Known", "Located", "Origin", "connectors", "known", "locate"]
+__all__ = [
+    "Connector", "FileGroup", "Known", "Links", "Located", "Origin", "RetypedError", "Stream", "Table", "connectors",
+    "known", "locate",
+]  # fmt: skip

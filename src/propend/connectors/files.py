@@ -37,7 +37,6 @@ _FORMATS: dict[str, FileFormat] = {
 _COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
 _REFUSED = {
     b"PK\x03\x04": "a ZIP archive or an Excel workbook",
-    b"SQLite format 3": "an SQLite database",
     b"ARROW1": "an Arrow file",
     b"ORC": "an ORC file",
     b"Obj\x01": "an Avro file",
@@ -45,6 +44,8 @@ _REFUSED = {
     b"BZh": "compressed with bzip2",
     b"\xfd7zXZ": "compressed with xz",
 }
+SQLITE, DUCKDB = b"SQLite format 3", b"DUCK"
+"""What files of databases begin with: SQLite's at once, DuckDB's from the ninth byte."""
 _DELIMITERS = (",", "\t", ";", "||", "|", "\x01", "^", "~", ":")
 
 
@@ -248,6 +249,9 @@ def _describe(path: Path, scratch: Path, folders: tuple[str, ...]) -> FileGroup:
     head = _raw_head(path)
     if not head:
         raise _unreadable(path, "is empty", "export it again, or leave it out of the path.")
+    if head.startswith(SQLITE) or head[8:12] == DUCKDB:
+        what = "SQLite" if head.startswith(SQLITE) else "DuckDB"
+        raise _unreadable(path, f"is a {what} database", f"name a table of it: `database: {path.name}`, `table: ...`.")
     for magic, what in _REFUSED.items():
         if head.startswith(magic):
             raise _unreadable(path, f"is {what}, which is not read", "export it as Parquet or CSV.")

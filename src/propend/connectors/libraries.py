@@ -7,7 +7,13 @@ from typing import Any
 
 from propend.errors import LibraryMissingError
 
-EXTRAS = {"deltalake": "lakes", "pyiceberg": "lakes"}
+EXTRAS = {
+    "adbc_driver_manager": "postgres",
+    "adbc_driver_postgresql": "postgres",
+    "deltalake": "lakes",
+    "keyring": "keyring",
+    "pyiceberg": "lakes",
+}
 """What must be installed with propend for each library."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -14,6 +14,46 @@ import pyarrow.dataset as pads
 
 FileFormat = Literal["parquet", "csv", "json"]
 Compression = Literal["none", "gzip", "zstd"]
+
+
+class Links:
+    """Connections that stay open while the sources of a data section are read, so that all are of one moment."""
+
+    def __init__(self) -> None:
+        """Nothing is open yet."""
+        self._open: dict[str, Any] = {}
+
+    def of(self, address: str, connect: Callable[[], Any]) -> Any:
+        """The connection to an address, made where there is none yet."""
+        if address not in self._open:
+            self._open[address] = connect()
+        return self._open[address]
+
+    def close(self) -> None:
+        """Close them all."""
+        for connection in self._open.values():
+            connection.close()
+        self._open.clear()
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a document names in a database.
+
+    Attributes:
+        database: as written: an address, where one is kept, or a file.
+        table: its name; or else
+        query: a SELECT in the database's own SQL.
+    """
+
+    database: str
+    table: str | None = None
+    query: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return self.table if self.table is not None else "query"
 
 
 @dataclass(frozen=True)
@@ -28,6 +68,8 @@ class Origin:
         version: of a Delta or Iceberg table: its version or snapshot, or the time as of which it is read; the newest
             where None.
         since: partitions of days before it are not read.
+        table: what is named in a database, where there are no paths.
+        links: connections that are open already.
     """
 
     paths: tuple[str, ...]
@@ -36,9 +78,13 @@ class Origin:
     scratch: Path
     version: int | str | None = None
     since: date | None = None
+    table: Table | None = None
+    links: Links = field(default_factory=Links, compare=False)
 
     @property
     def name(self) -> str:
+        if self.table is not None:
+            return self.table.name
         return ", ".join(self.paths[:3]) + (f" and {len(self.paths) - 3} more" if len(self.paths) > 3 else "")
 
 
@@ -65,14 +111,32 @@ class FileGroup:
     partitions: tuple[tuple[str, str], ...] = ()
 
 
+class RetypedError(Exception):
+    """Values came that the types of a stream so far do not hold; it is to be read again, and knows better then."""
+
+
+class Stream(Protocol):
+    """Rows that come in batches."""
+
+    def read(self) -> pa.RecordBatchReader:
+        """All rows, in any order; one reader at a time.
+
+        Raises:
+            RetypedError: while reading, where values are of other types than those seen first.
+            DatabaseUnreachableError, DatabaseRefusedError: they do not come.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Located:
-    """What to read: groups of files, tables, or both; all are put together by name of column.
+    """What to read: groups of files, tables, or both; or streams; all are put together by name of column.
 
     Attributes:
         tables: in memory; or data sets, of which the engine reads the columns that it needs; or streams, which it reads
             once and keeps as Parquet in its scratch folder, batch by batch.
         left_out: files of partitions that were not asked for (``Origin.since``).
+        streams: of databases, which may have to be read twice.
     """
 
     name: str
@@ -80,6 +144,7 @@ class Located:
     groups: tuple[FileGroup, ...] = ()
     tables: tuple[pa.Table | pads.Dataset | pa.RecordBatchReader, ...] = field(default=())
     left_out: int = 0
+    streams: tuple[Stream, ...] = field(default=())
 
 
 def moment_of(time: str) -> int:

@@ -206,6 +206,8 @@ def _part(
             time = read_times(db, relation.table, column.name, column.sql, column.native)
         moment, raw = local_time(time.local, time.instant, time_zone), time.raw
     stem = Path(relation.name.split(",")[0]).name.split(".")[0]
+    if given.table is not None:
+        stem = given.table.rpartition(".")[2]
     named = {(f"{stem}.{n}" if n in taken else n): c for n, c in columns.items()}
     numbers = {n: c for n, c in named.items() if c.type == "number"}
     return _Part(relation, profile, raw, moment, numbers, {n: c for n, c in named.items() if n not in numbers})

@@ -10,11 +10,15 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.dataset as pads
 
+from propend.connectors.origins import Links
+
 
 class Database(Protocol):
     """A connection to an SQL engine with a scratch folder."""
 
     scratch: Path
+    links: Links
+    """To the databases that sources are read from."""
 
     def run(self, sql: str) -> None:
         """Run a statement."""

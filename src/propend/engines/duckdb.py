@@ -20,6 +20,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pads
 
+from propend.connectors import Links
 from propend.engines.event_log import DuckdbEventLog, load_log
 from propend.engines.previews import SourcePreview, preview
 from propend.engines.sources import EventSource, open_sources, summarise
@@ -86,9 +87,13 @@ class DuckdbEngine:
     ) -> DuckdbEventLog:
         """See ``Engine.load``."""
         opened = self._look(data, Path(folder), tables)
-        return load_log(
-            self._db, opened.sources, opened.summary, data, Path(folder), tables or {}, request, self._db.memory_bytes()
-        )
+        try:
+            return load_log(
+                self._db, opened.sources, opened.summary, data, Path(folder), tables or {}, request,
+                self._db.memory_bytes(),
+            )  # fmt: skip
+        finally:
+            self._db.links.close()
 
     def preview(self, data: Data, folder: Path) -> tuple[SourcePreview, ...]:
         """Each source of events as people look at it, whether or not events can be made of it.
@@ -127,6 +132,7 @@ class DuckdbDatabase:
             ConfigurationError: the memory is not one that DuckDB reads.
         """
         self.scratch = _scratch_folder(temp_folder)
+        self.links = Links()
         try:
             with _memory_told():
                 self._connection = duckdb.connect(str(self.scratch / "events.duckdb"))
@@ -152,6 +158,7 @@ class DuckdbDatabase:
 
     def close(self) -> None:
         """Remove the database and its folder."""
+        self.links.close()
         self._connection.close()
         shutil.rmtree(self.scratch, ignore_errors=True)
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from propend.columns import NEEDED, ROLES, Guess, guess_columns, is_value, listed, might_be, nearest_column
-from propend.connectors import Origin, locate
+from propend.connectors import Origin, Table, locate
 from propend.connectors.xdm import MARKETER_MADE, namespace, read_identity
 from propend.engines.coding import not_blank, short_text
 from propend.engines.database import Database
+from propend.engines.fetching import fetched
 from propend.engines.relations import RawColumn, Relation, described, files_without, relation_of, sample_of
 from propend.engines.times import NO_TIME, TimeColumn, read_times
 from propend.engines.xdm import KIND, VALUE, check_events, recognised
@@ -165,6 +166,11 @@ def _wanted(data: Data, tables: Mapping[str, Any]) -> tuple[Source, ...]:
 def open_relation(db: Database, source: Source | Attributes, folder: Path, tables: Mapping[str, Any]) -> Relation:
     """The rows of a source or of a table of attributes."""
     label = getattr(source, "name", None)
+    if source.database is not None:
+        wanted = Table(source.database, source.table, source.query)
+        found = locate(Origin((), folder, tables, db.scratch, table=wanted, links=db.links))
+        file = db.scratch / f"{db.new_name('fetched')}.parquet"
+        return recognised(db, relation_of(db, fetched(found, label or found.name, file)), source)
     if source.query is not None:
         place = label or "query"
         for name, table in tables.items():

@@ -135,6 +135,7 @@ class SparkEngine:
         attributes = NO_ATTRIBUTES
         if data.attributes:
             attributes, stored = self._with_attributes(opened, data, request, headers, stored, 1 << bits)
+        self._db.links.close()
         suspects = pa.concat_arrays([h.alike for h in headers])
         copies = self._copies(opened, request, scans, suspects, memory)
         return _log(opened, request, headers, tally, attributes, copies, stored, bits)

@@ -25,7 +25,7 @@ MOST_KINDS = 8
 MOST_LOOKING = 2
 """Looks at the same time: each keeps a part of the data in memory, and nobody who asks for a form is refused."""
 QUERY_SECONDS = 300
-"""What a query or an address gives is asked again after so long: nobody knows what it reads."""
+"""What a query, a database or an address gives is asked again after so long: nobody knows whether it has changed."""
 Key = tuple[str, str, tuple[tuple[str, int, int], ...]]
 
 
@@ -125,8 +125,8 @@ def _key(what: str, data: Data, folder: Path) -> Key:
 def state_of_files(data: Data, folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Names, sizes and last changes of the files that data are read from; nothing of those that are not there."""
     sources: tuple[Source | Attributes, ...] = (*data.events, *data.attributes)
-    paths = [path for source in sources for path in _paths(source.path)]
-    read_again = any(source.query is not None for source in sources) or any(map(is_address, paths))
+    paths = [path for source in sources for path in (*_paths(source.path), *_paths(source.database))]
+    read_again = any(s.query is not None or s.database is not None for s in sources) or any(map(is_address, paths))
     found = [("", 0, int(time.time() // QUERY_SECONDS))] if read_again else []
     for path in paths:
         try:

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Response
 
 from propend import demo
-from propend.document import read_text
+from propend.document import is_database_address, read_text
 from propend.errors import ColumnNotFoundError, PropendError
 from propend.proposal import propose
 from propend.server.failures import status_of
@@ -67,7 +67,7 @@ def own(
     try:
         if not paths:
             raise invalid("No file is named.", "choose files to upload, or name a path.")
-        whole = [str(page.space.home / Path(text).expanduser()) for text in paths]
+        whole = [t if is_database_address(t) else str(page.space.home / Path(t).expanduser()) for t in paths]
         with page.heavy.turn():
             found = propose(whole[0] if len(whole) == 1 else whole, page.space.home, named)
     except PropendError as error:
