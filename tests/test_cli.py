@@ -29,7 +29,7 @@ COMMANDS = [
     *("demo", "init", "check", "run", "train", "score", "evaluate", "report", "explain", "moved", "compile", "list"),
     "connectors",
     *("history", "cancel", "versions", "enable", "disable", "delete", "forget", "serve", "export", "destination"),
-    *("user", "token"),
+    *("user", "token", "segment"),
 ]
 RUN_FILES = [
     *("contributions.parquet", "evaluation.json", "insights.json", "live.json", "model"),

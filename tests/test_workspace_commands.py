@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import hmac
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -196,3 +199,68 @@ def test_what_came_of_a_run_is_kept_and_told_where_it_is_not_as_expected(tmp_pat
     assert third.state == "succeeded"
     assert workspace.runs.get(first.id).summary == run.summary
     workspace.close()
+
+
+# --- segments ---------------------------------------------------------------------------------------------------
+
+
+def test_segments_are_made_shown_changed_and_taken_along(home: Path, tmp_path: Path) -> None:
+    at = ("--workspace", home)
+    assert "no segments yet" in propend("segment", "list", *at).out
+    run = Path(propend("run", home / "instances" / "buyers.yaml", "--json").json["folder"])
+    rows = pq.read_table(run / "scores.parquet").to_pylist()
+    wanted = [r["profile_id"] for r in rows if r["bucket"] == "high" or r["probability"] < 0.1]
+    rule = "bucket = 'high' or probability < 0.1"
+    made_one = propend("segment", "create", "buyers", "Ends", rule, *at, "--json").json
+    named = {k: made_one[k] for k in ("id", "instance", "name", "where", "run", "count", "problem", "created_by")}
+    assert named == {
+        "id": 1, "instance": "buyers", "name": "Ends", "where": rule, "run": run.name, "count": len(wanted),
+        "problem": None, "created_by": "local",
+    }  # fmt: skip
+    shown = propend("segment", "show", "1", *at).out
+    assert shown.splitlines() == [
+        "1  Ends  (buyers)",
+        f"    {rule}",
+        "    Profiles of whom bucket is high or probability is below 0.1.",
+        f"    {len(wanted):,} profiles by run {run.name}",
+    ]
+    assert propend("segment", "list", *at, "--json").json == [made_one]
+    sheet = propend("segment", "members", "1", *at).out
+    assert [line["profile_id"] for line in csv.DictReader(io.StringIO(sheet))] == wanted
+    for name in ("members.csv", "members.parquet", "members.arrow"):
+        told = propend("segment", "members", "1", "--out", tmp_path / name, *at)
+        assert (told.status, told.out) == (0, f"{len(wanted):,} profiles in {tmp_path / name}\n")
+    assert (tmp_path / "members.csv").read_text() == sheet
+    assert pq.read_table(tmp_path / "members.parquet").column("profile_id").to_pylist() == wanted
+    taken = propend("segment", "take", run, "--where", rule, "--out", tmp_path / "taken.csv")
+    assert (taken.status, (tmp_path / "taken.csv").read_text()) == (0, sheet)
+    assert propend("segment", "take", run, "--where", rule).out == sheet
+    changed = propend("segment", "change", "1", "--name", "Top", "--where", "bucket = 'high'", *at, "--json").json
+    high = sum(r["bucket"] == "high" for r in rows)
+    assert (changed["name"], changed["where"], changed["count"]) == ("Top", "bucket = 'high'", high)
+    assert propend("segment", "delete", "1", *at).out == "segment 1, 'Top', is removed\n"
+    assert propend("segment", "list", "buyers", *at, "--json").json == []
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "members.arrow", "members.csv", "members.parquet", "shop", "taken.csv",
+    ]  # fmt: skip
+
+
+def test_segments_that_cannot_be_are_refused(home: Path, tmp_path: Path) -> None:
+    at = ("--workspace", home)
+    run = Path(propend("run", home / "instances" / "buyers.yaml", "--json").json["folder"])
+    (tmp_path / "there.csv").touch()
+    refused = {
+        ("create", "buyers", "A", "bucket =", *at): ("PROPEND-100", 2),
+        ("create", "buyers", "A", "value.nothing > 3", *at): ("PROPEND-100", 2),
+        ("create", "nobody", "A", "score > 3", *at): ("PROPEND-103", 2),
+        ("show", "7", *at): ("PROPEND-103", 2),
+        ("take", run, "--where", "churn:score > 3"): ("PROPEND-103", 2),
+        ("take", run, "--where", "score > 3", "--out", tmp_path / "there.csv"): ("PROPEND-102", 2),
+        ("take", run, "--where", "score > 3", "--out", tmp_path / "a.xlsx"): ("PROPEND-100", 2),
+        ("take", run, "--where", "score > 3", "--out", tmp_path / "nowhere" / "a.csv"): ("PROPEND-204", 1),
+        ("take", tmp_path, "--where", "score > 3"): ("PROPEND-103", 2),
+    }
+    found = {asked: propend("segment", *asked) for asked in refused}
+    assert {asked: (called.err.split()[0], called.status) for asked, called in found.items()} == refused
+    (run / "contributions.parquet").unlink()
+    assert propend("segment", "take", run, "--where", "value.x > 3").err.split()[0] == "PROPEND-265"

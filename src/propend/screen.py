@@ -619,6 +619,19 @@ def users_text(found: Sequence[dict[str, Any]]) -> str:
     return columns_text(rows, 0)
 
 
+def segments_text(found: Sequence[dict[str, Any]]) -> str:
+    """Segments, each with its rule and how many profiles it has."""
+    if not found:
+        return "no segments yet; `propend segment create INSTANCE NAME RULE` saves one"
+    return "\n\n".join(_segment_text(one) for one in found)
+
+
+def _segment_text(one: dict[str, Any]) -> str:
+    says = f"{one['count']:,} profiles by run {one['run']}" if one["count"] is not None else "no scores yet"
+    lines = [f"{one['id']}  {one['name']}  ({one['instance']})", one["where"], one["sentence"], one["problem"] or says]
+    return "\n    ".join(lines)
+
+
 # --- init ----------------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from propend.cli import workspace as workspace_commands
 from propend.cli.destinations import destination_app, export
 from propend.cli.people import token_app, user_app
 from propend.cli.screen import JsonOption, err, fail, out, show_error, tell
+from propend.cli.segments import segment_app
 from propend.errors import ColumnNotFoundError, ConfigurationError, Mistake, PropendError, UnexpectedError
 from propend.version import __version__
 
@@ -441,6 +442,7 @@ app.command()(export)
 app.add_typer(destination_app, name="destination")
 app.add_typer(user_app, name="user")
 app.add_typer(token_app, name="token")
+app.add_typer(segment_app, name="segment")
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from propend.errors import ConfigurationError, InstanceNotFoundError, NotKeptError
 from propend.exports.sheets import as_csv
 from propend.segments import Rule
-from propend.store.catalog import RunRow
+from propend.store.catalog import RunRow, SegmentRow
 from propend.store.lookup import Groups
 from propend.workspace import Workspace
 from propend.workspace.score_file import ScoreFile, Stamp
@@ -57,6 +57,21 @@ class Found:
     def of(self, profile_id: str) -> dict[str, Row]:
         """The rows of one profile, by instance; none where it was scored nowhere."""
         return self.rows.get(profile_id, {})
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How many profiles a segment has.
+
+    Attributes:
+        run: whose scores are counted; None where there are none yet.
+        count: None where there are no scores yet, or they cannot be asked.
+        problem: why they cannot be asked.
+    """
+
+    run: str | None = None
+    count: int | None = None
+    problem: str | None = None
 
 
 class Serving:
@@ -139,6 +154,17 @@ class Serving:
         """
         with suppress(InstanceNotFoundError):
             self.of(instance_id).gate(rule)
+
+    def counted(self, row: SegmentRow) -> Counted:
+        """How many profiles a segment has by the scores that are served."""
+        try:
+            run = self.served(row.instance_id)
+        except InstanceNotFoundError:
+            return Counted()
+        try:
+            return Counted(run.id, self.scores(run).count(Rule.read(row.where)))
+        except CANNOT_BE_ASKED as error:
+            return Counted(run.id, problem=error.message)
 
     def profiles(self, ids: Sequence[str], instances: Sequence[str] | None = None) -> Found:
         """The served rows of profiles; one instance whose scores cannot be read hides none of another.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -35,6 +35,13 @@ class Segments:
         with self._catalog.reading() as session:
             self._instances.row(session, instance_id)
             return list(session.scalars(asked.order_by(SegmentRow.id).limit(limit)))
+
+    def every(self, instance_id: str) -> Iterator[SegmentRow]:
+        """All of an instance, however many they are; raises as ``all`` does."""
+        page = self.all(instance_id)
+        while page:
+            yield from page
+            page = self.all(instance_id, page[-1].id)
 
     def some(self, instance_ids: Sequence[str], after: int = 0, limit: int = 1000) -> list[SegmentRow]:
         """Those of several instances, as ``all`` gives them."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from propend.errors import InstanceNotFoundError
 from propend.segments import Rule
 from propend.server.access import Manager, Viewer
 from propend.server.cursors import cursor_of, place_of
 from propend.server.idempotency import Creating
 from propend.server.routes.scores import TABLES, Form, IfNoneMatch, Order, table_or_page
-from propend.server.serving import CANNOT_BE_ASKED, Serving
+from propend.server.serving import Serving
 from propend.server.shapes import Cursor, Limit, ScorePage, SegmentBody, SegmentItem, SegmentOut, SegmentPage, refusals
 from propend.server.state import InstanceId, Number, Rules, Scores
 from propend.store.catalog import SegmentRow
@@ -91,12 +91,4 @@ def get_members(
 
 
 def _shown(row: SegmentRow, serving: Serving) -> SegmentOut:
-    rule = Rule.read(row.where)
-    try:
-        run = serving.served(row.instance_id)
-    except InstanceNotFoundError:  # no scores yet
-        return SegmentOut.of(row, rule.sentence)
-    try:
-        return SegmentOut.of(row, rule.sentence, run=run.id, count=serving.scores(run).count(rule))
-    except CANNOT_BE_ASKED as error:  # the newest model has another factor, or another instance is gone
-        return SegmentOut.of(row, rule.sentence, run=run.id, problem=error.message)
+    return SegmentOut.of(row, Rule.read(row.where).sentence, **asdict(serving.counted(row)))
