@@ -286,6 +286,14 @@ def test_keys_that_differ_in_case_are_one(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps([event, event | {"_id": "2"}]), encoding="utf-8")
     log = load({"events": "a.json"}, tmp_path, text_fields=("commerce.order.payments.transactionID",))
     assert [(k, v, t) for _, _, k, _, v, _, t in rows_of(log)] == [("order", 3.0, ("a",))] * 2
+    for i, shop in enumerate(("north", "south")):
+        (tmp_path / "all" / f"shop={shop}").mkdir(parents=True)
+        one = json.dumps(event | {"_id": str(i)})
+        (tmp_path / "all" / f"shop={shop}" / "a.json").write_text(one, encoding="utf-8")
+    log = load({"events": "all"}, tmp_path, text_fields=("shop",))
+    assert sorted((k, v, t) for _, _, k, _, v, _, t in rows_of(log)) == [
+        ("order", 3.0, ("north",)), ("order", 3.0, ("south",)),
+    ]  # fmt: skip
 
 
 # --- made-up hits -------------------------------------------------------------------------------------------

@@ -432,7 +432,9 @@ def one_spelling(group: FileGroup, scratch: Path) -> FileGroup:
     folder.mkdir()
     paths = []
     for i, path in enumerate(group.paths):
-        target = folder / f"{i}.jsonl"
+        values = [part for part in path.parent.parts if is_partition(part)] if group.partitions else []
+        target = folder.joinpath(str(i), *values, "rows.jsonl")
+        target.parent.mkdir(parents=True)
         with target.open("w", encoding="utf-8") as out:
             for document in _json_documents(path, group.compression):
                 out.write(json.dumps(_spelt(document, (), spelling), ensure_ascii=False) + "\n")

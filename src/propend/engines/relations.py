@@ -197,7 +197,8 @@ def _from_files(db: Database, name: str, located: Located) -> int:
     except SourceUnreadableError as error:
         if _TWO_SPELLINGS in error.message:
             spelt = tuple(one_spelling(g, db.scratch) if g.format == "json" else g for g in located.groups)
-            db.run(f"CREATE TABLE {quote_name(name)} AS {_scans(spelt)}")
+            with db.reading(located.name):
+                db.run(f"CREATE TABLE {quote_name(name)} AS {_scans(spelt)}")
             return 0
         short = sum(_short_rows(db, g) for g in located.groups if g.format == "csv")
         if not short:
