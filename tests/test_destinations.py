@@ -154,6 +154,8 @@ def test_a_run_is_pushed_to_every_enabled_destination(workspace: Workspace, crm:
     assert run.state == "succeeded"  # though one of them is away
     whom = ids_of(workspace)
     assert (in_file(workspace), crm.ids()) == (whom, whom)
+    with pytest.raises(StatusError, match="'Best' pushes members of 'Few'"):
+        workspace.pushing._segments.remove(few)
     chosen = in_file(workspace, f"buyers-segment-{few}.csv")
     assert 0 < len(chosen) < len(whom) / 5
     found = {n: states(workspace, n) for n in (sheet, table, off, best, broken)}

@@ -45,7 +45,7 @@ def place(home: Path) -> Place:
 
 
 def test_kinds_are_known_by_name_and_options_are_checked_all_at_once() -> None:
-    assert kinds() == ["file", "postgres"]
+    assert kinds() == ["file", "postgres", "table", "xdm-profile", "xdm-event", "webhook"]
     with pytest.raises(DestinationNotFoundError, match="no kind of destination 'fax'"):
         kind_of("fax")
     with pytest.raises(ConfigurationError) as refused:

@@ -1,8 +1,8 @@
 """Where scores go: destinations, by kind.
 
-A destination takes the rows of a run and makes a place hold exactly these: a file, a table. Others can be added through
-the entry point group ``propend.destinations``: a class with ``kind``, ``options``, ``push``, ``retract`` and ``forget``
-(``delivery.Destination``).
+A destination takes the rows of a run and makes a place hold exactly these: a file, a table, somebody who listens.
+Others can be added through the entry point group ``propend.destinations``: a class with ``kind``, ``options``,
+``push``, ``retract`` and ``forget`` (``delivery.Destination``).
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ ENTRY_POINTS = "propend.destinations"
 OWN = {
     "file": ("propend.exports.files", "FileDestination"),
     "postgres": ("propend.exports.postgres", "PostgresDestination"),
+    "table": ("propend.exports.table", "TableDestination"),
+    "xdm-profile": ("propend.exports.files", "XdmProfileDestination"),
+    "xdm-event": ("propend.exports.files", "XdmEventDestination"),
+    "webhook": ("propend.exports.webhook", "WebhookDestination"),
 }
 """Our own kinds; a module is loaded when its kind is asked for, since some need what not everybody has installed."""
 
@@ -46,7 +50,11 @@ def kind_of(name: str) -> type[Destination]:
         ConfigurationError: it needs what is not installed.
     """
     if name in _added():
-        found: type[Destination] = _added()[name].load()
+        try:
+            found: type[Destination] = _added()[name].load()
+        except (ImportError, AttributeError, SyntaxError) as error:
+            problem = f"the package that adds {name!r} cannot be imported: {type(error).__name__}: {error}"
+            raise ConfigurationError([Mistake("kind", problem)], "the destination") from error
         return found
     if name not in OWN:
         raise DestinationNotFoundError(

@@ -88,10 +88,12 @@ class Place:
     Attributes:
         home: what paths are relative to.
         folders: below which files may be written; anywhere where None.
+        private: whether addresses within private networks may be called.
     """
 
     home: Path
     folders: tuple[Path, ...] | None = None
+    private: bool = True
 
     def file(self, folder: str, name: str) -> Path:
         """A file that may be written.

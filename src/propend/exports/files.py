@@ -1,4 +1,4 @@
-"""Scores as files: CSV for sheets, Parquet, JSON lines.
+"""Scores as files: CSV for sheets, Parquet, JSON lines, and the two forms of XDM.
 
 A file is written beside its place and takes it by one rename: whoever reads meanwhile reads the old one or the new one.
 """
@@ -23,12 +23,14 @@ import pyarrow.parquet as pq
 from pydantic import Field, field_validator
 
 from propend.errors import PushFailedError
+from propend.exports import xdm
 from propend.exports.delivery import Delivery, Options, Past, Place, Pushed
 from propend.exports.sheets import as_csv
 from propend.exports.texts import rows_as_json
 from propend.store.erasure import Who
 
 Plain = dict[str, Any]
+SCHEMA_ENDING = ".schema.json"
 GROUP_ROWS, RECORDS_AT_ONCE = 65_536, 10_000
 FIELDS = ("instance", "audience", "run_id", "scored_at")
 """What a name can have in braces."""
@@ -65,6 +67,18 @@ class FileOptions(_Written):
     format: Literal["csv", "parquet", "jsonl"] = "csv"
 
 
+class XdmOptions(_Written, xdm.Naming):
+    """Of files of XDM; ``format``: ``jsonl`` or ``parquet``."""
+
+    format: Literal["parquet", "jsonl"] = "jsonl"
+
+
+class XdmEventOptions(XdmOptions):
+    """The same, with a file for every run."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)] = "{instance}-{audience}-events-{run_id}"
+
+
 def named(template: str, values: dict[str, str]) -> str:
     """A name from its template, which may use nothing but ``FIELDS``."""
     return template.format_map({k: v.replace("/", "-") for k, v in values.items()})
@@ -99,7 +113,7 @@ class FileDestination:
         """Every file that was written and is still there is written anew without them."""
         total = 0
         for path in _files(past):
-            if path.is_file():
+            if path.is_file() and not path.name.endswith(SCHEMA_ENDING):
                 with _telling(path):
                     total += self._without(path, who)
         return total
@@ -140,6 +154,41 @@ class FileDestination:
                 gone += len(some) - len(kept)
                 to.write("".join(kept).encode())
         return gone
+
+
+class XdmProfileDestination(FileDestination):
+    """Files in the form of an Individual Profile: one that each run replaces, and its schema beside it."""
+
+    kind: ClassVar[str] = "xdm-profile"
+    options: ClassVar[type[Options]] = XdmOptions
+    form: ClassVar[xdm.Form] = "profile"
+
+    def push(self, delivery: Delivery, past: Past) -> Pushed:
+        """Besides the rows, the schema of a row."""
+        done = super().push(delivery, past)
+        path = self._path(delivery)
+        schema = path.with_name(path.name.removesuffix(".gz").rpartition(".")[0] + SCHEMA_ENDING)
+        text = json.dumps(xdm.schema_of(self.form, self._options, delivery.instance), indent=1)
+        with _telling(schema), replaced(schema) as out:
+            out.write(text.encode())
+        return Pushed(done.rows, facts=done.facts | {"files": [*done.facts["files"], str(schema)]})
+
+    def _shape(self, delivery: Delivery) -> Shape | None:
+        return lambda batch: xdm.shaped(batch, self.form, self._options, delivery.instance)
+
+    def _ids(self, batch: pa.RecordBatch) -> pa.Array:
+        return xdm.ids_of(batch, self._options.namespace)
+
+    def _id_of(self, row: Plain) -> str:
+        return str(row["identityMap"][self._options.namespace][0]["id"])
+
+
+class XdmEventDestination(XdmProfileDestination):
+    """Files in the form of ExperienceEvents: one for each run, which together are a history."""
+
+    kind: ClassVar[str] = "xdm-event"
+    options: ClassVar[type[Options]] = XdmEventOptions
+    form: ClassVar[xdm.Form] = "event"
 
 
 # --- writing ----------------------------------------------------------------------------------------------------

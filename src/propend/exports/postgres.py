@@ -69,6 +69,8 @@ class PostgresOptions(Options):
         leavers: whether rows of profiles that left are deleted, or marked with ``retracted_at``.
     """
 
+    how: ClassVar[frozenset[str]] = Options.how | {"password", "leavers"}
+
     url: Annotated[str, Field(min_length=1, max_length=500)]
     password: str | None = None
     table: Annotated[str, Field(pattern=rf"^({NAME}\.)?{NAME}$")]

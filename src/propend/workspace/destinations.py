@@ -33,7 +33,7 @@ Plain = dict[str, Any]
 def place_of(home: Path, settings: Settings) -> Place:
     """Where destinations of a workspace may reach: its folder ``exports/``, and what its settings allow."""
     others = tuple((home / folder).absolute() for folder in settings.exports.folders)
-    return Place(home, (home / FOLDER, *others))
+    return Place(home, (home / FOLDER, *others), settings.exports.private_addresses)
 
 
 class Destinations:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from propend.errors import InstanceNotFoundError, StatusError
 from propend.segments import Members, Rule
-from propend.store.catalog import Catalog, SegmentRow, now
+from propend.store.catalog import Catalog, DestinationRow, SegmentRow, now
 from propend.workspace.audit import LOCAL, note
 from propend.workspace.instances import Instances
 
@@ -103,9 +103,15 @@ class Segments:
 
         Raises:
             InstanceNotFoundError: there is none of that id.
+            StatusError: a destination pushes its members.
         """
         with self._catalog.writing() as session:
             found = self._row(session, segment_id)
+            used = session.scalars(select(DestinationRow.name).where(DestinationRow.segment_id == segment_id)).first()
+            if used is not None:
+                raise StatusError(
+                    f"The destination {used!r} pushes members of {found.name!r}.", "remove or change that one first."
+                )
             note(session, by, "delete", "segment", str(segment_id), _plain(found))
             session.delete(found)
 

@@ -93,10 +93,12 @@ class ExportSettings(Part):
 
     Attributes:
         folders: that files may be written below, besides the workspace's own ``exports/``.
+        private_addresses: whether webhooks may call addresses within private networks.
         tries: of one push, before it is given up.
     """
 
     folders: tuple[str, ...] = ()
+    private_addresses: bool = False
     tries: Annotated[int, Field(ge=1, le=20)] = 6
 
 
@@ -173,6 +175,7 @@ SAYS = {
     "retention.audit_days": "how long the log of changes is kept",
     "alerts.webhook": "an address that is told of failed runs and pushes, drift, and outcomes that are not as expected",
     "exports.folders": "folders that files of scores may be written below, besides `exports/`",
+    "exports.private_addresses": "whether webhooks may call addresses within private networks",
     "exports.tries": "how often one push is tried before it is given up",
     "access.address": "the server as browsers see it",
     "access.session_hours": "after which people log in again",

@@ -60,7 +60,7 @@ def change_segment(segment_id: Number, body: SegmentBody, rules: Rules, scores: 
     return _shown(rules.change(segment_id, body.name, body.where, caller.name), scores)
 
 
-@router.delete("/segments/{segment_id}", status_code=204, responses=refusals(404))
+@router.delete("/segments/{segment_id}", status_code=204, responses=refusals(404, 409))
 def delete_segment(segment_id: Number, rules: Rules, caller: Manager) -> None:
     """Remove a segment."""
     rules.remove(segment_id, caller.name)
