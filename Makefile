@@ -12,7 +12,7 @@ PEERS_ASKED := benchmarks/speed/others/requirements.txt
 SETUP_PEERS := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-faithfulness bench-horizons bench-speed bench-spark bench-leaks bench-intervals bench-serving bench-pages kills selftests evidence translations browser postgres clean
+.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-faithfulness bench-horizons bench-speed bench-spark bench-leaks bench-stitching bench-intervals bench-serving bench-pages kills selftests evidence translations browser postgres clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -92,6 +92,9 @@ bench-leaks: $(SETUP_BENCH)  ## planted leaks and drifts found, clean data accus
 
 bench-intervals: $(SETUP_BENCH)  ## true probabilities inside their intervals; FULL=1 more seeds, sizes and real data
 	$(BENCH)/bin/python benchmarks/intervals.py
+
+bench-stitching: $(SETUP_BENCH)  ## ids of one person joined, apart, or by the truth, of a simulated shop; FULL=1 five larger seeds
+	$(BENCH)/bin/python benchmarks/stitching.py
 
 selftests: $(SETUP_BENCH)  ## statistical promises on the simulator, whose truth is known; FULL=1 100 seeds, RESUME=1 goes on
 	$(BENCH)/bin/python benchmarks/selftests.py

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from propend.events import DAY_US, AttributeRows, EventFacts, EventRequest, Partition, Selector
 from propend.goal import NamedEvent
+from propend.persons import Persons
 
 ALWAYS = np.iinfo(np.int64).min
 
@@ -53,9 +54,10 @@ def moment(text: str) -> int:
     return (datetime.fromisoformat(text) - datetime(1970, 1, 1)) // datetime.resolution
 
 
-def key_of(profile: str) -> int:
-    """The first eight bytes of the MD5 of the id."""
-    return int.from_bytes(hashlib.md5(profile.encode()).digest()[:8], "big")
+def key_of(profile: str, persons: Persons | None = None) -> int:
+    """The first eight bytes of the MD5 of the id, or of what its person is called in the end."""
+    name = profile.encode() if persons is None else persons.called.get(profile.encode(), profile.encode())
+    return int.from_bytes(hashlib.md5(name).digest()[:8], "big")
 
 
 def in_order(event: Event, names: Sequence[str] = ()) -> tuple[object, ...]:
@@ -85,6 +87,7 @@ class MemoryLog:
     attribute_numbers: tuple[str, ...] = ()
     attribute_texts: tuple[str, ...] = ()
     attribute_vocabularies: tuple[tuple[str, ...], ...] = ()
+    persons: Persons | None = None
 
     def of(self, profile: str) -> list[Event]:
         """A profile's events, oldest first."""
@@ -116,7 +119,7 @@ class MemoryLog:
         bits = [sum(1 << b for b, name in enumerate(names) if name in e.names) for e in events]
         return Partition(
             profile_ids=np.array(ids, dtype=object),
-            keys=np.array([key_of(i) for i in ids], dtype=np.uint64),
+            keys=np.array([key_of(i, self.persons) for i in ids], dtype=np.uint64),
             offsets=_offsets(ids, [e.profile for e in events]),
             at=np.array([e.at for e in events], dtype=np.int64),
             kind=np.array([self.kinds.index(e.kind) for e in events], dtype=np.int32),
@@ -188,6 +191,7 @@ def log_of(
     known: Iterable[Fact] = (),
     attribute_numbers: tuple[str, ...] = (),
     attribute_texts: tuple[str, ...] = (),
+    persons: Persons | None = None,
 ) -> MemoryLog:
     """Events in any order as an engine would deliver them.
 
@@ -195,14 +199,17 @@ def log_of(
         partitions: how many partitions the profiles are split into, at most.
         also: profiles that are there without an event.
         known: facts about profiles.
+        persons: which profiles are one person, none of whom is in two partitions.
     """
     request = request or request_for()
     names = [s.name for s in request.selectors]
     events = [replace(e, names=_names(e, request)) for e in events]
     events.sort(key=lambda e: in_order(e, names))
-    profiles = sorted({*(e.profile for e in events), *also}, key=lambda p: (key_of(p), p))
+    profiles = sorted({*(e.profile for e in events), *also}, key=lambda p: (key_of(p, persons), p))
     facts = sorted((f for f in known if f.profile in profiles), key=lambda f: (key_of(f.profile), f.profile, f.at))
-    bounds = sorted({*np.linspace(0, len(profiles), partitions + 1).astype(int).tolist()})
+    even = np.linspace(0, len(profiles), partitions + 1).astype(int).tolist()
+    keys = [key_of(p, persons) for p in profiles]
+    bounds = sorted({b if b == len(profiles) else keys.index(keys[b]) for b in even})
     return MemoryLog(
         events=tuple(events),
         profiles=tuple(profiles),
@@ -214,6 +221,7 @@ def log_of(
         attribute_numbers=attribute_numbers,
         attribute_texts=attribute_texts,
         attribute_vocabularies=_vocabularies(attribute_texts, [f.texts for f in facts]),
+        persons=persons,
     )
 
 
@@ -279,9 +287,11 @@ any_fact = st.builds(
 any_cutoffs = st.sets((any_day | st.integers(-1, DAYS + 2)).map(lambda day: FIRST_DAY + day), min_size=1, max_size=3)
 
 
-def any_log(events: Iterable[Event], known: Iterable[Fact] = (), partitions: int = 1) -> MemoryLog:
+def any_log(
+    events: Iterable[Event], known: Iterable[Fact] = (), partitions: int = 1, persons: Persons | None = None
+) -> MemoryLog:
     """Generated events and facts as a log; every profile is there, with or without events."""
     return log_of(
         events, REQUEST, partitions=partitions, also=PROFILES, known=known,
-        attribute_numbers=("age",), attribute_texts=("region",),
+        attribute_numbers=("age",), attribute_texts=("region",), persons=persons,
     )  # fmt: skip

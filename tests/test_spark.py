@@ -34,6 +34,7 @@ from propend.errors import (
     PropendError,
     SourceNotFoundError,
     SourceUnreadableError,
+    StitchedElsewhereError,
     WriteFailedError,
 )
 from propend.events import EventLog, EventRequest, Partition, Selector
@@ -457,6 +458,12 @@ def test_what_is_not_there_is_told(spark: Any, tmp_path: Path) -> None:
     for data, kind, text in cases:
         with connect(spark) as session, pytest.raises(kind, match=text):
             session.open(Data(**data), tmp_path)
+
+
+def test_joining_ids_is_refused(spark: Any, tmp_path: Path) -> None:
+    data = Data(identities=[{"events": {"from": "device", "to": "login"}}])  # type: ignore[arg-type]
+    with connect(spark) as session, pytest.raises(StitchedElsewhereError):
+        session.load(data, tmp_path, EventRequest(()))
 
 
 def test_a_file_that_vanishes_under_way_is_told_by_its_machine(spark: Any, tmp_path: Path) -> None:

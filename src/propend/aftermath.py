@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from propend.errors import DifferentQuestionsError, InstanceNotFoundError, NoOutcomeKnownError, PropendError
-from propend.events import EventLog
+from propend.events import DAY_US, EventLog
 from propend.instance import Instance
 from propend.language import noted, numeral, say, say_many, speaking
 from propend.model import checks
 from propend.model.evaluate import NOTABLE_LEVEL_ERROR, Z_95, proof_document, wilson
 from propend.model.metrics import METRICS
+from propend.persons import Persons
 from propend.phrasing import Words, count, percent, words_of
 from propend.preparation import Inputs, observation_of, program_of, windows_of
 from propend.question import spoken_sentence
@@ -34,6 +35,7 @@ from propend.scoring import BUCKETS, histogram
 from propend.snapshots.build import Survey, survey
 from propend.snapshots.levels import CUTOFFS_AT_ONCE
 from propend.snapshots.program import Program
+from propend.snapshots.stitching import apart, standing_at
 from propend.store import runs as store
 from propend.timeline import Observation, Windows, day_date, day_number
 
@@ -190,6 +192,10 @@ class Seen:
         observation = observation_of(inputs, log)
         return cls(log, program_of(inputs, log, observation.now_day), windows_of(instance), observation)
 
+    def standing_at(self, days: Sequence[int]) -> Seen:
+        """The same with ids joined as was known at some cutoffs (day numbers)."""
+        return replace(self, log=standing_at(self.log, days))
+
     def known_from(self, day: int) -> int:
         """The first day at which the outcome of a cutoff is known."""
         return day + self.windows.reach_days + self.windows.settle_days
@@ -225,16 +231,19 @@ def outcomes_of(seen: Seen, runs: Sequence[PastRun]) -> Iterator[tuple[PastRun, 
     days = sorted({r.day for r in runs})
     for start in range(0, len(days), CUTOFFS_AT_ONCE):
         block = days[start : start + CUTOFFS_AT_ONCE]
-        given = survey(seen.log, seen.program, block)
-        known = pa.array(given.profile_ids, pa.string())
+        given = survey(standing_at(seen.log, block), seen.program, block)
         for run in (r for r in runs if r.day in block):
-            yield run, _outcomes(run, given, known)
+            yield run, _outcomes(run, given, apart(seen.log).persons)
 
 
-def _outcomes(run: PastRun, given: Survey, known: pa.Array) -> Outcomes:
+def _outcomes(run: PastRun, given: Survey, persons: Persons | None) -> Outcomes:
     scores = store.read_scores(run.folder, columns=["profile_id", "probability", "score", "bucket"])
     column = given.cutoffs.index(run.day)
-    place = pc.fill_null(pc.index_in(scores.column("profile_id"), value_set=known), -1).to_numpy()
+    known, asked = given.there(column), scores.column("profile_id")
+    if persons is not None:  # links that arrived late may call a person otherwise than the run did
+        asked = pa.array(persons.called_at(asked.to_pylist(), run.day * DAY_US), pa.string())
+    place = pc.fill_null(pc.index_in(asked, value_set=pa.array(given.profile_ids[known], pa.string())), -1).to_numpy()
+    place = np.where(place >= 0, known[place], -1)
     codes = np.where(given.met[:, column], MET, UNMET).astype(np.uint8)
     codes[given.met_early[:, column]] = MET_EARLY
     codes[given.gone[:, column]] = GONE
@@ -246,7 +255,7 @@ def _outcomes(run: PastRun, given: Survey, known: pa.Array) -> Outcomes:
         bucket=pc.index_in(scores.column("bucket"), value_set=pa.array(BUCKETS)).to_numpy(),
         outcome=np.where(there, codes[place], ABSENT).astype(np.uint8),
         eligible=eligible,
-        not_scored=int(population.sum()) - int(eligible.sum()),
+        not_scored=int(population.sum()) - len(np.unique(place[eligible])),
     )
 
 

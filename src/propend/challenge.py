@@ -155,28 +155,38 @@ def compare(seen: Seen, champion: Contender, challenger: Contender, other: Seen,
         NoFairComparisonError: no cutoff is fair to both yet, or too few outcomes are known there.
     """
     days = fair_cutoffs(seen, champion, challenger)
-    given = survey(seen.log, seen.program, days)
+    ours_seen = seen.standing_at(days)
+    given = survey(ours_seen.log, seen.program, days)
     rows = rows_at(given, days, labelled=True)
     if len(rows) > MOST_ROWS:
         rows = rows_at(given, days, labelled=True, share=MOST_ROWS / len(rows))
-    place = (
-        np.arange(len(given.profile_ids)) if other is seen else _places(given, survey(other.log, other.program, days))
-    )
-    rows = rows.where(place[rows.profile] >= 0)
-    _gate_outcomes(rows, days)
-    ours = _probability(champion.saved, seen, rows)
-    theirs = _probability(challenger.saved, other, Rows(place[rows.profile], rows.cutoff, rows.label))
-    return _document(seen, (champion, challenger), days, rows, (ours, theirs), margin)
+    theirs_seen, place = ours_seen, rows.profile
+    if other is not seen:
+        theirs_seen = other.standing_at(days)
+        place = _places(given, survey(theirs_seen.log, other.program, days), rows)
+    rows, place = rows.where(place >= 0), place[place >= 0]
+    persons = given.persons(rows.profile)
+    _gate_outcomes(persons, rows, days)
+    ours = _probability(champion.saved, ours_seen, rows)
+    theirs = _probability(challenger.saved, theirs_seen, Rows(place, rows.cutoff, rows.label))
+    return _document(seen, (champion, challenger), days, rows, persons, (ours, theirs), margin)
 
 
-def _places(given: Survey, there: Survey) -> NDArray[np.int64]:
-    """int64[P]: where another reading has each profile; -1 where it has not."""
-    ids, others = (pa.array(s.profile_ids, pa.string()) for s in (given, there))
-    return np.asarray(pc.fill_null(pc.index_in(ids, value_set=others), -1).to_numpy(), dtype=np.int64)
+def _places(given: Survey, there: Survey, rows: Rows) -> NDArray[np.int64]:
+    """int64[N]: where another reading, of the same cutoffs, has the profile of each row; -1 where it has not."""
+    found = np.full(len(rows), -1, dtype=np.int64)
+    for column, day in enumerate(there.cutoffs):
+        here, known = np.flatnonzero(rows.cutoff == day), there.there(column)
+        asked, others = (
+            pa.array(ids, pa.string()) for ids in (given.profile_ids[rows.profile[here]], there.profile_ids[known])
+        )
+        place = np.asarray(pc.fill_null(pc.index_in(asked, value_set=others), -1).to_numpy(), dtype=np.int64)
+        found[here[place >= 0]] = known[place[place >= 0]]
+    return found
 
 
-def _gate_outcomes(rows: Rows, days: Sequence[int]) -> None:
-    met, unmet = (len(np.unique(rows.profile[rows.label == value])) for value in (1, 0))
+def _gate_outcomes(persons: NDArray[np.int64], rows: Rows, days: Sequence[int]) -> None:
+    met, unmet = (len(np.unique(persons[rows.label == value])) for value in (1, 0))
     if min(met, unmet) < LEAST_OUTCOMES:
         raise NoFairComparisonError(
             f"As of {', '.join(str(day_date(d)) for d in days)}, {met:,} profiles met the goal and {unmet:,} did not; "
@@ -203,29 +213,30 @@ def _document(
     pair: tuple[Contender, Contender],
     days: Sequence[int],
     rows: Rows,
+    persons: NDArray[np.int64],
     probability: tuple[Float, Float],
     margin: float,
 ) -> Plain:
-    zone, groups = pair[0].saved.instance.options.zone, rows.profile
+    zone = pair[0].saved.instance.options.zone
     sides = [
         {
             "folder": str(contender.folder),
             "trained_at": contender.saved.facts["trained_at"],
             "learnt_until": instant(contender.learnt_until, zone),
             "expected_rate": float(p.mean()),
-            **{name: metric.to_dict() for name, metric in evaluate(rows.label, p, groups=groups).items()},
+            **{name: metric.to_dict() for name, metric in evaluate(rows.label, p, groups=persons).items()},
         }
         for contender, p in zip(pair, probability, strict=True)
     ]
     ours, theirs = probability
-    differences = paired_differences(rows.label, theirs, ours, groups=groups)
+    differences = paired_differences(rows.label, theirs, ours, groups=persons)
     saved = _saving(differences["log_loss"], sides[0]["log_loss"]["value"])
     decision = decide(saved, differences["auc"], margin)
     return {
         "cutoffs": [instant(d, zone) for d in days],
         "outcome_ends_at": instant(days[-1] + seen.windows.reach_days, zone),
         "n": len(rows),
-        "profiles": len(np.unique(rows.profile)),
+        "profiles": len(np.unique(persons)),
         "positives": int(rows.label.sum()),
         "margin": margin,
         "champion": sides[0],

@@ -80,7 +80,8 @@ def define(prepared: Prepared, stages: Stages) -> Check:
             "time_zone": instance.options.time_zone,
             "population_now": population,
             "examples": examples(prepared),
-            "data": record.data_document(prepared.log.facts, timeline, instance.options.zone),
+            "data": record.data_document(prepared.log.facts, timeline, instance.options.zone)
+            | record.identities_document(prepared.log),
             "counts": record.counts_document(prepared, population),
             "leaks": [leak.to_dict() for leak in leaks],
             "warnings": [n.to_dict() for n in notices],

@@ -368,6 +368,12 @@ class NamespacesDifferError(PropendError):
     number, symbol, stage, exit_status = 215, "NAMESPACES_DIFFER", "read", 2
 
 
+class StitchedElsewhereError(PropendError):
+    """Several ids are to be one profile, and the engine that was asked for does not join them."""
+
+    number, symbol, stage, exit_status = 212, "STITCHED_ELSEWHERE", "read", 2
+
+
 class WriteFailedError(PropendError):
     """Results could not be written; nothing half-written was left."""
 

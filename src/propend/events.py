@@ -7,7 +7,7 @@ local midnight is a whole multiple of a day and all window arithmetic is integer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Protocol, TypeVar
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propend.goal import NamedEvent
+from propend.persons import IdentityFacts, Persons
 from propend.predicates import FieldType
 from propend.protection import Forgotten
 
@@ -148,6 +149,7 @@ class EventFacts:
         attributes_without_time: columns of attribute tables that are neither timed nor constant: not used.
         attribute_columns: all columns of the attribute tables, delivered or not.
         short_rows: rows of CSV files that lack their last fields; these were read as empty.
+        identities: what became of links between ids, where there are any.
     """
 
     sources: tuple[SourceFacts, ...]
@@ -168,6 +170,7 @@ class EventFacts:
     attributes_without_time: tuple[str, ...] = ()
     short_rows: int = 0
     attribute_columns: tuple[str, ...] = ()
+    identities: IdentityFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,32 @@ class AttributeRows:
     at: NDArray[np.int64]
     numbers: NDArray[np.float64]
     texts: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Lives:
+    """At which cutoffs each profile of a partition is one: ids that are joined are others before and after.
+
+    Attributes:
+        first, end: int64[P], day numbers of the first cutoff and of the first beyond.
+        days: the cutoffs, ascending, that the partition was made for; it knows of no other.
+    """
+
+    first: NDArray[np.int64]
+    end: NDArray[np.int64]
+    days: tuple[int, ...]
+
+    def at(self, days: Sequence[int]) -> NDArray[np.bool_]:
+        """bool[P, K]: whether each profile is one at some cutoffs."""
+        if not set(days) <= set(self.days):
+            raise ValueError(f"the log was stitched for the cutoffs {self.days}, not for {tuple(days)}")
+        asked = np.array(days, dtype=np.int64)
+        found: NDArray[np.bool_] = (self.first[:, None] <= asked) & (asked < self.end[:, None])
+        return found
+
+    def of(self, profiles: NDArray[np.int64] | slice) -> Lives:
+        """Those of some profiles."""
+        return Lives(self.first[profiles], self.end[profiles], self.days)
 
 
 @dataclass(frozen=True)
@@ -206,6 +235,7 @@ class Partition:
         texts: int32[N, E] in the order of the request's text fields, -1 where empty.
         attributes: facts about the same profiles, or None.
         first_profile: position of its first profile among all of the log.
+        lives: at which cutoffs each profile is one; None where all are at all.
     """
 
     profile_ids: NDArray[np.object_]
@@ -219,6 +249,7 @@ class Partition:
     texts: NDArray[np.int32]
     attributes: AttributeRows | None = None
     first_profile: int = 0
+    lives: Lives | None = None
 
     @property
     def profiles(self) -> int:
@@ -244,6 +275,7 @@ class Partition:
             keys=self.keys[:profiles],
             offsets=self.offsets[: profiles + 1],
             attributes=attributes,
+            lives=self.lives and self.lives.of(slice(profiles)),
         )
 
 
@@ -279,6 +311,11 @@ class EventLog(EventCodes, Protocol):
 
     @property
     def facts(self) -> EventFacts: ...
+
+    @property
+    def persons(self) -> Persons | None:
+        """Which ids are one person, for ``snapshots.stitching``; None where each is a profile."""
+        ...
 
     @property
     def elsewhere(self) -> bool:

@@ -145,7 +145,7 @@ class _Task:
         cutoff = np.concatenate([part.rows.cutoff for part in parts])
         outcome = np.concatenate([part.outcome for part in parts], axis=1)
         outcome[cutoff[None, :] + np.array(self.gaps_days)[:, None] > known_at] = UNKNOWN
-        profile = np.concatenate([part.rows.profile for part in parts])
+        profile = self.prepared.survey.persons(np.concatenate([part.rows.profile for part in parts]))
         own, least = self.prepared.instance.goal.within_days, self.prepared.instance.options.minimum
         kept, notices = [], []
         for h, days in enumerate(self.days):
@@ -177,7 +177,7 @@ class _Task:
                 found.append({"days": days} | figures | dict.fromkeys(METRICS, nothing))
                 continue
             label, expected = proof.outcome[h, known], curve[known, horizons.days.index(days)]
-            metrics = evaluate(label, expected, proof.rows.profile[known])
+            metrics = evaluate(label, expected, self.prepared.survey.persons(proof.rows.profile[known]))
             rates = {
                 "n": len(label),
                 "positives": int(label.sum()),

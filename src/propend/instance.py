@@ -229,6 +229,85 @@ class Consent(Part):
         return value if isinstance(value, list | tuple) else (value,)
 
 
+class LinkColumns(Part):
+    """Columns of a table of links: two ids of one person, and since when that is known."""
+
+    a: Annotated[str, Field(min_length=1)]
+    b: Annotated[str, Field(min_length=1)]
+    at: str | None = None
+
+
+class LinkEvents(Part):
+    """Two columns of events that hold ids of one person where both are filled, as of a log-in; known from then on."""
+
+    a: Annotated[str, Field(min_length=1, alias="from")]
+    b: Annotated[str, Field(min_length=1, alias="to")]
+
+
+class Links(Part):
+    """Which ids are one person: a table, or columns of the events.
+
+    Attributes:
+        path, query: as in ``Source``.
+        columns: of the table.
+        constant: True if the links were known from ever, so that no time is needed.
+        events: columns of the events, in place of a table.
+    """
+
+    path: Paths | None = None
+    query: str | None = None
+    columns: LinkColumns | None = None
+    constant: bool = False
+    events: LinkEvents | None = None
+
+    @model_validator(mode="after")
+    def _timed_or_constant(self) -> Links:
+        if [self.path, self.query, self.events].count(None) != 2:
+            raise ValueError("links have either a path, a query, or events")
+        if self.events is not None:
+            if self.columns is not None or self.constant:
+                raise ValueError("links of events have neither columns nor constant: each is known from its event on")
+            return self
+        if self.columns is None:
+            raise ValueError("a table of links needs columns: {a: ..., b: ..., at: ...}")
+        if (self.columns.at is None) != self.constant:
+            raise ValueError("a table of links has either a time (columns: {at: ...}), or constant: true, not both")
+        return self
+
+
+class Identities(Part):
+    """Several ids that are one person (docs/identities.md).
+
+    Attributes:
+        links: where it is said which.
+        most: ids that a person has at most; a link that would join more is left out.
+        shared: a device linked with more ids than this belongs to nobody; its links are left out from then on.
+        prefer: the side of a link whose id names the person.
+    """
+
+    links: Annotated[tuple[Links, ...], Field(min_length=1, max_length=20)]
+    most: Annotated[int, Field(ge=2, le=1_000, strict=True)] = 20
+    shared: Annotated[int, Field(ge=1, le=1_000, strict=True)] = 10
+    prefer: Literal["a", "b"] = "b"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return {"links": value}
+        if isinstance(value, dict) and "links" not in value and value.keys() & Links.model_fields.keys():
+            own = {k: v for k, v in value.items() if k in ("most", "shared", "prefer")}
+            return {"links": [{k: v for k, v in value.items() if k not in own}]} | own
+        if isinstance(value, dict) and isinstance(value.get("links"), dict):
+            return value | {"links": [value["links"]]}
+        return value
+
+    @property
+    def event_columns(self) -> tuple[str, ...]:
+        """Columns of events that hold ids."""
+        return tuple(name for one in self.links if one.events is not None for name in (one.events.a, one.events.b))
+
+
 class Data(Part):
     """The data of an instance.
 
@@ -241,6 +320,7 @@ class Data(Part):
         labels: of columns of events or attributes, by the column's name: what policies go by.
         consent: which column says that a profile may be scored.
         folder: the folder paths are relative to, itself relative to the document.
+        identities: which ids are one person; each is a profile of its own where absent.
     """
 
     events: tuple[Source, ...] = Field(default=(), max_length=100)
@@ -251,6 +331,7 @@ class Data(Part):
     labels: dict[str, Annotated[tuple[Label, ...], Field(min_length=1)]] = Field(default_factory=dict)
     consent: Consent | None = None
     folder: str = "."
+    identities: Identities | None = None
 
     @field_validator("events", mode="before")
     @classmethod
@@ -270,6 +351,12 @@ class Data(Part):
     def _tables(cls, value: Any) -> Any:
         many = value if isinstance(value, list | tuple) else [value]
         return tuple({"path": v} if isinstance(v, str) else v for v in many)
+
+    @model_validator(mode="after")
+    def _one_table_of_joined(self) -> Data:
+        if self.identities is not None and len(self.attributes) > 1:
+            raise ValueError("identities go with one table of attributes: put the tables together by a query")
+        return self
 
 
 class Options(Part):

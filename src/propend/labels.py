@@ -76,9 +76,10 @@ def kept_out(instance: Instance, policies: Policies) -> dict[str, Label]:
 
 
 def columns_apart(instance: Instance, policies: Policies) -> tuple[str, ...]:
-    """All columns that are no features whatever they hold: groups to compare, consent, and labelled ones."""
+    """All columns that are no features whatever they hold: groups to compare, consent, ids, and labelled ones."""
     consent = (instance.data.consent.column,) if instance.data.consent else ()
-    return tuple(dict.fromkeys([*(instance.options.fairness or ()), *consent, *kept_out(instance, policies)]))
+    ids = instance.data.identities.event_columns if instance.data.identities else ()
+    return tuple(dict.fromkeys([*(instance.options.fairness or ()), *consent, *ids, *kept_out(instance, policies)]))
 
 
 def dropped_by_label(instance: Instance, policies: Policies) -> tuple[tuple[str, str], ...]:

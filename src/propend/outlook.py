@@ -15,6 +15,7 @@ from propend.snapshots.build import feature_matrix
 from propend.snapshots.levels import LevelSample, sample_levels
 from propend.snapshots.plan import Plan
 from propend.snapshots.program import compile_program, lines_of
+from propend.snapshots.stitching import standing_at
 from propend.timeline import Timeline, level_cutoffs, level_step_days
 
 LEAST_SHORT_DAYS = 7
@@ -85,8 +86,9 @@ def look_back(prepared: Prepared, plan: Plan) -> Outlook:
     most = min(MAX_ROWS_PER_CUTOFF, MAX_SAMPLE_ROWS // max(len(cutoffs), 1))
     counted = MAX_COUNTED_PROFILES / max(len(prepared.survey.keys), 1)
     share, counted = (min(1.0, s) * prepared.survey.share for s in (most / max(population, 1), counted))
-    sample = sample_levels(prepared.log, programs, cutoffs, share, counted)
-    return Outlook(timeline, gaps, sample, feature_matrix(prepared.log, plan, sample.rows))
+    log = standing_at(prepared.log, cutoffs)
+    sample = sample_levels(log, programs, cutoffs, share, counted)
+    return Outlook(timeline, gaps, sample, feature_matrix(log, plan, sample.rows))
 
 
 def forecast(outlook: Outlook, history: LevelHistory, cutoff: int) -> LevelForecast:

@@ -67,6 +67,7 @@ from propend.scoring import (
 from propend.sentence import write_sentence
 from propend.snapshots.build import rows_at
 from propend.snapshots.program import lines_of, measured_fields
+from propend.snapshots.stitching import apart
 from propend.snapshots.volumes import weekly_volumes
 from propend.store import runs as store
 from propend.store.bearings import Bearings, SourceColumns
@@ -571,7 +572,7 @@ def score_stage(prepared: Prepared, saved: store.SavedModel, run_id: str, stages
         used = tuple(saved.plan.features[j] for j in saved.model.columns)
         notices = checks.score_drift_notices(psi)
         notices += checks.new_kind_notices(saved.facts["kinds"], prepared.log.facts.kinds)
-        volumes = weekly_volumes(prepared.log, timeline.now)
+        volumes = weekly_volumes(apart(prepared.log), timeline.now)
         notices += checks.volume_notices(volumes) + checks.silent_kind_notices(volumes)
         notices += checks.drift_notices(saved.reference, verdicts.inputs, used, timeline.now)
     bearings = _bearings(prepared, tabulation)
@@ -624,7 +625,7 @@ def _run_document(
         "engine": engine_name(prepared.inputs.engine),
         "scored_at": record.instant(timeline.now, zone),
         "expires_at": record.end_of_window(timeline, zone),
-        "data": record.data_document(prepared.log.facts, timeline, zone),
+        "data": record.data_document(prepared.log.facts, timeline, zone) | record.identities_document(prepared.log),
         "counts": record.counts_document(prepared, population, facts if trained is None else None),
         "timeline": cutoffs | {"now": record.instant(timeline.now, zone)},
         "funnel": record.funnel(prepared, timeline.matured if trained else [timeline.now]),

@@ -32,6 +32,7 @@ from propend.snapshots.program import (
     measured_fields,
     selectors_of,
 )
+from propend.snapshots.stitching import standing_at
 from propend.store.runs import SavedModel
 from propend.timeline import Observation, Timeline, Windows, day_date, observe, plan_timeline
 
@@ -272,6 +273,7 @@ def survey_log(inputs: Inputs, opened: OpenedEvents, log: EventLog, saved: Saved
         timeline = Timeline(windows, observation, (), observation.now_day, "out-of-time", lookback)
         cutoffs = [timeline.now]
     share = min(1.0, MAX_SURVEYED / max(log.facts.profiles, 1))
+    log = standing_at(log, cutoffs)
     return Prepared(inputs, opened, log, program, timeline, survey(log, program, cutoffs, share))
 
 

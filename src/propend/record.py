@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from propend.events import EventFacts
+from propend.events import EventFacts, EventLog
 from propend.language import noted, numeral, say, say_many
 from propend.model.checks import Notice, first_of, no_signal_notice
 from propend.model.evaluate import CHANCE_LIMIT
@@ -26,6 +26,7 @@ from propend.model.level import LevelForecast
 from propend.model.train import Choices, Columns, TrainingSet
 from propend.preparation import Prepared
 from propend.question import spoken_sentence
+from propend.snapshots.stitching import StitchedLog
 from propend.snapshots.volumes import Months
 from propend.timeline import Timeline, day_date, instant_text
 from propend.version import __version__
@@ -43,6 +44,14 @@ REASONS = {
     "in_the_future": noted("dated in the future"),
     "marketer_made": noted("of what was done to profiles, such as messages sent to them"),
     "duplicate": noted("with an id seen before"),
+}
+LINKS_ASIDE = {
+    "incomplete": noted("without two different ids"),
+    "no_time": REASONS["no_time"],
+    "before_1970": REASONS["before_1970"],
+    "in_the_future": REASONS["in_the_future"],
+    "shared_device": noted("of ids that too many share"),
+    "too_large": noted("to persons with too many ids"),
 }
 RULES = {"recency": noted("recency"), "frequency": noted("frequency"), "rfm_logistic": noted("rfm logistic")}
 
@@ -65,7 +74,7 @@ def funnel(prepared: Prepared, cutoffs: Sequence[int]) -> list[dict[str, Any]]:
     """Profiles and snapshots left after each line, at some of the surveyed cutoffs."""
     given = prepared.survey
     columns = [given.cutoffs.index(c) for c in cutoffs]
-    left = np.ones((len(given.keys), len(columns)), dtype=bool)
+    left = given.standing[:, columns].copy()
     rows = []
     for j, line in enumerate(given.program.lines):
         if line.role == "goal":
@@ -77,7 +86,7 @@ def funnel(prepared: Prepared, cutoffs: Sequence[int]) -> list[dict[str, Any]]:
                 "line": line.text,
                 "origin": line.origin,
                 "role": line.role,
-                "profiles": int(left.any(axis=1).sum()),
+                "profiles": given.count(left),
                 "snapshots": int(left.sum()),
             }
         )
@@ -174,6 +183,25 @@ def data_document(facts: EventFacts, timeline: Timeline, zone: ZoneInfo) -> dict
     }
 
 
+def identities_document(log: EventLog) -> dict[str, Any]:
+    """``identities``: what became of links, and how much larger they make what is looked at; nothing without them."""
+    found = log.facts.identities
+    if found is None:
+        return {}
+    swelling = log.swelling if isinstance(log, StitchedLog) else None
+    grown = {} if swelling is None else {"profiles": swelling.profiles, "events_of_profiles": swelling.copies}
+    return {"identities": asdict(found) | grown}
+
+
+def identities_text(found: dict[str, Any]) -> str:
+    """What became of links between ids, in a sentence in plain English."""
+    aside = ", ".join(f"{n:,} {reason.replace('_', ' ')}" for reason, n in found["set_aside"].items() if n)
+    return (
+        f"{found['ids']:,} ids are {found['persons']:,} persons of at most {found['largest']:,} ids, "
+        f"by {found['pairs']:,} links" + (f"; left out: {aside}" if aside else "") + "."
+    )
+
+
 def events_per_month(facts: EventFacts) -> list[dict[str, Any]]:
     """``month`` and ``events`` of each month that has some."""
     months: dict[str, int] = {}
@@ -229,7 +257,7 @@ def gaps_text(gaps: Sequence[dict[str, Any]], most: int = 3) -> str:
 def data_notices(prepared: Prepared) -> list[Notice]:
     """Warnings about the data: rows set aside, gaps, attributes left out, a partial last day."""
     facts = prepared.log.facts
-    notices = _rows_aside(facts) + _gap_notices(tracking_gaps(facts))
+    notices = _rows_aside(facts) + _links_aside(facts) + _gap_notices(tracking_gaps(facts))
     if facts.attributes_without_time:
         names = ", ".join(facts.attributes_without_time)
         message = say("attributes without a time from which they were true are not used: {names}.", names=names)
@@ -312,7 +340,7 @@ def _left_out(prepared: Prepared) -> list[Notice]:
 
 def _of_a_share(prepared: Prepared) -> list[Notice]:
     """Very many profiles are all scored, and not all learnt from."""
-    surveyed, profiles = len(prepared.survey.keys), prepared.log.facts.profiles
+    surveyed, profiles = prepared.survey.everyone, prepared.log.facts.profiles
     if prepared.survey.share == 1.0:
         return []
     message = say(
@@ -335,6 +363,23 @@ def _rows_aside(facts: EventFacts) -> list[Notice]:
         reasons=", ".join(f"{numeral(f'{n:,}')} {say(REASONS[k])}" for k, n in aside.items()),
     )
     return [Notice("PROPEND-305", "ROWS_SET_ASIDE", message, say("mend them in the source if they matter."))]
+
+
+def _links_aside(facts: EventFacts) -> list[Notice]:
+    if facts.identities is None:
+        return []
+    aside = {k: n for k, n in facts.identities.set_aside.items() if k in LINKS_ASIDE and n}
+    if sum(aside.values()) <= MANY_SET_ASIDE * max(facts.identities.pairs, 1):
+        return []
+    message = say(
+        "{n} links between ids were left out, beside {all} different pairs: {reasons}.",
+        n=numeral(f"{sum(aside.values()):,}"),
+        all=numeral(f"{facts.identities.pairs:,}"),
+        reasons=", ".join(f"{numeral(f'{n:,}')} {say(LINKS_ASIDE[k])}" for k, n in aside.items()),
+    )
+    setting = "`data.identities`"
+    hint = say("mend them in the source, or look at `most` and `shared` of {setting}.", setting=setting)
+    return [Notice("PROPEND-337", "LINKS_LEFT_OUT", message, hint)]
 
 
 def _gap_notices(gaps: Sequence[dict[str, Any]]) -> list[Notice]:

@@ -17,6 +17,7 @@ from propend.instance import Instance
 from propend.phrasing import Words, words_of
 from propend.pipeline import Run
 from propend.proposal import Proposal
+from propend.record import identities_text
 from propend.sentence import write_sentence
 from propend.snapshots.kernel import compute_features
 from propend.store.runs import list_runs
@@ -114,6 +115,7 @@ def check_text(found: dict[str, Any]) -> str:
     ]
     lines += [f"  not used: {local_day(d['cutoff_at'], zone)}, {d['reason']}" for d in timeline["dropped"]]
     lines += _guesses(found["data"])
+    lines += [f"  {identities_text(x)}" for x in [found["data"].get("identities")] if x]
     for met in (True, False):
         lines += ["", "  examples that met the goal" if met else "  examples that did not"]
         lines += [f"    {e['profile_id']}: {e['evidence']}" for e in found["examples"] if e["met"] == met]

@@ -30,9 +30,10 @@ from propend.model.train import Columns, Dropped, Model, TrainingSet, choose, fi
 from propend.outlook import Outlook, forecast, look_back
 from propend.preparation import Prepared, Stages, feature_fields
 from propend.scoring import Standing, buckets_of
-from propend.snapshots.build import Rows, count_support, feature_matrix, plan_input
+from propend.snapshots.build import Rows, Survey, count_support, feature_matrix, plan_input
 from propend.snapshots.plan import AROUND_DAYS, CODE_OPS, YEAR_DAYS, Feature, Op, Plan, make_plan
 from propend.snapshots.samples import Sample, draw, draw_alike, draw_evenly
+from propend.snapshots.stitching import standing_at
 from propend.store.runs import SavedModel
 from propend.suspects import find_suspects
 from propend.timeline import Timeline, day_date
@@ -229,9 +230,9 @@ def outcome_counts(prepared: Prepared) -> checks.OutcomeCounts:
     columns = [given.cutoffs.index(c) for c in prepared.timeline.matured]
     labelled, met = given.labelled[:, columns], given.met[:, columns]
     return checks.OutcomeCounts(
-        eligible=int(labelled.any(axis=1).sum()),
-        met=int((labelled & met).any(axis=1).sum()),
-        unmet=int((labelled & ~met).any(axis=1).sum()),
+        eligible=given.count(labelled),
+        met=given.count(labelled & met),
+        unmet=given.count(labelled & ~met),
     )
 
 
@@ -243,14 +244,16 @@ def _period(timeline: Timeline) -> str:
 
 def known_kinds(prepared: Prepared) -> list[str]:
     """Kinds of which there are events before the proof's cutoff."""
-    seen = count_support(prepared.log, prepared.timeline.proof).kinds
+    proof = prepared.timeline.proof
+    seen = count_support(standing_at(prepared.log, (proof,)), proof).kinds
     return [kind for kind, profiles in zip(prepared.log.kinds, seen.tolist(), strict=True) if profiles]
 
 
 def build_plan(prepared: Prepared) -> Plan:
     """The feature plan, from what events before the proof's cutoff support, none older than features look back."""
     log, timeline = prepared.log, prepared.timeline
-    support = count_support(log, timeline.proof, timeline.training[0] - timeline.lookback_days)
+    known = standing_at(log, (timeline.proof,))
+    support = count_support(known, timeline.proof, timeline.training[0] - timeline.lookback_days)
     numbers, texts = feature_fields(prepared.inputs, prepared.opened)
     apart = columns_apart(prepared.instance, prepared.inputs.protection.policies)
     value_name = _value_name(prepared.opened)
@@ -285,8 +288,8 @@ def sides(prepared: Prepared) -> tuple[Sample, Rows]:
         learnt = folds_of(given.keys[sample.rows.profile] >> HOLD_OUT_BITS, HOLD_OUT_FOLDS) != 0
         proof_rows, sample = proof_rows.where(held), sample.where(learnt)
     minimum = prepared.instance.options.minimum
-    _gate_side(sample.rows, minimum, "in the periods learnt from")
-    _gate_side(proof_rows, min(minimum, LEAST_PROOF_OUTCOMES), "in the test period")
+    _gate_side(given, sample.rows, minimum, "in the periods learnt from")
+    _gate_side(given, proof_rows, min(minimum, LEAST_PROOF_OUTCOMES), "in the test period")
     return sample, proof_rows
 
 
@@ -302,10 +305,11 @@ def gather(prepared: Prepared, plan: Plan) -> Learning:
     return Learning(described(sample.rows, sample.odds_shift), described(proof_rows), sample, proof_rows)
 
 
-def _gate_side(rows: Rows, minimum: int, where: str) -> None:
+def _gate_side(given: Survey, rows: Rows, minimum: int, where: str) -> None:
     """Both sides of the proof need both outcomes, whatever all cutoffs together have."""
-    met, unmet = (len(np.unique(rows.profile[rows.label == value])) for value in (1, 0))
-    checks.gate_outcomes(checks.OutcomeCounts(len(np.unique(rows.profile)), met, unmet), minimum, where)
+    persons = given.persons(rows.profile)
+    met, unmet = (len(np.unique(persons[rows.label == value])) for value in (1, 0))
+    checks.gate_outcomes(checks.OutcomeCounts(len(np.unique(persons)), met, unmet), minimum, where)
 
 
 def settle_columns(prepared: Prepared, plan: Plan, learning: Learning) -> tuple[Columns, list[Dropped], list[Leak]]:
@@ -397,7 +401,7 @@ def _prove(prepared: Prepared, plan: Plan, learning: Learning, model: Model) -> 
         learning.proof.label,
         model.probability(learning.proof.X),
         baselines,
-        groups=learning.proof_rows.profile,
+        groups=prepared.survey.persons(learning.proof_rows.profile),
         proof=timeline.proof_kind,
         cutoff_at=record.instant(timeline.proof, zone),
         outcome_ends_at=record.instant(timeline.proof + timeline.windows.reach_days, zone),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -18,12 +18,14 @@ from propend.engines.attributes import NO_ATTRIBUTES, AttributeTable, load_attri
 from propend.engines.database import Database
 from propend.engines.event_rows import Layout
 from propend.engines.gathering import Cluster, Gathering, Ordered, Tally
+from propend.engines.links import read_persons
 from propend.engines.sources import EventSource
 from propend.engines.spool import Spool
 from propend.engines.staging import MARKETER_MADE, count_copies, stage
 from propend.errors import NoEventDataError, NoInputDataError, NotEnoughMemoryError
 from propend.events import EventFacts, EventRequest, OpenedEvents, Partition, least_key
 from propend.instance import Data
+from propend.persons import Persons
 from propend.predicates import quote_name
 
 T = TypeVar("T")
@@ -53,7 +55,7 @@ class _Kept:
     kind_profiles: NDArray[np.int64]
     alike: NDArray[np.bool_]
 
-    def read(self) -> dict[str, NDArray[Any]]:
+    def read(self) -> dict[str, Any]:
         if not isinstance(self.columns, Path):
             return self.columns
         with np.load(self.columns) as file:
@@ -71,6 +73,7 @@ class DuckdbEventLog:
     attribute_numbers: tuple[str, ...]
     attribute_texts: tuple[str, ...]
     attribute_vocabularies: tuple[tuple[str, ...], ...]
+    persons: Persons | None
     _db: Database
     _profile_ids: pa.Array
     _keys: NDArray[np.uint64]
@@ -118,6 +121,7 @@ def load_log(
     memory_bytes: int,
 ) -> DuckdbEventLog:
     """The canonical events of open sources; see ``Engine.load``."""
+    persons = read_persons(db, sources, data, folder, tables, request)
     layout = Layout(len(request.number_fields), len(request.text_fields))
     bits = partition_bits(sum(s.relation.rows for s in sources), layout, memory_bytes)
     scratch = db.scratch / db.new_name("events")
@@ -125,11 +129,13 @@ def load_log(
     spool = Spool(scratch, 1 << bits, layout.words, memory_bytes // _SPOOL_SHARE)
     try:
         with ThreadPoolExecutor(4) as pool:
-            gathering = Gathering(layout, bits, spool, pool, request.forgotten)
+            gathering = Gathering(layout, bits, spool, pool, request.forgotten, persons)
             _gather(db, sources, request, gathering, pool)
         tally = gathering.tally()
         if tally.used == 0:
             raise nothing_left(tally, data)
+        if persons is not None:
+            persons = _met(persons, gathering, bool(data.attributes))
         ordered = gathering.ordered()
         with ThreadPoolExecutor(2) as pool:
             keep = partial(_keep, ordered, layout, scratch if spool.spilled else None)
@@ -157,6 +163,7 @@ def load_log(
             np.sum([k.kind_profiles for k in kept], axis=0),
             attributes,
             copies,
+            persons,
         ),
         request=request,
         kinds=ordered.kinds,
@@ -164,12 +171,22 @@ def load_log(
         attribute_numbers=attributes.numbers,
         attribute_texts=attributes.texts,
         attribute_vocabularies=attributes.vocabularies,
+        persons=persons,
         _db=db,
         _profile_ids=ordered.profile_ids,
         _keys=ordered.keys,
         _kept=kept,
         _attributes=attributes,
     )
+
+
+def _met(persons: Persons, gathering: Gathering, with_attributes: bool) -> Persons:
+    """Persons with the count of ids that no event has; of these, attributes are looked for as well."""
+    ids = pa.array([i for i in persons.together.tolist() if i.encode() not in persons.forgotten], pa.string())
+    without = len(ids) - gathering.among(ids)
+    if with_attributes:
+        gathering.know(ids)
+    return replace(persons, facts=replace(persons.facts, without_events=without))
 
 
 def _gather(
@@ -271,6 +288,7 @@ def event_facts(
     kind_profiles: NDArray[np.int64],
     attributes: AttributeTable,
     copies: int,
+    persons: Persons | None = None,
 ) -> EventFacts:
     """The data profile, from what was counted on the way."""
     of_kind = zip(kinds, kind_events.tolist(), kind_profiles.tolist(), strict=True)
@@ -293,4 +311,5 @@ def event_facts(
         attributes_without_time=attributes.without_time,
         attribute_columns=attributes.columns,
         short_rows=sum(s.relation.short_rows for s in sources),
+        identities=persons.facts if persons is not None else None,
     )

@@ -7,13 +7,14 @@ whatever their number is.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from propend.engines import event_rows
@@ -22,6 +23,7 @@ from propend.engines.spool import Spool
 from propend.engines.staging import FORGOTTEN, MARKETER_MADE, REASONS
 from propend.engines.texts import TextCodes
 from propend.engines.times import DAY_US
+from propend.persons import Persons
 from propend.protection import Forgotten
 from propend.wall_clock import now_local_us
 
@@ -92,7 +94,13 @@ class Gathering:
     """Events on their way from a query to partitions, and what is counted on the way."""
 
     def __init__(
-        self, layout: Layout, partition_bits: int, spool: Spool, pool: Executor, forgotten: Forgotten | None = None
+        self,
+        layout: Layout,
+        partition_bits: int,
+        spool: Spool,
+        pool: Executor,
+        forgotten: Forgotten | None = None,
+        persons: Persons | None = None,
     ) -> None:
         """Nothing is read yet.
 
@@ -101,6 +109,7 @@ class Gathering:
             partition_bits: bits of the keys that name the partition.
             spool: with one partition for each value of these bits.
             forgotten: whose rows are left out.
+            persons: whose ids have one key, so that they are in one partition.
         """
         self.layout = layout
         self._bits, self._spool, self._pool = partition_bits, spool, pool
@@ -111,7 +120,8 @@ class Gathering:
         self._rooms = [np.empty((0, layout.words), dtype=np.uint64) for _ in range(2)]
         self._putting: Future[None] | None = None
         self._coding: list[Future[NDArray[np.int32]]] = []
-        self._absent = _Absent(forgotten) if forgotten else None
+        self._called: Mapping[bytes, bytes] = persons.called if persons else {}
+        self._absent = _Absent(forgotten, persons.forgotten if persons else frozenset()) if forgotten else None
         self._reasons = np.zeros(FORGOTTEN + 1, dtype=np.int64)
         self._bad_values, self._first_at = 0, int(np.iinfo(np.int64).max)
         days = now_local_us("UTC") // DAY_US + _FUTURE_DAYS
@@ -141,12 +151,21 @@ class Gathering:
         if self._putting is not None:
             self._putting.result()
 
+    def among(self, profile_ids: pa.Array) -> int:
+        """How many of some different ids events have."""
+        return int(pc.sum(pc.is_in(profile_ids.cast(pa.large_string()), value_set=self._profiles.texts())).as_py() or 0)
+
+    def know(self, profile_ids: pa.Array) -> None:
+        """Take in profiles that may have no events, as of ids that only attributes have."""
+        self._partitions_of(self._profiles.codes(profile_ids, np.ones(len(profile_ids), dtype=np.bool_)))
+
     def _partitions_of(self, profile: NDArray[np.int32]) -> NDArray[np.int32]:
         """int32[n]; new profiles get their keys first."""
         known, count = self._known, len(self._profiles)
         if count > len(self._keys):
             self._keys = np.concatenate([self._keys[:known], np.zeros(2 * count - known, dtype=np.uint64)])
-        self._keys[known:count] = _keys(self._profiles.encoded(known))
+        new = self._profiles.encoded(known)
+        self._keys[known:count] = _keys([self._called.get(i, i) for i in new] if self._called else new)
         self._known = count
         if self._bits == 0:
             return np.zeros(len(profile), dtype=np.int32)
@@ -215,8 +234,9 @@ class Gathering:
 class _Absent:
     """Which rows are of people who are to be forgotten; each id is looked up once."""
 
-    def __init__(self, forgotten: Forgotten) -> None:
-        self._forgotten, self._ids = forgotten, TextCodes()
+    def __init__(self, forgotten: Forgotten, also: frozenset[bytes]) -> None:
+        """``also``: further ids of these people."""
+        self._forgotten, self._also, self._ids = forgotten, also, TextCodes()
         self._known = np.zeros(1, dtype=np.bool_)  # of each id, by its number
 
     def rows(self, profiles: pa.Array, used: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -224,7 +244,8 @@ class _Absent:
         before = len(self._ids)
         codes = self._ids.codes(profiles, used)
         if len(self._ids) > before:
-            new = self._forgotten.among(self._ids.encoded(before))
+            met = self._ids.encoded(before)
+            new = [gone or i in self._also for i, gone in zip(met, self._forgotten.among(met), strict=True)]
             self._known = np.concatenate([self._known[:before], np.array(new, dtype=np.bool_)])
         found: NDArray[np.bool_] = used & self._known[np.maximum(codes, 0)]
         return found

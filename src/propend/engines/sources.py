@@ -26,7 +26,7 @@ from propend.errors import (
     NamespacesDifferError,
 )
 from propend.events import Field, FieldFacts, OpenedEvents, SourceFacts, XdmFacts
-from propend.instance import Attributes, Columns, Data, Source
+from propend.instance import Attributes, Columns, Data, Links, Source
 from propend.predicates import FieldType, quote_text
 
 NO_KIND = "(none)"
@@ -163,10 +163,12 @@ def _wanted(data: Data, tables: Mapping[str, Any]) -> tuple[Source, ...]:
     return (Source(path=EVENTS_TABLE, columns=only.columns if only else None, **said),)
 
 
-def open_relation(db: Database, source: Source | Attributes, folder: Path, tables: Mapping[str, Any]) -> Relation:
-    """The rows of a source or of a table of attributes."""
+def open_relation(
+    db: Database, source: Source | Attributes | Links, folder: Path, tables: Mapping[str, Any]
+) -> Relation:
+    """The rows of a source, or of a table of attributes or of links."""
     label = getattr(source, "name", None)
-    if source.database is not None:
+    if not isinstance(source, Links) and source.database is not None:
         wanted = Table(source.database, source.table, source.query)
         found = locate(Origin((), folder, tables, db.scratch, table=wanted, links=db.links))
         file = db.scratch / f"{db.new_name('fetched')}.parquet"
@@ -177,11 +179,18 @@ def open_relation(db: Database, source: Source | Attributes, folder: Path, table
             register_table(db, name, table)
         kept = db.new_name("query")
         db.run_query(kept, source.query, folder, place)
-        return recognised(db, described(db, kept, place, "query"), source)
+        return _recognised(db, described(db, kept, place, "query"), source)
     paths = (source.path,) if isinstance(source.path, str) else tuple(source.path or ())
     since = getattr(source, "since", None)
-    located = locate(Origin(paths, folder, tables, db.scratch, source.version, since and date.fromisoformat(since)))
-    return recognised(db, relation_of(db, replace(located, name=label or located.name)), source)
+    located = locate(
+        Origin(paths, folder, tables, db.scratch, getattr(source, "version", None), since and date.fromisoformat(since))
+    )
+    return _recognised(db, relation_of(db, replace(located, name=label or located.name)), source)
+
+
+def _recognised(db: Database, relation: Relation, source: Source | Attributes | Links) -> Relation:
+    """With what XDM's shape says; a table of links has none."""
+    return relation if isinstance(source, Links) else recognised(db, relation, source)
 
 
 def register_table(db: Database, name: str, table: Any) -> None:

@@ -33,9 +33,10 @@ from propend.engines.scans import Scan, scans_of
 from propend.engines.sources import EVENTS_TABLE, EventSource, open_sources, ordered_kinds, summarise
 from propend.engines.staging import check_patterns, judging_sql, wanted_fields
 from propend.engines.tasks import EVENTS, FACTS, HEADER, MESSAGE_SQL, PARCEL, REFUSAL, ROWS, SEEN, TALLY
-from propend.errors import SourceNotFoundError, SourceUnreadableError
+from propend.errors import SourceNotFoundError, SourceUnreadableError, StitchedElsewhereError
 from propend.events import EventFacts, EventRequest, OpenedEvents, Partition, least_key
 from propend.instance import Data
+from propend.persons import Persons
 
 T = TypeVar("T")
 READER_MEMORY = "1GB"
@@ -111,7 +112,17 @@ class SparkEngine:
     def load(
         self, data: Data, folder: Path, request: EventRequest, tables: Mapping[str, Any] | None = None
     ) -> SparkEventLog:
-        """See ``Engine.load``."""
+        """See ``Engine.load``.
+
+        Raises:
+            StitchedElsewhereError: ids are to be joined, which this engine does not.
+        """
+        if data.identities is not None:
+            raise StitchedElsewhereError(
+                f"{len(data.identities.links)} sources of links between ids are named, and Spark does not join ids.",
+                "use --engine duckdb, or write each person's id into the events beforehand.",
+                links=len(data.identities.links),
+            )
         opened = self._look(data, Path(folder), tables)
         fields = wanted_fields(opened.sources, request)
         check_patterns(self._db, request)
@@ -354,6 +365,7 @@ class SparkEventLog:
     _whole: tasks.Whole
     _bits: int
     elsewhere: ClassVar[bool] = True
+    persons: ClassVar[Persons | None] = None
 
     def visit(self, visitor: Callable[[Partition], T], share: float = 1.0) -> Iterator[T]:
         """See ``EventLog.visit``: it goes to all partitions at once, and comes back in their order."""

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from propend.engines.lone import AT, LoneReader, named_fields
 from propend.engines.xdm_given import is_xdm
-from propend.errors import EventsAfterCutoffError, EventsInvalidError
+from propend.errors import EventsAfterCutoffError, EventsInvalidError, NotForLiveError
 from propend.events import DAY_US, EventRequest, Partition
 from propend.explain.factors import build_explainer
 from propend.instance import Consent
@@ -50,6 +50,11 @@ class LiveModel:
 
     def __init__(self, saved: SavedModel, bearings: Bearings, run_id: str) -> None:
         """Use ``load``."""
+        if saved.instance.data.identities is not None:
+            raise NotForLiveError(
+                f"{saved.instance.name!r} joins several ids to persons; the events of one do not tell whose they are.",
+                "look the person up among the scores of the last run.",
+            )
         self.instance, self._bearings, self._plan, self.run_id = saved.instance, bearings, saved.plan, run_id
         with plain_sums(), speaking(self.instance.options.language):
             lines = lines_of(self.instance)
@@ -80,7 +85,7 @@ class LiveModel:
 
         Raises:
             InstanceNotFoundError: files are missing or damaged.
-            NotForLiveError: the run was made by a propend that kept nothing to compare with.
+            NotForLiveError: the run was made by a propend that kept nothing to compare with, or its instance joins ids.
         """
         folder = Path(folder)
         model = folder / "model" if (folder / "model").is_dir() else folder

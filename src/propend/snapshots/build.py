@@ -57,6 +57,7 @@ class Survey:
         keys: uint64[P], stable hashes of the ids.
         masks: uint64[P, K]; bit ``j`` says whether line ``j`` holds.
         share: of all profiles; these are those with the smallest keys.
+        alive: bool[P, K], whether each profile is one at each cutoff (``events.Lives``); None where all are at all.
     """
 
     program: Program
@@ -65,6 +66,7 @@ class Survey:
     keys: NDArray[np.uint64]
     masks: NDArray[np.uint64]
     share: float = 1.0
+    alive: NDArray[np.bool_] | None = None
 
     def holds(self, line: int) -> NDArray[np.bool_]:
         """bool[P, K]: whether one line holds."""
@@ -74,7 +76,30 @@ class Survey:
     def _all(self, *roles: str) -> NDArray[np.bool_]:
         mask = np.uint64(self.program.mask_of(*roles))
         on: NDArray[np.bool_] = (self.masks & mask) == mask
-        return on
+        return on if self.alive is None else on & self.alive
+
+    @property
+    def standing(self) -> NDArray[np.bool_]:
+        """bool[P, K]: whether each profile is one at each cutoff."""
+        return np.ones(self.masks.shape, dtype=np.bool_) if self.alive is None else self.alive
+
+    def there(self, column: int) -> NDArray[np.int64]:
+        """Positions of the profiles that are one at a cutoff, by its place; no id is among these twice."""
+        return np.arange(len(self.keys)) if self.alive is None else np.flatnonzero(self.alive[:, column])
+
+    def count(self, snapshots: NDArray[np.bool_]) -> int:
+        """How many persons have any of some snapshots, bool[P, K]: one may be several profiles, one after the other."""
+        some = np.flatnonzero(snapshots.any(axis=1))
+        return len(some) if self.alive is None else len(np.unique(self.keys[some]))
+
+    @property
+    def everyone(self) -> int:
+        """How many persons there are."""
+        return self.count(np.ones((len(self.keys), 1), dtype=np.bool_))
+
+    def persons(self, profile: NDArray[np.int64]) -> NDArray[np.int64]:
+        """int64[N], the same of all profiles, by their positions, that are one person in the end."""
+        return profile if self.alive is None else np.searchsorted(self.keys, self.keys[profile])
 
     @cached_property
     def population(self) -> NDArray[np.bool_]:
@@ -144,7 +169,9 @@ def survey(log: EventLog, program: Program, cutoffs: Iterable[int], share: float
     days = tuple(sorted(set(cutoffs)))
     parts = list(log.visit(partial(survey_part, program=program, days=days), share))
     ids, keys, masks = zip(*((p.profile_ids, p.keys, p.masks) for p in parts), strict=True)
-    return Survey(program, days, np.concatenate(ids), np.concatenate(keys), np.concatenate(masks), share)
+    lives = [p.alive for p in parts if p.alive is not None]
+    alive = np.concatenate(lives) if lives else None
+    return Survey(program, days, np.concatenate(ids), np.concatenate(keys), np.concatenate(masks), share, alive)
 
 
 def survey_part(part: Partition, program: Program, days: tuple[int, ...]) -> Survey:
@@ -156,7 +183,8 @@ def survey_part(part: Partition, program: Program, days: tuple[int, ...]) -> Sur
     )  # fmt: skip
     if program.consent is not None:
         program.consent.clear(part, days, program.consent_line, out)
-    return Survey(program, days, part.profile_ids, part.keys, out)
+    alive = part.lives.at(days) if part.lives is not None else None
+    return Survey(program, days, part.profile_ids, part.keys, out, alive=alive)
 
 
 def rows_at(given: Survey, cutoffs: Sequence[int], *, labelled: bool, share: float = 1.0) -> Rows:

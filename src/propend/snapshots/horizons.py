@@ -68,4 +68,5 @@ def _only(part: Partition, profiles: NDArray[np.int64]) -> Partition:
         numbers=np.ascontiguousarray(part.numbers[:, events]),
         texts=np.ascontiguousarray(part.texts[:, events]),
         attributes=None,
+        lives=part.lives and part.lives.of(profiles),
     )

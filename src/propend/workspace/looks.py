@@ -16,7 +16,7 @@ from propend.engines.duckdb import DuckdbEngine
 from propend.engines.previews import SourcePreview
 from propend.errors import PropendError
 from propend.events import EventFacts, EventRequest, OpenedEvents
-from propend.instance import Attributes, Data, Source
+from propend.instance import Attributes, Data, Links, Source
 from propend.snapshots.volumes import Months, monthly_volumes
 
 MOST_KEPT = 24
@@ -124,9 +124,12 @@ def _key(what: str, data: Data, folder: Path) -> Key:
 
 def state_of_files(data: Data, folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Names, sizes and last changes of the files that data are read from; nothing of those that are not there."""
-    sources: tuple[Source | Attributes, ...] = (*data.events, *data.attributes)
-    paths = [path for source in sources for path in (*_paths(source.path), *_paths(source.database))]
-    read_again = any(s.query is not None or s.database is not None for s in sources) or any(map(is_address, paths))
+    links = data.identities.links if data.identities else ()
+    sources: tuple[Source | Attributes | Links, ...] = (*data.events, *data.attributes, *links)
+    kept = [(source.path, None if isinstance(source, Links) else source.database) for source in sources]
+    paths = [path for places in kept for place in places for path in _paths(place)]
+    read_again = any(s.query is not None for s in sources) or any(database is not None for _, database in kept)
+    read_again = read_again or any(map(is_address, paths))
     found = [("", 0, int(time.time() // QUERY_SECONDS))] if read_again else []
     for path in paths:
         try:
