@@ -79,6 +79,11 @@ class Visitor:
         (self.page.locator(what) if isinstance(what, str) else what).click()
         self.clicks += 1
 
+    def send(self, what: Any) -> None:
+        """Click something that sends a form or follows a link, and wait for the page that it brings."""
+        with self.page.expect_navigation():
+            self.click(what)
+
     def barriers(self) -> list[str]:
         """What axe finds serious on the page as it stands."""
         self.page.evaluate(AXE)

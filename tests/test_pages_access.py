@@ -21,7 +21,7 @@ PASSWORD = "a quiet place by the sea"
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with two users: ana manages, vic views."""
+    """A server with three users: ana manages, vic and eve view; vic's password is changed by a test."""
     home = made(
         tmp_path_factory.mktemp("people") / "shop", "[alerts]\nwebhook = 'https://hooks.example.com/T0/s3cret'\n"
     )
@@ -29,6 +29,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     accounts = Accounts(workspace.catalog, workspace.settings.access)
     accounts.add("ana", "manage", PASSWORD, "local")
     accounts.add("vic", "view", PASSWORD, "local")
+    accounts.add("eve", "view", PASSWORD, "local")
     workspace.close()
     with serving(home) as server:
         yield server
@@ -39,7 +40,7 @@ def entered(browser: Browser, server: Server, name: str, password: str = PASSWOR
     visitor.open("/login")
     visitor.page.fill("[name=name]", name)
     visitor.page.fill("[name=password]", password)
-    visitor.click("button.primary")
+    visitor.send("button.primary")
     visitor.settle()
     return visitor
 
@@ -50,12 +51,12 @@ def test_somebody_is_added_changed_and_let_in_no_more(browser: Browser, guarded:
     ana.look("people")
     ana.page.fill("[name=name]", "bo@example.com")
     ana.page.fill("[name=password]", "short")
-    ana.click("text=Add >> nth=-1")
+    ana.send("text=Add >> nth=-1")
     assert "12 to 1,024 characters" in ana.page.locator("[role=alert]").inner_text()
     assert ana.page.input_value("[name=name]") == "bo@example.com"
     ana.complaints.clear()  # the browser tells of the 422 itself
     ana.page.fill("[name=password]", PASSWORD)
-    ana.click("text=Add >> nth=-1")
+    ana.send("text=Add >> nth=-1")
     assert ana.page.url.endswith("/people/bo%40example.com?done=added")
     ana.look("person")
     bo = entered(browser, guarded, "bo@example.com")
@@ -67,20 +68,20 @@ def test_somebody_is_added_changed_and_let_in_no_more(browser: Browser, guarded:
         "Settings",
     ]
     ana.page.check("input[value=manage]")
-    ana.click("text=Change the role")
+    ana.send("text=Change the role")
     bo.page.reload()
     assert "People" in bo.page.locator("nav.places a").all_inner_texts()
     ana.page.fill("[name=password]", PASSWORD + ", again")
-    ana.click("text=Set the password")
+    ana.send("text=Set the password")
     bo.page.reload()
     assert "/login" in bo.page.url
     bo.close()
     bo = entered(browser, guarded, "bo@example.com", PASSWORD + ", again")
-    ana.click("text=Disable")
+    ana.send("text=Disable")
     assert "disabled" in ana.page.locator(".callout-good").inner_text()
     bo.page.reload()
     assert "/login" in bo.page.url
-    ana.click("text=Enable again")
+    ana.send("text=Enable again")
     ana.look("person-again")
     ana.close()
     bo.close()
@@ -111,27 +112,27 @@ def test_ones_own_password_and_tokens(browser: Browser, guarded: Server) -> None
         vic.page.fill("[name=present]", present)
         vic.page.fill("[name=password]", new)
         vic.page.fill("[name=again]", again)
-        vic.click("text=Change the password")
+        vic.send("text=Change the password")
         assert told in vic.page.locator("[role=alert]").inner_text()
     vic.complaints.clear()  # the browser tells of the 422 itself
     vic.page.fill("[name=present]", PASSWORD)
     vic.page.fill("[name=password]", "another place by the sea")
     vic.page.fill("[name=again]", "another place by the sea")
-    vic.click("text=Change the password")
+    vic.send("text=Change the password")
     assert "The password is changed" in vic.page.locator(".callout-good").inner_text()
     assert vic.page.locator("#scope option").all_inner_texts() == ["look"]
     vic.page.fill("[name=name]", "<b>nightly</b> export")
-    vic.click("text=Make a token")
+    vic.send("text=Make a token")
     vic.look("token-narrow")
     secret = vic.page.input_value("#secret")
     vic.click("text=Copy >> nth=-1")
     vic.page.wait_for_function("() => document.getElementById('said').textContent !== ''")
     read = httpx.get(f"{guarded.url}/api/v1/session", headers={"Authorization": f"Bearer {secret}"}).json()
     assert (read["name"], read["role"]) == ("vic", "view")
-    vic.click("text=Done")
+    vic.send("text=Done")
     vic.look("account-with-token-narrow")
     assert secret not in vic.page.content()
-    vic.click("[aria-label^='End the token']")
+    vic.send("[aria-label^='End the token']")
     vic.look("account-token-ended")
     ended = httpx.get(f"{guarded.url}/api/v1/session", headers={"Authorization": f"Bearer {secret}"})
     assert ended.status_code == 401
@@ -142,9 +143,9 @@ def test_changes_are_found_told_apart_and_taken_along(browser: Browser, guarded:
     ana = entered(browser, guarded, "ana")
     ana.open("/people/vic")
     ana.page.check("input[value=manage]")
-    ana.click("text=Change the role")
+    ana.send("text=Change the role")
     ana.page.check("input[value=view]")
-    ana.click("text=Change the role")
+    ana.send("text=Change the role")
     ana.open("/audit?who=ana&kind=user&subject=vic")
     ana.click("summary.small >> nth=0")
     ana.look("changes")
@@ -177,23 +178,23 @@ def test_the_log_is_read_by_pages(browser: Browser, guarded: Server) -> None:
     ana = entered(browser, guarded, "ana")
     ana.open("/audit?kind=instance")
     assert ana.page.locator(".changes li").count() == 50
-    ana.click("text=Earlier")
+    ana.send("text=Earlier")
     ana.settle()
     assert ana.page.locator(".changes li").count() == 10
-    ana.click("text=The newest")
+    ana.send("text=The newest")
     ana.look("changes-by-pages")
     ana.close()
 
 
 def test_settings_are_shown_without_secrets(browser: Browser, guarded: Server) -> None:
-    vic = entered(browser, guarded, "vic", "another place by the sea")
-    vic.open("/settings")
-    vic.page.wait_for_selector("text=Free")
-    vic.look("settings")
-    shown = vic.page.content()
+    eve = entered(browser, guarded, "eve")
+    eve.open("/settings")
+    eve.page.wait_for_selector("text=Free")
+    eve.look("settings")
+    shown = eve.page.content()
     assert ("https://hooks.example.com/…" in shown, "s3cret" in shown) == (True, False)
-    vic.close()
-    narrow = entered(browser, guarded, "vic", "another place by the sea", width=NARROW, dark=True)
+    eve.close()
+    narrow = entered(browser, guarded, "eve", width=NARROW, dark=True)
     narrow.open("/settings")
     narrow.look("settings-narrow")
     narrow.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 import httpx
 import pytest
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.browser
 PASSWORD = "a quiet place by the sea"
 CUSTOMER = "the name of a customer"
 HTML = {"Accept": "text/html,application/xhtml+xml"}
+get, post, delete = (partial(ask, timeout=60) for ask in (httpx.get, httpx.post, httpx.delete))
+"""The machine may have much to do: nothing here is about how long an answer takes."""
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +68,14 @@ def test_a_fault_is_a_page_that_names_its_place_in_the_log_and_nobody(
     app.state.workspace.instances.create_draft("Something", {})
     secret = someone(app, "view")
     with served(app) as address:
-        asked = httpx.get(address, headers=HTML | {"X-Request-ID": "r-17"}, cookies={COOKIE: secret})
+        asked = get(address, headers=HTML | {"X-Request-ID": "r-17"}, cookies={COOKIE: secret})
         assert (asked.status_code, heading(asked)) == (500, "A fault of propend")
         assert "request r-17" in asked.text
         assert CUSTOMER not in asked.text + caplog.text
         assert "default-src 'none'" in asked.headers["content-security-policy"]
-        plain = httpx.get(address, cookies={COOKIE: secret})
+        plain = get(address, cookies={COOKIE: secret})
         assert (plain.status_code, plain.json()["error"]["symbol"]) == (500, "UNEXPECTED")
-        part = httpx.get(address, headers={"HX-Request": "true"}, cookies={COOKIE: secret})
+        part = get(address, headers={"HX-Request": "true"}, cookies={COOKIE: secret})
         assert (part.status_code, "<html" in part.text, "callout" in part.text) == (500, False, True)
         for width, dark in ((1440, False), (NARROW, True)):
             visitor = Visitor(browser, address, width=width, dark=dark)
@@ -90,14 +93,14 @@ def test_a_catalog_that_is_away_is_a_page_and_its_address_is_for_those_who_manag
     with served(app) as address:
         with monkeypatch.context() as patched:
             patched.setattr(app.state.workspace.instances, "all", is_away)
-            asked = httpx.get(address, headers=HTML, cookies={COOKIE: viewing})
+            asked = get(address, headers=HTML, cookies={COOKIE: viewing})
             assert (asked.status_code, heading(asked)) == (503, "The server cannot answer now")
             assert ("db.inner" in asked.text, asked.headers["retry-after"]) == (False, "5")
-            assert "db.inner" in httpx.get(address, headers=HTML, cookies={COOKIE: managing}).text
+            assert "db.inner" in get(address, headers=HTML, cookies={COOKIE: managing}).text
         for name, cookies in (("find", {COOKIE: viewing}), ("users", {})):
             with monkeypatch.context() as patched:
                 patched.setattr(app.state.accounts.sessions if name == "find" else app.state.accounts, name, is_away)
-                asked = httpx.get(address, headers=HTML, cookies=cookies)
+                asked = get(address, headers=HTML, cookies=cookies)
                 assert (asked.status_code, heading(asked)) == (503, "The server cannot answer now")
                 assert "db.inner" not in asked.text
 
@@ -105,19 +108,19 @@ def test_a_catalog_that_is_away_is_a_page_and_its_address_is_for_those_who_manag
 def test_what_the_gate_refuses_is_a_page_where_a_browser_asks(app: FastAPI) -> None:
     cookies = {COOKIE: someone(app, "manage")}
     with served(app) as address:
-        forged = httpx.post(f"{address}/logout", headers=HTML, cookies=cookies, data={"csrf_token": "wrong"})
+        forged = post(f"{address}/logout", headers=HTML, cookies=cookies, data={"csrf_token": "wrong"})
         assert (forged.status_code, heading(forged)) == (403, "You may not do this")
         assert "Load it again" in forged.text
-        elsewhere = httpx.post(f"{address}/login", headers=HTML | {"Origin": "https://evil.example"})
+        elsewhere = post(f"{address}/login", headers=HTML | {"Origin": "https://evil.example"})
         assert (elsewhere.status_code, heading(elsewhere)) == (403, "You may not do this")
-        plain = httpx.post(f"{address}/logout", cookies=cookies)
+        plain = post(f"{address}/logout", cookies=cookies)
         assert plain.json()["error"]["symbol"] == "NOT_ALLOWED"
 
 
 def test_what_is_too_large_or_not_there_or_not_understood_is_a_page(app: FastAPI) -> None:
     cookies = {COOKIE: someone(app, "view")}
     with served(app) as address:
-        large = httpx.post(f"{address}/login", headers=HTML, content=b"x" * 8_000_001)
+        large = post(f"{address}/login", headers=HTML, content=b"x" * 8_000_001)
         assert (large.status_code, heading(large)) == (422, "This did not work")
         for path, status, head in (
             ("/nothing", 404, "There is nothing here"),
@@ -125,10 +128,10 @@ def test_what_is_too_large_or_not_there_or_not_understood_is_a_page(app: FastAPI
             ("/api/v1/oidc/callback", 401, ""),
             ("/api/v1/oidc/login", 404, "There is nothing here"),
         ):
-            asked = httpx.get(address + path, headers=HTML, cookies=cookies)
+            asked = get(address + path, headers=HTML, cookies=cookies)
             assert (asked.status_code, heading(asked)) in ((status, head), (404, "There is nothing here"))
             assert "/openapi.json says" not in asked.text
-        wrong = httpx.delete(f"{address}/login", headers=HTML)
+        wrong = delete(f"{address}/login", headers=HTML)
         assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET")
 
 
@@ -139,5 +142,5 @@ def test_a_fault_of_what_pages_are_made_with_is_answered_plainly(
     app = create_app(workspace)
     monkeypatch.setattr(app.state.accounts, "users", fails)
     with served(app) as address:
-        asked = httpx.get(f"{address}/login", headers=HTML)
+        asked = get(f"{address}/login", headers=HTML)
         assert (asked.status_code, asked.json()["error"]["symbol"]) == (500, "UNEXPECTED")
