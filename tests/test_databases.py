@@ -266,6 +266,7 @@ def test_what_files_refuse(tmp_path: Path) -> None:
         ("text.db", {"table": "t"}),
         ("shop.dbb", {"table": "t"}),
         (".propend/catalog.db", {"table": "orders"}),
+        ("sqlite+aiosqlite:///.propend/catalog.db", {"table": "orders"}),
         ("mysql+nosuch://ana@127.0.0.1/shop", {"table": "t"}),
     ]
     told = [refusal(database, tmp_path, **wanted) for database, wanted in asked]
@@ -277,6 +278,7 @@ def test_what_files_refuse(tmp_path: Path) -> None:
         ("DATABASE_REFUSED", "The query is not a single reading statement."),
         ("SOURCE_UNREADABLE", "'text.db' is neither a DuckDB nor an SQLite database: it begins with b'who,at\\n'."),
         ("SOURCE_NOT_FOUND", "'shop.dbb' is not there."),
+        ("SOURCE_UNREADABLE", "'.propend/catalog.db' is not one file with a database of yours."),
         ("SOURCE_UNREADABLE", "'.propend/catalog.db' is not one file with a database of yours."),
         ("DATABASE_UNREACHABLE", "No database is known by 'mysql+nosuch': Can't load plugin: "
          "sqlalchemy.dialects:mysql.nosuch."),

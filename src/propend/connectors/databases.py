@@ -13,7 +13,8 @@ from propend.connectors.secrets import Address, address_of
 from propend.errors import DatabaseRefusedError, SourceUnreadableError
 
 POSTGRES = ("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2", "postgresql+adbc")
-SQLITE_URL = re.compile(r"sqlite(\+pysqlite)?:///")
+SQLITE_URL = re.compile(r"sqlite(\+\w+)?:///", re.IGNORECASE)
+"""A file, by whichever driver: it is looked at before anything opens it."""
 OWN_FOLDER = ".propend"
 """What a workspace keeps for itself is no source."""
 _STARTS = re.compile(r"\s*(\(\s*)*(select|with|values|table|from)\b", re.IGNORECASE)
