@@ -65,10 +65,10 @@ def mark_deleted(folder: Path, rows: Sequence[int]) -> None:
 # --- Iceberg ------------------------------------------------------------------------------------------------
 
 
-def catalog_at(folder: Path) -> Catalog:
+def catalog_at(folder: Path, **more: str) -> Catalog:
     """A catalog whose tables lie in a folder, with the namespace ``shop``."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = SqlCatalog("here", uri=f"sqlite:///{folder / 'catalog.db'}", warehouse=f"file://{folder}")
+    found = SqlCatalog("here", uri=f"sqlite:///{folder / 'catalog.db'}", warehouse=f"file://{folder}", **more)
     found.create_namespace_if_not_exists("shop")
     return found
 

@@ -138,10 +138,11 @@ def test_connectors_are_listed() -> None:
     found = json.loads(propend("connectors", "--json").out)
     names = [(one["name"], one["distribution"], one["version"], one["problem"]) for one in found]
     assert names == [
-        (name, "propend", metadata.version("propend"), "") for name in ("databases", "tables", "lakes", "files")
+        (name, "propend", metadata.version("propend"), "")
+        for name in ("databases", "tables", "lakes", "addresses", "files")
     ]
     shown = propend("connectors").out.splitlines()
-    assert [line.split()[0] for line in shown] == ["connector", "databases", "tables", "lakes", "files"]
+    assert [line.split()[0] for line in shown] == ["connector", "databases", "tables", "lakes", "addresses", "files"]
 
 
 # --- people -----------------------------------------------------------------------------------------------------

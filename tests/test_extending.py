@@ -123,13 +123,14 @@ def test_broken_connectors_are_told_once_and_left_out(
         ("mailbox", "propend-mailbox", "1.0", ""),
         ("odd", "odd-lake", "0.1", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
         ("lakes", "propend", ours, ""),
+        ("addresses", "propend", ours, ""),
         ("files", "propend", ours, ""),
     ]
     assert found == expected
     assert [r.getMessage() for r in caplog.records] == [
         f"the connector {name!r} of {whose} is not used: {problem}" for name, whose, _, problem in expected if problem
     ]
-    assert [c.name for c in connectors()] == ["databases", "tables", "mailbox", "lakes", "files"]
+    assert [c.name for c in connectors()] == ["databases", "tables", "mailbox", "lakes", "addresses", "files"]
     (tmp_path / "orders.csv").write_text("customer_id,at,kind\nann,2024-01-01,buy\n")
     assert look({"events": "orders.csv"}, tmp_path).sources[0].rows == 1
 

@@ -294,5 +294,6 @@ def test_a_folder_without_data(tmp_path: Path) -> None:
 
 
 def test_an_address_that_nobody_reads(tmp_path: Path) -> None:
-    refusal = _refusal(tmp_path, "s3://bucket/x.parquet", SourceNotFoundError)
-    assert refusal.message == "No connector reads 's3://bucket/x.parquet'; there are: databases, tables, lakes, files."
+    refusal = _refusal(tmp_path, "hdfs://bucket/x.parquet", SourceNotFoundError)
+    names = "databases, tables, lakes, addresses, files"
+    assert refusal.message == f"No connector reads 'hdfs://bucket/x.parquet'; there are: {names}."

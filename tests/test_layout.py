@@ -61,7 +61,7 @@ ROOMS = {
     "duckdb": ("engines.duckdb", "connectors.duckdb_files"),
     "fastapi": ("server",),
     "filelock": ("workspace.runs", "workspace.privacy", "workspace.pushing", "exports.table"),
-    "httpx": ("workspace.alerts", "client", "server.oidc", "exports.webhook"),
+    "httpx": ("workspace.alerts", "client", "server.oidc", "exports.webhook", "connectors.web"),
     "jinja2": ("report", "server.pages"),
     "joserfc": ("server.oidc",),
     "keyring": ("connectors.keyrings",),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, get_args, get_origin
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import yaml
 from pydantic import ValidationError
@@ -45,6 +45,23 @@ def without_passwords(value: Any) -> Any:
     if isinstance(value, dict):
         return {without_passwords(k): without_passwords(v) for k, v in value.items()}
     return type(value)(map(without_passwords, value)) if isinstance(value, list | tuple) else value
+
+
+_STORES = re.compile(r"(https?|s3[an]?|gc?s|az|azure|abfss?)://", re.IGNORECASE)
+_KEY = re.compile(r"sig|token|key|secret|passw|credential|sas", re.IGNORECASE)
+
+
+def secret_in(address: str) -> str:
+    """What an address of a store or web server holds that nobody should read; empty if nothing."""
+    if not _STORES.match(address):
+        return ""
+    parts = urlsplit(address)
+    names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True) if _KEY.search(name)]
+    if parts.password is not None:
+        return "a password"
+    if parts.username is not None and not parts.scheme.lower().startswith("abfs"):
+        return "a name to log in with"
+    return f"a key ({names[0]})" if names else ""
 
 
 def has_password(address: str) -> bool:

@@ -24,6 +24,7 @@ from propend.document import (
     mistakes_of,
     nearest,
     read_document,
+    secret_in,
     without_passwords,
     write_yaml,
 )  # fmt: skip
@@ -53,6 +54,12 @@ def _read_paths(value: Any) -> Any:
     many = value if isinstance(value, list | tuple) else (value,)
     if value is not None and not (many and all(isinstance(v, str) and v for v in many)):
         raise ValueError(f"a path, or a list of paths, is needed, not {reprlib.repr(value)}")
+    held = next(filter(None, (secret_in(v) for v in many if isinstance(v, str))), "")
+    if held:
+        raise ValueError(
+            f"an address holds {held}: keys stay with the machine (AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS, "
+            "AZURE_STORAGE_KEY, ~/.netrc, a profile or a role), and the address is named without them"
+        )
     return value
 
 

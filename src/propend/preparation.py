@@ -12,6 +12,7 @@ from typing import Any
 
 from propend.binding import binding_mistakes, check_behaviour, check_rows, consent_mistakes, group_mistakes
 from propend.columns import choose_fields
+from propend.connectors.origins import is_address
 from propend.document import Lines, Place, is_database_address, read_document
 from propend.engines import connect
 from propend.errors import ConfigurationError, Mistake, NoRecentDataError, NoScoringDataError, PropendError
@@ -139,7 +140,7 @@ def read_inputs(
         gate_policies(parsed, protection.policies)
         found = Inputs(parsed, document, home, moment, engine, memory, lines=lines, protection=protection)
         return _with_data(found, data)
-    mistakes += _in_lines(_data_mistakes(document, home, data, engine), lines)
+    mistakes += _in_lines(_data_mistakes(document, home, data, engine, protection), lines)
     raise ConfigurationError(mistakes, label)
 
 
@@ -178,10 +179,11 @@ def _with_data(inputs: Inputs, data: Any) -> Inputs:
     path, named = Path(data), source_at(str(data))
     if named is None and path.is_dir() and old.events:
         return replace(inputs, folder=path)
+    place = data if isinstance(data, str) and is_address(data) else str(path.absolute())
     first = old.events[0] if old.events else None
     kind = first.kind if first else None
     columns = first.columns if first else None
-    source = named or Source(path=str(path.absolute()))
+    source = named or Source(path=place)
     if named is not None and named.database is not None and not is_database_address(named.database):
         source = named.model_copy(update={"database": str(Path(named.database).absolute())})
     events = (source.model_copy(update={"kind": kind, "columns": columns}),)
@@ -193,12 +195,12 @@ def _with_data(inputs: Inputs, data: Any) -> Inputs:
     )
 
 
-def _data_mistakes(document: Any, home: Path, data: Any, engine: Any) -> list[Mistake]:
+def _data_mistakes(document: Any, home: Path, data: Any, engine: Any, protection: Protection) -> list[Mistake]:
     """What the data say of a document whose form is not valid, as far as its data section can be read."""
     try:
         stub = Instance(name="x", data=document["data"], goal={"any_of": ["anything"], "within": 1})
         inputs = _with_data(Inputs(stub, document, home, engine=engine), data)
-        with connect(engine) as session:
+        with connect(engine, reach=protection.reach) as session:
             opened = session.open(inputs.instance.data, inputs.folder, inputs.tables)
     except ConfigurationError:
         return []
@@ -236,7 +238,7 @@ def read_log(inputs: Inputs, stages: Stages, fields: FieldNames | None) -> Itera
         fields: columns of numbers and of texts to read; a choice of those that describe profiles where None.
     """
     instance = inputs.instance
-    with connect(inputs.engine, memory=inputs.memory) as session, plain_sums():
+    with connect(inputs.engine, memory=inputs.memory, reach=inputs.protection.reach) as session, plain_sums():
         with stages("read"):
             opened = session.open(instance.data, inputs.folder, inputs.tables, time_zone=instance.options.time_zone)
             check_rows(instance, opened)

@@ -88,11 +88,29 @@ class Forgotten:
 
 
 @dataclass(frozen=True)
+class Reach:
+    """What addresses of sources may lead to.
+
+    Attributes:
+        private_hosts: whether web addresses may lead to this machine, and into private networks.
+        most_mb: of one file that has to be copied before it is read.
+    """
+
+    private_hosts: bool = True
+    most_mb: int = 2_000
+
+
+ANYWHERE = Reach()
+"""What a document that lies in no workspace may reach."""
+
+
+@dataclass(frozen=True)
 class Protection:
     """What a workspace demands wherever its data are used; by default, the policies that are built in."""
 
     policies: Policies = field(default_factory=Policies)
     forgotten: Forgotten | None = None
+    reach: Reach = ANYWHERE
 
 
 USUAL = Protection()

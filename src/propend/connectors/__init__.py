@@ -17,12 +17,13 @@ from propend.connectors.files import FileConnector
 from propend.connectors.frames import FrameConnector
 from propend.connectors.lakes import LakeConnector
 from propend.connectors.origins import Connector, FileGroup, Links, Located, Origin, RetypedError, Stream, Table
+from propend.connectors.stores import StoreConnector
 from propend.document import without_passwords
 from propend.errors import PropendError, SourceNotFoundError, SourceUnreadableError
 
 ENTRY_POINTS = "propend.connectors"
 NEEDED = ("accepts", "locate")
-OWN: tuple[type[Connector], ...] = (DatabaseConnector, FrameConnector, LakeConnector, FileConnector)
+OWN: tuple[type[Connector], ...] = (DatabaseConnector, FrameConnector, LakeConnector, StoreConnector, FileConnector)
 VERSIONED = ("delta", "iceberg")
 """Formats whose tables keep what they once held."""
 log = logging.getLogger("propend.connectors")
@@ -48,7 +49,7 @@ class Known:
 
 @lru_cache(maxsize=1)
 def known() -> tuple[Known, ...]:
-    """All connectors in the order in which they are asked: databases, tables, those of other packages, lakes, files.
+    """All connectors as they are asked: databases, tables, those of other packages, lakes, addresses, files.
 
     One that cannot be used is logged once, and left out of what is asked.
     """
@@ -99,7 +100,7 @@ def locate(origin: Origin) -> Located:
     for connector in connectors():
         found = _located(connector, origin)
         if found is not None:
-            return _checked(found, origin)
+            return _checked(connector, found, origin)
     if len(origin.paths) > 1:
         return _together(origin.name, [locate(replace(origin, paths=(path,))) for path in origin.paths])
     names, wanted = ", ".join(c.name for c in connectors()), without_passwords(origin.name)
@@ -139,7 +140,7 @@ def _together(name: str, parts: list[Located]) -> Located:
     )
 
 
-def _checked(found: Located, origin: Origin) -> Located:
+def _checked(connector: Connector, found: Located, origin: Origin) -> Located:
     """What was located; a version is only asked of tables that have some, and days of what has folders for them."""
     has_versions = found.format.startswith(VERSIONED)
     if origin.version is not None and not has_versions:
@@ -148,7 +149,7 @@ def _checked(found: Located, origin: Origin) -> Located:
             "take `version` out.",
             path=origin.name,
         )
-    if origin.since is not None and not any(group.partitions for group in found.groups):
+    if origin.since is not None and not isinstance(connector, FileConnector | StoreConnector):
         raise SourceUnreadableError(
             f"{origin.name!r} has no folders of days, so that `since` says nothing of it.",
             "take `since` out, or name a folder whose partitions are days (dt=2024-01-31).",

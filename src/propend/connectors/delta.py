@@ -13,11 +13,17 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, DeltaProtocolError
 
 from propend.connectors.origins import Located, Origin, moment_of
+from propend.connectors.places import Place, s3_endpoint
 from propend.errors import SourceNotFoundError, SourceUnreadableError
 
 
 def located(folder: Path, origin: Origin) -> Located:
-    """A version of the table in a folder.
+    """A version of the table in a folder of this machine; see ``located_at``."""
+    return located_at(Place(pafs.LocalFileSystem(), str(folder), str(folder)), origin)
+
+
+def located_at(place: Place, origin: Origin) -> Located:
+    """A version of a table.
 
     Its files are read in place where they hold all there is; where some rows are marked as deleted, or columns go by
     other names in the files, or files lie elsewhere, its rows come as a stream.
@@ -27,18 +33,26 @@ def located(folder: Path, origin: Origin) -> Located:
         SourceUnreadableError: the table's log cannot be read, or asks for what is not known.
     """
     try:
-        table = DeltaTable(folder)
+        table = DeltaTable(place.address, storage_options=_options(place.address))
     except (DeltaError, OSError, ValueError) as error:
         raise _unreadable(origin.name, error) from None
-    _go_back(table, folder, origin.name, origin.version)
+    _go_back(table, place, origin.name, origin.version)
     try:
-        rows = _in_place(table, folder) or pa.RecordBatchReader.from_stream(table.scan())
+        rows = _in_place(table, place) or pa.RecordBatchReader.from_stream(table.scan())
     except (DeltaError, OSError, ValueError, pa.ArrowException) as error:
         raise _unreadable(origin.name, error) from None
     return Located(origin.name, f"delta (version {table.version()})", tables=(rows,))
 
 
-def _go_back(table: DeltaTable, folder: Path, path: str, version: int | str | None) -> None:
+def _options(address: str) -> dict[str, str] | None:
+    """What the table's own reader asks for of a store that is not Amazon's; keys it finds itself."""
+    endpoint = s3_endpoint() if address.startswith("s3") else None
+    if endpoint is None:
+        return None
+    return {"aws_endpoint": endpoint, "aws_allow_http": str(endpoint.startswith("http://")).lower()}
+
+
+def _go_back(table: DeltaTable, place: Place, path: str, version: int | str | None) -> None:
     """Have the table as it was."""
     if version is None:
         return
@@ -47,7 +61,7 @@ def _go_back(table: DeltaTable, folder: Path, path: str, version: int | str | No
     try:
         table.load_as_version(asked)
         if isinstance(asked, datetime):
-            _refuse_before_all(table, folder, asked)
+            _refuse_before_all(table, place, asked)
     except (DeltaError, OSError, ValueError) as error:
         raise SourceNotFoundError(
             f"The Delta table {path!r} cannot be read as of {version!r}: {_first_line(error)}.",
@@ -56,24 +70,24 @@ def _go_back(table: DeltaTable, folder: Path, path: str, version: int | str | No
         ) from None  # fmt: skip
 
 
-def _refuse_before_all(table: DeltaTable, folder: Path, asked: datetime) -> None:
+def _refuse_before_all(table: DeltaTable, place: Place, asked: datetime) -> None:
     """The library gives the first version where a time lies before all.
 
     Raises:
         ValueError: it does.
     """
-    log = folder / "_delta_log" / f"{table.version():020}.json"
-    written = datetime.fromtimestamp(log.stat().st_mtime, tz=UTC) if log.exists() else asked
-    if written > asked:
-        raise ValueError(f"the first version that is kept is of {written.isoformat(timespec='seconds')}")
+    log = place.filesystem.get_file_info(f"{place.path}/_delta_log/{table.version():020}.json")
+    if log.mtime is not None and log.mtime > asked:
+        raise ValueError(f"the first version that is kept is of {log.mtime.isoformat(timespec='seconds')}")
 
 
-def _in_place(table: DeltaTable, folder: Path) -> pads.Dataset | None:
+def _in_place(table: DeltaTable, place: Place) -> pads.Dataset | None:
     """The table's files as a data set; None where they are not all there is to know."""
-    if any(not Path(unquote(uri.removeprefix("file://"))).is_relative_to(folder) for uri in table.file_uris()):
+    home = f"{place.address.rstrip('/')}/"
+    if any(not unquote(uri.removeprefix("file://")).startswith(home) for uri in table.file_uris()):
         return None
     try:
-        return table.to_pyarrow_dataset(filesystem=pafs.SubTreeFileSystem(str(folder), pafs.LocalFileSystem()))
+        return table.to_pyarrow_dataset(filesystem=pafs.SubTreeFileSystem(place.path, place.filesystem))
     except DeltaProtocolError:
         return None
 

@@ -77,8 +77,7 @@ class FileConnector:
         read = wanted([values_of(folders) for folders in found.values()], origin.since, origin.name)
         kept = [pair for pair, is_read in zip(found.items(), read, strict=True) if is_read]
         groups = groups_of([f for f, _ in kept], origin.scratch, [folders for _, folders in kept], origin.name)
-        formats = sorted({_announced(group) for group in groups})
-        return Located(origin.name, " and ".join(formats), groups, left_out=len(read) - len(kept))
+        return Located(origin.name, formats_of(groups), groups, left_out=len(read) - len(kept))
 
 
 def groups_of(
@@ -98,6 +97,11 @@ def groups_of(
     columns = partitions_of([values_of(names) for names in within], place)
     described = [_describe(file, scratch, names) for file, names in zip(files, within, strict=True)]
     return _grouped([replace(file, partitions=columns) for file in described])
+
+
+def formats_of(groups: Sequence[FileGroup]) -> str:
+    """The formats of files, each once."""
+    return " and ".join(sorted({_announced(group) for group in groups}))
 
 
 def _announced(group: FileGroup) -> str:

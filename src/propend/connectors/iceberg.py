@@ -14,6 +14,7 @@ from pyiceberg.manifest import FileFormat
 from pyiceberg.table import DataScan, StaticTable, Table
 
 from propend.connectors.origins import Located, Origin, moment_of
+from propend.connectors.places import Place, s3_endpoint
 from propend.errors import PropendError, SourceNotFoundError, SourceUnreadableError
 
 CATALOG = "iceberg:"
@@ -22,7 +23,12 @@ _HINT = "look at it with the tool that writes it; catalogs are set up in ~/.pyic
 
 
 def located(folder: Path, origin: Origin) -> Located:
-    """A snapshot of the table in a folder, or of one by its name in a catalog.
+    """A snapshot of the table in a folder of this machine, or of one by its name in a catalog; see ``located_at``."""
+    return located_at(Place(pafs.LocalFileSystem(), str(folder), str(folder)), origin)
+
+
+def located_at(place: Place, origin: Origin) -> Located:
+    """A snapshot of a table.
 
     Its files are read in place where they hold all there is, under the names of today; otherwise its rows come as a
     stream.
@@ -33,10 +39,10 @@ def located(folder: Path, origin: Origin) -> Located:
     """
     path = origin.name
     try:
-        table = _of_catalog(path) if path.startswith(CATALOG) else _of_folder(folder)
+        table = _of_catalog(path) if path.startswith(CATALOG) else _of_folder(place)
         snapshot = _snapshot(table, path, origin.version)
         scan = table.scan(snapshot_id=snapshot)
-        rows = _in_place(table, scan) or scan.to_arrow_batch_reader()
+        rows = _in_place(table, scan, place) or scan.to_arrow_batch_reader()
     except PropendError:
         raise
     except NoSuchTableError:
@@ -56,11 +62,15 @@ def _of_catalog(path: str) -> Table:
         return found.load_table(name)
 
 
-def _of_folder(folder: Path) -> Table:
+def _of_folder(place: Place) -> Table:
     """A table as its newest metadata, those of the highest number, describe it."""
-    there = (folder / "metadata").glob("*.metadata.json")
-    newest = max(there, key=lambda f: (int(found[1]) if (found := _NUMBER.match(f.name)) else -1, f.name))
-    return StaticTable.from_metadata(str(newest), {"py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO"})
+    listed = place.filesystem.get_file_info(pafs.FileSelector(f"{place.path}/metadata"))
+    names = [info.base_name for info in listed if info.path.endswith(".metadata.json")]
+    newest = max(names, key=lambda name: (int(found[1]) if (found := _NUMBER.match(name)) else -1, name))
+    properties = {"py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO"}
+    if place.address.startswith("s3") and (endpoint := s3_endpoint()):
+        properties["s3.endpoint"] = endpoint
+    return StaticTable.from_metadata(f"{place.address.rstrip('/')}/metadata/{newest}", properties)
 
 
 def _snapshot(table: Table, path: str, version: int | str | None) -> int | None:
@@ -81,17 +91,21 @@ def _snapshot(table: Table, path: str, version: int | str | None) -> int | None:
     return None if found is None else found.snapshot_id
 
 
-def _in_place(table: Table, scan: DataScan) -> pads.Dataset | None:
+def _in_place(table: Table, scan: DataScan, place: Place) -> pads.Dataset | None:
     """The table's files as a data set; None where deletions, other names or formats, or another place forbid it."""
     tasks = list(scan.plan_files())
     is_parquet = {task.file.file_format for task in tasks} == {FileFormat.PARQUET}
     if not is_parquet or not _is_steady(table) or any(task.delete_files for task in tasks):
         return None
     parts = [(task.file.file_path, urlsplit(task.file.file_path)) for task in tasks]
-    if any(p.scheme not in ("", "file") for _, p in parts):
+    own = urlsplit(place.address)
+    if own.scheme in ("s3", "s3a", "gs") and all((p.scheme, p.netloc) == (own.scheme, own.netloc) for _, p in parts):
+        files = [f"{p.netloc}{p.path}" for _, p in parts]
+    elif not own.scheme and all(p.scheme in ("", "file") for _, p in parts):
+        files = [unquote(p.path) if p.scheme else address for address, p in parts]
+    else:
         return None
-    files = [unquote(p.path) if p.scheme else address for address, p in parts]
-    return pads.dataset(files, schema=scan.projection().as_arrow(), format="parquet", filesystem=pafs.LocalFileSystem())
+    return pads.dataset(files, schema=scan.projection().as_arrow(), format="parquet", filesystem=place.filesystem)
 
 
 def _is_steady(table: Table) -> bool:

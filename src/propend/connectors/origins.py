@@ -12,6 +12,8 @@ from typing import Any, Literal, Protocol
 import pyarrow as pa
 import pyarrow.dataset as pads
 
+from propend.protection import ANYWHERE, Reach
+
 FileFormat = Literal["parquet", "csv", "json"]
 Compression = Literal["none", "gzip", "zstd"]
 
@@ -68,6 +70,7 @@ class Origin:
         version: of a Delta or Iceberg table: its version or snapshot, or the time as of which it is read; the newest
             where None.
         since: partitions of days before it are not read.
+        reach: what addresses may lead to.
         table: what is named in a database, where there are no paths.
         links: connections that are open already.
     """
@@ -78,6 +81,7 @@ class Origin:
     scratch: Path
     version: int | str | None = None
     since: date | None = None
+    reach: Reach = ANYWHERE
     table: Table | None = None
     links: Links = field(default_factory=Links, compare=False)
 

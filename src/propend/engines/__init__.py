@@ -12,6 +12,7 @@ from propend.document import nearest
 from propend.errors import ConfigurationError, Mistake
 from propend.events import EventLog, EventRequest, OpenedEvents
 from propend.instance import Data
+from propend.protection import ANYWHERE, Reach
 
 ENGINES = {"duckdb": ("propend.engines.duckdb", "DuckdbEngine"), "spark": ("propend.engines.spark", "SparkEngine")}
 """Where each engine is; what it needs is loaded only when it is asked for."""
@@ -58,13 +59,20 @@ class Engine(Protocol):
         ...
 
 
-def connect(engine: Any = "duckdb", *, memory: str | None = None, temp_folder: str | Path | None = None) -> Engine:
+def connect(
+    engine: Any = "duckdb",
+    *,
+    memory: str | None = None,
+    temp_folder: str | Path | None = None,
+    reach: Reach = ANYWHERE,
+) -> Engine:
     """A session of an engine, to be used as a context manager.
 
     Args:
         engine: its name, or a SparkSession.
         memory: the most it may use, such as ``2GB``; it goes to disk beyond.
         temp_folder: where it may keep files while it works; the system's where None.
+        reach: what addresses of sources may lead to.
 
     Raises:
         ConfigurationError: there is no such engine, it is not installed, or the memory cannot be read.
@@ -81,7 +89,7 @@ def connect(engine: Any = "duckdb", *, memory: str | None = None, temp_folder: s
             raise
         problem = f"the engine {name!r} needs {error.name}: pip install 'propend[{EXTRAS[error.name]}]'"
         raise ConfigurationError([Mistake("engine", problem)]) from None
-    found: Engine = made(memory, temp_folder) if engine == name else made(memory, temp_folder, engine)
+    found: Engine = made(memory, temp_folder, reach) if engine == name else made(memory, temp_folder, reach, engine)
     return found
 
 

@@ -11,12 +11,14 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from propend.connectors.origins import Links
+from propend.protection import Reach
 
 
 class Database(Protocol):
     """A connection to an SQL engine with a scratch folder."""
 
     scratch: Path
+    reach: Reach
     links: Links
     """To the databases that sources are read from."""
 

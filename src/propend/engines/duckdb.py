@@ -28,6 +28,7 @@ from propend.errors import ConfigurationError, Mistake, NotEnoughMemoryError, So
 from propend.events import EventRequest, OpenedEvents
 from propend.instance import Data
 from propend.predicates import quote_name, quote_text
+from propend.protection import ANYWHERE, Reach
 
 _SETTINGS = (
     "SET autoinstall_known_extensions = false",
@@ -55,18 +56,20 @@ class _Opened:
 class DuckdbEngine:
     """A DuckDB session with its own database in its own temporary folder, removed at the end."""
 
-    def __init__(self, memory: str | None = None, temp_folder: str | Path | None = None) -> None:
+    def __init__(
+        self, memory: str | None = None, temp_folder: str | Path | None = None, reach: Reach = ANYWHERE
+    ) -> None:
         """Nothing is opened before the session is entered.
 
         Raises:
             ConfigurationError: the memory is not one that DuckDB reads.
         """
-        self._memory, self._temp_folder = memory, temp_folder
+        self._memory, self._temp_folder, self._reach = memory, temp_folder, reach
         self._database: DuckdbDatabase | None = None
         self._opened: _Opened | None = None
 
     def __enter__(self) -> Self:
-        self._database = DuckdbDatabase(self._memory, self._temp_folder)
+        self._database = DuckdbDatabase(self._memory, self._temp_folder, reach=self._reach)
         return self
 
     def __exit__(
@@ -121,16 +124,24 @@ class DuckdbEngine:
 class DuckdbDatabase:
     """A connection to a database of its own (``Database``)."""
 
-    def __init__(self, memory: str | None, temp_folder: str | Path | None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        memory: str | None,
+        temp_folder: str | Path | None,
+        threads: int | None = None,
+        reach: Reach = ANYWHERE,
+    ) -> None:
         """Make the folder and the database in it.
 
         Args:
             threads: as many as the machine has cores where None.
+            reach: what addresses of sources may lead to.
 
         Raises:
             NotEnoughMemoryError: the temporary folder cannot be written.
             ConfigurationError: the memory is not one that DuckDB reads.
         """
+        self.reach = reach
         self.scratch = _scratch_folder(temp_folder)
         self.links = Links()
         try:

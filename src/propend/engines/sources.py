@@ -183,7 +183,15 @@ def open_relation(
     paths = (source.path,) if isinstance(source.path, str) else tuple(source.path or ())
     since = getattr(source, "since", None)
     located = locate(
-        Origin(paths, folder, tables, db.scratch, getattr(source, "version", None), since and date.fromisoformat(since))
+        Origin(
+            paths,
+            folder,
+            tables,
+            db.scratch,
+            getattr(source, "version", None),
+            since and date.fromisoformat(since),
+            db.reach,
+        )
     )
     return _recognised(db, relation_of(db, replace(located, name=label or located.name)), source)
 

@@ -97,7 +97,7 @@ class Workspace:
 
     def protection(self) -> Protection:
         """What is demanded wherever the workspace's data are used, as of this moment."""
-        return Protection(self.settings.policies, self.privacy.forgotten())
+        return Protection(self.settings.policies, self.privacy.forgotten(), self.settings.data.reach)
 
     def delete(self, instance_id: str, by: str = LOCAL, keep_exports: bool = False) -> None:
         """Remove an instance with its versions, runs and scores; a run of it that is executed is stopped.
@@ -138,10 +138,10 @@ def protection_near(path: str | Path) -> Protection:
     settings, file = read_settings(home), home / WORK_FOLDER / "catalog.db"
     url = os.environ.get(DATABASE_VARIABLE) or (sqlite_url(file) if file.is_file() else None)
     if url is None:  # nobody can have been forgotten
-        return Protection(settings.policies)
+        return Protection(settings.policies, reach=settings.data.reach)
     catalog = Catalog(url)
     try:
         catalog.migrate()
-        return Protection(settings.policies, forgotten_of(catalog))
+        return Protection(settings.policies, forgotten_of(catalog), settings.data.reach)
     finally:
         catalog.close()

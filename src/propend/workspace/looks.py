@@ -17,6 +17,7 @@ from propend.engines.previews import SourcePreview
 from propend.errors import PropendError
 from propend.events import EventFacts, EventRequest, OpenedEvents
 from propend.instance import Attributes, Data, Links, Source
+from propend.protection import Reach
 from propend.snapshots.volumes import Months, monthly_volumes
 
 MOST_KEPT = 24
@@ -26,6 +27,7 @@ MOST_LOOKING = 2
 """Looks at the same time: each keeps a part of the data in memory, and nobody who asks for a form is refused."""
 QUERY_SECONDS = 300
 """What a query, a database or an address gives is asked again after so long: nobody knows whether it has changed."""
+NO_PRIVATE_HOSTS = Reach(private_hosts=False)
 Key = tuple[str, str, tuple[tuple[str, int, int], ...]]
 
 
@@ -65,8 +67,13 @@ class Counted:
 class Looks:
     """Looks at data, the newest kept; files that have changed are looked at again."""
 
-    def __init__(self) -> None:
-        """Nothing is kept yet."""
+    def __init__(self, reach: Reach = NO_PRIVATE_HOSTS) -> None:
+        """Nothing is kept yet.
+
+        Args:
+            reach: what addresses of sources may lead to.
+        """
+        self._reach = reach
         self._kept: OrderedDict[Key, Any] = OrderedDict()
         self._lock = threading.Lock()
         self._looking = threading.Semaphore(MOST_LOOKING)
@@ -83,7 +90,7 @@ class Looks:
     def of(self, data: Data, folder: Path) -> Look:
         """What there is; reads the data where it is not known, a few at a time. Refusals are part of the look."""
         with self._looking:  # who waited for the same data finds it kept
-            found: Look = self.kept("look", data, folder, lambda: _look(data, folder))
+            found: Look = self.kept("look", data, folder, lambda: _look(data, folder, self._reach))
         return found
 
     def counted(self, data: Data, folder: Path) -> Counted:
@@ -94,7 +101,7 @@ class Looks:
         """
 
         def read() -> Counted:
-            with DuckdbEngine() as session:
+            with DuckdbEngine(reach=self._reach) as session:
                 log = session.load(data, folder, EventRequest(()))
                 return Counted(log.facts, monthly_volumes(log, MOST_KINDS))
 
@@ -144,11 +151,11 @@ def _paths(path: Any) -> tuple[str, ...]:
     return (path,) if isinstance(path, str) else tuple(path or ())
 
 
-def _look(data: Data, folder: Path) -> Look:
+def _look(data: Data, folder: Path, reach: Reach) -> Look:
     if not data.events:
         return Look()
     previews: tuple[SourcePreview, ...] = ()
-    with DuckdbEngine() as session:
+    with DuckdbEngine(reach=reach) as session:
         try:
             previews = session.preview(data, folder)
             return Look(previews, session.open(data, folder))

@@ -15,7 +15,7 @@ from propend.document import mistakes_of
 from propend.errors import ConfigurationError, Mistake, WorkspaceNotFoundError
 from propend.goal import Part
 from propend.phrasing import NOTHING
-from propend.protection import Policies
+from propend.protection import Policies, Reach
 
 SETTINGS_FILE = "propend.toml"
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -88,6 +88,22 @@ class UploadSettings(Part):
         return self.most_mb * 1_000_000
 
 
+class DataSettings(Part):
+    """What addresses of sources may lead to.
+
+    Attributes:
+        private_hosts: whether web addresses may lead to this machine, and into private networks.
+        most_mb: of one file that is copied from an address before it is read.
+    """
+
+    private_hosts: bool = False
+    most_mb: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
+
+    @property
+    def reach(self) -> Reach:
+        return Reach(self.private_hosts, self.most_mb)
+
+
 class ExportSettings(Part):
     """Where scores may be pushed to.
 
@@ -154,6 +170,7 @@ class Settings(Part):
     retention: RetentionSettings = RetentionSettings()
     serving: ServingSettings = ServingSettings()
     uploads: UploadSettings = UploadSettings()
+    data: DataSettings = DataSettings()
     alerts: AlertSettings = AlertSettings()
     exports: ExportSettings = ExportSettings()
     policies: Policies = Policies()
@@ -171,6 +188,8 @@ SAYS = {
     "retention.scores_days": "how long scores of runs are kept that are not the newest; models, proofs and reports "
     "stay",
     "uploads.most_mb": "the largest file that can be uploaded by the pages",
+    "data.private_hosts": "whether web addresses of sources may lead to this machine and into private networks",
+    "data.most_mb": "the largest file that is copied from an address before it is read",
     "serving.memory_mb": "memory of a server for scores that were asked for; others are read when they are asked for",
     "retention.audit_days": "how long the log of changes is kept",
     "alerts.webhook": "an address that is told of failed runs and pushes, drift, and outcomes that are not as expected",

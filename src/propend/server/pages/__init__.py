@@ -39,7 +39,7 @@ ROUTERS = (
 
 def install(app: FastAPI) -> None:
     """Put the pages into an application; they are not part of its description as an API."""
-    app.state.looks = Looks()
+    app.state.looks = Looks(app.state.workspace.settings.data.reach)
     for router in ROUTERS:
         app.include_router(router, include_in_schema=False)
     shell.install(app)

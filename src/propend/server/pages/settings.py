@@ -16,6 +16,7 @@ PARTS = {
     "retention": "What is kept, and how long",
     "serving": "Serving scores",
     "uploads": "Uploads",
+    "data": "Data at addresses",
     "alerts": "Alerts",
     "exports": "Destinations",
     "access": "Access",
