@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import httpx
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 import propend
@@ -111,6 +112,11 @@ def test_scores_are_tables_and_profiles_plain(served: Client) -> None:
     assert ids == sorted(ids) and len(ids) > 400
     high = served.scores("buyers", bucket="high", min_probability=0.1)
     assert set(high.column("bucket").to_pylist()) == {"high"}
+    ends = served.scores("buyers", where="bucket = 'high' or probability < 0.1", max_probability=0.9)
+    wanted = pc.field("probability") < 0.1
+    assert ends == table.filter((wanted | (pc.field("bucket") == "high")) & (pc.field("probability") <= 0.9))
+    with pytest.raises(ConfigurationError):
+        served.scores("buyers", where="bucket =")
     one = served.profile(ids[0])["scores"]["buyers"]
     assert one["probability"] == table.column("probability")[0].as_py()
     assert served.profiles([*ids[:3], "nobody"]) == {i: served.profile(i)["scores"] for i in ids[:3]}

@@ -263,6 +263,10 @@ def test_scores_come_by_page_and_as_tables(shop: Shop) -> None:
     code = rows[0]["factors"][0]["code"]
     for query, holds in (
         ("bucket=high", lambda r: r["bucket"] == "high"),
+        (
+            "where=bucket%3D%27high%27+or+score%3C9&max_probability=0.9",
+            lambda r: (r["bucket"] == "high" or r["score"] < 9) and r["probability"] <= 0.9,
+        ),
         ("min_probability=0.2&max_probability=0.4", lambda r: 0.2 <= r["probability"] <= 0.4),
         (
             f"factor={code}&bucket=medium",
@@ -286,6 +290,7 @@ def test_scores_come_by_page_and_as_tables(shop: Shop) -> None:
     assert answer.headers["etag"] == f'"{run["id"]}"'
     shop.ask("GET", "/instances/buyers/scores?limit=1", 304, headers={"If-None-Match": answer.headers["etag"]})
     shop.ask("GET", "/instances/buyers/scores?limit=1", headers={"If-None-Match": '"other"'})
+    assert shop.code("GET", "/instances/buyers/scores?where=bucket", 422) == "PROPEND-100"
     mixed = answer.json()["next"]
     assert shop.code("GET", f"/instances/buyers/scores?order=-probability&cursor={mixed}", 422) == "PROPEND-133"
     for query in ("bucket=huge", "min_probability=2", "limit=0", "limit=1001", "format=xls", "order=age", "cursor=%00"):

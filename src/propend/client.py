@@ -257,14 +257,19 @@ class Client:
         min_probability: float | None = None,
         max_probability: float | None = None,
         factor: str | None = None,
+        where: str | None = None,
     ) -> pa.Table:
         """The scores that are served, filtered, as an Arrow table.
 
+        Args:
+            where: a rule, as of a segment.
+
         Raises:
+            ConfigurationError: the rule has mistakes.
             InstanceNotFoundError: there is no such instance, or it has no scores yet.
         """
         asked = _given(
-            bucket=bucket, min_probability=min_probability, max_probability=max_probability, factor=factor
+            bucket=bucket, min_probability=min_probability, max_probability=max_probability, factor=factor, where=where
         )  # fmt: skip
         return self._table(_of(instance_id, "scores"), asked)
 

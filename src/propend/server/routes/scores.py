@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -43,6 +45,7 @@ def get_scores(
     min_probability: Share = None,
     max_probability: Share = None,
     factor: Annotated[str | None, Query(min_length=1, max_length=500, description="Code of a factor.")] = None,
+    where: Annotated[str | None, Query(min_length=1, max_length=20_000, description="A rule, as of a segment.")] = None,
     order: Order = "profile",
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -51,8 +54,16 @@ def get_scores(
 ) -> Any:
     """Scores that are served, filtered: a page as JSON, or all of them as CSV, Arrow or Parquet."""
     rule = Rule.of(bucket=bucket, min_probability=min_probability, max_probability=max_probability, factor=factor)
+    rule += Rule.read(where) if where is not None else Rule()
     run = scores.served(instance_id)
-    return table_or_page(request, run, scores.scores(run), rule, (order, limit, cursor, format, known), run.id)
+    others = [scores.served(other).id for other in rule.elsewhere]  # which may have new scores, too
+    etag = "-".join([run.id, *([digest_of(others)] if others else [])])
+    return table_or_page(request, run, scores.scores(run), rule, (order, limit, cursor, format, known), etag)
+
+
+def digest_of(parts: Sequence[str]) -> str:
+    """Some letters that change with any of these texts."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 
 def table_or_page(

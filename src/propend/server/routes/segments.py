@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +11,7 @@ from propend.segments import Rule
 from propend.server.access import Manager, Viewer
 from propend.server.cursors import cursor_of, place_of
 from propend.server.idempotency import Creating
-from propend.server.routes.scores import TABLES, Form, IfNoneMatch, Order, table_or_page
+from propend.server.routes.scores import TABLES, Form, IfNoneMatch, Order, digest_of, table_or_page
 from propend.server.serving import Serving
 from propend.server.shapes import Cursor, Limit, ScorePage, SegmentBody, SegmentItem, SegmentOut, SegmentPage, refusals
 from propend.server.state import InstanceId, Number, Rules, Scores
@@ -85,8 +84,7 @@ def get_members(
     asked = (order, limit, cursor, format, known)
     rule = Rule.read(row.where)
     others = [scores.served(instance_id).id for instance_id in rule.elsewhere]
-    changing = "\n".join([row.where, *others])  # the rule may be changed, too, and what it says of other instances
-    etag = f"{run.id}-{hashlib.sha256(changing.encode()).hexdigest()[:8]}"
+    etag = f"{run.id}-{digest_of([row.where, *others])}"  # the rule may be changed, too, and what others are scored
     return table_or_page(request, run, scores.scores(run), rule, asked, etag)
 
 
