@@ -15,6 +15,7 @@ from propend.errors import ConfigurationError, Mistake
 from propend.server.access import first_start
 from propend.server.app import create_app
 from propend.server.logs import set_up
+from propend.server.warming import Warming
 from propend.version import __version__
 from propend.workspace import Workspace
 from propend.workspace.dispatch import Dispatcher
@@ -65,11 +66,13 @@ def serve(
                 app, log_config=None, access_log=False, server_header=False,
                 timeout_graceful_shutdown=GRACE_SECONDS, timeout_keep_alive=KEPT_SECONDS, proxy_headers=False,
             )  # fmt: skip
-            dispatcher = Dispatcher(workspace)
+            dispatcher, warming = Dispatcher(workspace), Warming(app)
             dispatcher.start()
+            warming.start()
             try:
                 _Server(config).run(sockets=[listener])
             finally:
+                warming.stop()
                 dispatcher.stop()
     finally:
         workspace.close()

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
@@ -298,6 +299,13 @@ def _environment() -> Environment:
     found.globals |= {"tones_of": TONES.__getitem__}
     found.filters |= {"ago": ago, "day": day, "duration": duration, "instant": instant, "long_day": day_words}
     return found
+
+
+def compile_templates() -> Iterator[Callable[[], object]]:
+    """Each of the pages' templates, to be compiled before somebody asks for it."""
+    found = _environment()
+    for name in found.list_templates():
+        yield partial(found.get_template, name)
 
 
 @cache
