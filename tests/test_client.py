@@ -99,6 +99,9 @@ def test_checks_and_runs(served: Client) -> None:
     assert served.document(done["id"], "record")["name"] == "Buyers"
     assert served.document(done["id"], "evaluation") == served.evaluation("buyers")
     assert served.report(done["id"]).startswith("<!doctype html>")
+    told = served.log(done["id"])
+    assert sum(stage["seconds"] for stage in told["stages"]) > 0
+    assert told["lines"]
     assert served.comparison(done["id"], done["id"])["profiles"]["new"] == 0
     assert served.factors("buyers")["run"] == done["id"]
     with pytest.raises(NoOutcomeKnownError):
