@@ -51,9 +51,9 @@ def test_pages_of_data_open_no_file_and_parts_each_one_once(
     found: list[str] = []
 
     class Counted(DuckdbEngine):
-        def __init__(self) -> None:
+        def __init__(self, **given: Any) -> None:
             opens.append("")
-            super().__init__()
+            super().__init__(**given)
 
     def counted(path: str, folder: Path) -> list[Path]:
         found.append(path)

@@ -68,7 +68,7 @@ def test_every_error_has_its_status() -> None:
             statuses.setdefault(status_of(error), set()).add(kind.symbol)
     assert statuses[401] == {"NOT_LOGGED_IN"}
     assert statuses[403] == {"NOT_ALLOWED"}
-    assert statuses[404] == {"NOT_FOUND", "PROFILE_NOT_FOUND", "SCORES_GONE"}
+    assert statuses[404] == {"NOT_FOUND", "PROFILE_NOT_FOUND", "SCORES_GONE", "DESTINATION_NOT_FOUND"}
     assert statuses[409] == {
         "NOT_IN_THIS_STATE",
         "RUN_WAITING_ALREADY",
@@ -80,7 +80,7 @@ def test_every_error_has_its_status() -> None:
     assert statuses[429] == {"TOO_MANY_ATTEMPTS"}
     assert statuses[503] == {"CATALOG_UNAVAILABLE", "SERVER_BUSY"}
     assert {"CONFIGURATION_INVALID", "REQUEST_INVALID", "NOT_ENOUGH_OBJECTIVE", "BAD_MODEL"} <= statuses[422]
-    assert statuses[502] == {"PROVIDER_FAILED"}
+    assert statuses[502] == {"PROVIDER_FAILED", "PUSH_FAILED"}
     assert set(statuses) == {401, 403, 404, 409, 412, 422, 429, 500, 502, 503}
 
 

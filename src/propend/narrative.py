@@ -61,7 +61,8 @@ TITLES = frozenset({
     noted("Forgotten left out"), noted("Without consent"), noted("Forgotten"), noted("Horizon left out"),
     noted("Scored not in data"), noted("No profile"), noted("No time"), noted("Unparsable time"), noted("Before 1970"),
     noted("In the future"), noted("Duplicate"), noted("Excluded"), noted("After as of"), noted("Poor"), noted("Fair"),
-    noted("Good"), noted("Excellent"), noted("Currencies mixed"), noted("Marketer made"),
+    noted("Good"), noted("Excellent"), noted("Currencies mixed"), noted("Marketer made"), noted("Links left out"),
+    noted("Partitions left out"),
 })  # fmt: skip
 """What notices, reasons to set a row aside, and grades are called: their codes, written as titles."""
 CODES = frozenset({
