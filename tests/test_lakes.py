@@ -274,8 +274,9 @@ def test_a_log_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
 def test_files_of_a_table_that_vanished_are_told(tmp_path: Path) -> None:
     write_deltalake(tmp_path / "orders", events())
-    next((tmp_path / "orders").glob("*.parquet")).unlink()
-    refusal(tmp_path, "orders", SourceChangedError)
+    gone = next((tmp_path / "orders").glob("*.parquet"))
+    gone.unlink()
+    assert gone.name in str(refusal(tmp_path, "orders", SourceChangedError))
 
 
 # --- Iceberg ------------------------------------------------------------------------------------------------
@@ -359,7 +360,8 @@ def test_a_snapshot_that_is_not_there_is_told_with_those_that_are(iceberg: Any, 
 def test_metadata_that_cannot_be_read_are_told(iceberg: Any, tmp_path: Path) -> None:
     iceberg.append(events())
     (tmp_path / "lake/shop/orders/metadata/99999-x.metadata.json").write_text("{}")
-    refusal(tmp_path, "lake/shop/orders", SourceUnreadableError)
+    told = refusal(tmp_path, "lake/shop/orders", SourceUnreadableError)
+    assert "The Iceberg table 'lake/shop/orders' cannot be read" in str(told)
 
 
 # --- all of them --------------------------------------------------------------------------------------------

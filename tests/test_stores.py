@@ -258,7 +258,9 @@ def test_numbers_that_are_not_public(number: str) -> None:
 
 def test_who_answers_is_looked_at_and_not_only_the_name(web: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("propend.connectors.web.refuse_private_host", lambda *_: None)  # a name that led elsewhere then
-    refusal(f"{web}/orders.csv", SourceUnreadableError, Reach(private_hosts=False))
+    told = refusal(f"{web}/orders.csv", SourceUnreadableError, Reach(private_hosts=False))
+    assert "127.0.0.1" in str(told)
+    assert "private network" in str(told)
 
 
 def test_a_workspace_reaches_no_private_host_unless_its_settings_say_so(web: str, tmp_path: Path) -> None:
