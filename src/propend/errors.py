@@ -510,3 +510,8 @@ class NoInfluentialFactorsError(PropendError):
     """The model's contributions name no usable factor."""
 
     number, symbol, stage, exit_status = 414, "NO_INFLUENTIAL_FACTORS", "explain", 4
+
+
+def first_line(error: Exception) -> str:
+    """What a library says of its error, without what follows the first line; its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

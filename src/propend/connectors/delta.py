@@ -14,7 +14,7 @@ from deltalake.exceptions import DeltaError, DeltaProtocolError
 
 from propend.connectors.origins import Located, Origin, moment_of
 from propend.connectors.places import Place, s3_endpoint
-from propend.errors import SourceNotFoundError, SourceUnreadableError
+from propend.errors import SourceNotFoundError, SourceUnreadableError, first_line
 
 
 def located(folder: Path, origin: Origin) -> Located:
@@ -101,5 +101,5 @@ def _unreadable(path: str, error: Exception) -> SourceUnreadableError:
 
 
 def _first_line(error: Exception) -> str:
-    text = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+    text = first_line(error).rstrip(".")
     return f"{text:.300}"

@@ -15,7 +15,7 @@ from pyiceberg.table import DataScan, StaticTable, Table
 
 from propend.connectors.origins import Located, Origin, moment_of
 from propend.connectors.places import Place, s3_endpoint
-from propend.errors import PropendError, SourceNotFoundError, SourceUnreadableError
+from propend.errors import PropendError, SourceNotFoundError, SourceUnreadableError, first_line
 
 CATALOG = "iceberg:"
 _NUMBER = re.compile(r"v?(\d+)")
@@ -48,7 +48,7 @@ def located_at(place: Place, origin: Origin) -> Located:
     except NoSuchTableError:
         raise SourceNotFoundError(f"There is no Iceberg table {path!r}.", _HINT, path=path) from None
     except Exception as error:  # the library lets through whatever its readers raise
-        text = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+        text = first_line(error).rstrip(".")
         raise SourceUnreadableError(
             f"The Iceberg table {path!r} cannot be read: {text:.300}.", _HINT, path=path
         ) from None

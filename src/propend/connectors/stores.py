@@ -34,6 +34,7 @@ from propend.errors import (
     SourceChangedError,
     SourceNotFoundError,
     SourceUnreadableError,
+    first_line,
 )
 
 WEB = ("http", "https")
@@ -203,7 +204,7 @@ _KINDS = (
 
 def refusal_of(error: Exception, address: str) -> SourceNotFoundError | SourceUnreadableError:
     """A file system's error as ours."""
-    text = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    text = first_line(error)
     shown = without_passwords(address)
     for pattern, problem, hint, kind in _KINDS:
         if re.search(pattern, text) or (kind is SourceNotFoundError and isinstance(error, FileNotFoundError)):

@@ -33,7 +33,7 @@ from propend.engines.scans import Scan, scans_of
 from propend.engines.sources import EVENTS_TABLE, EventSource, open_sources, ordered_kinds, summarise
 from propend.engines.staging import check_patterns, judging_sql, wanted_fields
 from propend.engines.tasks import EVENTS, FACTS, HEADER, MESSAGE_SQL, PARCEL, REFUSAL, ROWS, SEEN, TALLY
-from propend.errors import SourceNotFoundError, SourceUnreadableError, StitchedElsewhereError
+from propend.errors import SourceNotFoundError, SourceUnreadableError, StitchedElsewhereError, first_line
 from propend.events import EventFacts, EventRequest, OpenedEvents, Partition, least_key
 from propend.instance import Data
 from propend.persons import Persons
@@ -221,7 +221,7 @@ class SparkEngine:
             form = suffix if suffix in ("csv", "json", "orc") else "parquet"
             return self.spark.read.format(form).options(header=True).load(path)
         except Exception as error:
-            first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            first = first_line(error)
             raise SourceNotFoundError(
                 f"Spark does not find {path!r}: {first:.300}",
                 "name a table as `table:catalog.schema.name`, or files by an address that the cluster can read.",
