@@ -25,7 +25,7 @@ from propend.connectors.files import FileConnector
 from propend.connectors.lakes import LakeConnector
 from propend.contracts.connectors import ContractError, check_connector
 from propend.errors import SourceNotFoundError, SourceUnreadableError
-from propend.screen import connectors_text
+from propend.screen.listing import connectors_text
 from shops import SHOP, shop
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "plugins" / "mailbox"

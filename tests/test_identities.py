@@ -21,7 +21,7 @@ from propend.events import EventLog, EventRequest
 from propend.instance import Data
 from propend.live import LiveModel
 from propend.protection import Forgotten, digest_of
-from propend.screen import check_text
+from propend.screen.checking import check_text
 from shops import FIRST_DAY, SHOP, shop
 
 START = datetime(FIRST_DAY.year, FIRST_DAY.month, FIRST_DAY.day, tzinfo=UTC)

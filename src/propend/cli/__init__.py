@@ -82,21 +82,22 @@ def demo(
     quick: Annotated[bool, typer.Option("--quick", help="Only the first of the two instances.")] = False,
 ) -> None:
     """The main job on shipped real data: two instances, scored and explained."""
-    from propend import pipeline, screen  # noqa: PLC0415
+    from propend import pipeline  # noqa: PLC0415
     from propend.demo import instance_texts, orders_path  # noqa: PLC0415
+    from propend.screen import running  # noqa: PLC0415
 
     names = list(instance_texts())[: 1 if quick else None]
     tell("Real data: orders of a British gift shop, 2009 to 2011 (UCI Online Retail II, CC BY 4.0).")
     for position, name in enumerate(names, 1):
-        tell(screen.demo_head(name, position, len(names)))
+        tell(running.demo_head(name, position, len(names)))
         document = orders_path().with_name(f"{name}.yaml")
         try:
             with _progress(False) as progress:
                 finished = pipeline.run(document, out=folder / name, progress=progress)
         except PropendError as error:
             fail(error, False)
-        tell(screen.run_text(finished))
-    tell(screen.demo_end(finished))
+        tell(running.run_text(finished))
+    tell(running.demo_end(finished))
 
 
 @app.command()
@@ -110,7 +111,7 @@ def init(
 ) -> None:
     """A workspace, with a first instance proposed from a look at your data."""
     from propend.proposal import propose  # noqa: PLC0415
-    from propend.screen import after_init, proposal_text  # noqa: PLC0415
+    from propend.screen.checking import after_init, proposal_text  # noqa: PLC0415
     from propend.workspace.first import write_workspace  # noqa: PLC0415
 
     named = {"profile": profile, "at": at, "event": event, "value": value}
@@ -144,7 +145,7 @@ def check(
 ) -> None:
     """What a definition means, before any training: funnel, outcomes, example profiles, warnings."""
     from propend import pipeline  # noqa: PLC0415
-    from propend.screen import check_text  # noqa: PLC0415
+    from propend.screen.checking import check_text  # noqa: PLC0415
     from propend.workspace import protection_near  # noqa: PLC0415
 
     try:
@@ -258,7 +259,7 @@ def evaluate(
 ) -> None:
     """After the window: what came of finished runs, beside what they expected; champion against challenger."""
     from propend import pipeline  # noqa: PLC0415
-    from propend.screen import aftermath_text  # noqa: PLC0415
+    from propend.screen.running import aftermath_text  # noqa: PLC0415
     from propend.workspace import protection_near  # noqa: PLC0415
 
     try:
@@ -276,7 +277,7 @@ def evaluate(
 
 
 def _run_and_show(work: Callable[[Callable[[str], None] | None], Any], as_json: bool) -> None:
-    from propend.screen import run_text  # noqa: PLC0415
+    from propend.screen.running import run_text  # noqa: PLC0415
 
     try:
         with _progress(as_json) as progress:
@@ -317,7 +318,8 @@ def explain(
 ) -> None:
     """One profile's probability, score and the factors behind them; or what moved it, or sets it apart."""
     from propend import pipeline  # noqa: PLC0415
-    from propend.screen import difference_text, profile_text, zone_of  # noqa: PLC0415
+    from propend.screen import zone_of  # noqa: PLC0415
+    from propend.screen.profiles import difference_text, profile_text  # noqa: PLC0415
 
     if since is not None and beside is not None:
         fail(
@@ -350,7 +352,8 @@ def moved(
 ) -> None:
     """What moved from an earlier run to this one: buckets, everybody, who moved most, factors that count otherwise."""
     from propend import pipeline  # noqa: PLC0415
-    from propend.screen import movement_text, zone_of  # noqa: PLC0415
+    from propend.screen import zone_of  # noqa: PLC0415
+    from propend.screen.profiles import movement_text  # noqa: PLC0415
 
     try:
         finished = pipeline.Run.load(folder)
@@ -369,7 +372,7 @@ def compile_() -> None:
     from propend import pipeline  # noqa: PLC0415
     from propend.compiling import told_of_compiling  # noqa: PLC0415
     from propend.demo import instance_texts, orders_path  # noqa: PLC0415
-    from propend.screen import compiled_text  # noqa: PLC0415
+    from propend.screen.running import compiled_text  # noqa: PLC0415
 
     started, parts = time.perf_counter(), [0]
     document = orders_path().with_name(f"{next(iter(instance_texts()))}.yaml")
@@ -387,7 +390,7 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """Instances and finished runs in a folder, newest first."""
-    from propend.screen import list_document, list_text  # noqa: PLC0415
+    from propend.screen.listing import list_document, list_text  # noqa: PLC0415
 
     try:
         found = list_document(folder)
@@ -402,7 +405,7 @@ def list_(
 @app.command()
 def connectors(as_json: JsonOption = False) -> None:
     """What can be read: connectors, the packages they are from, and which of them cannot be used."""
-    from propend.screen import connectors_document, connectors_text  # noqa: PLC0415
+    from propend.screen.listing import connectors_document, connectors_text  # noqa: PLC0415
 
     found = connectors_document()
     if as_json:

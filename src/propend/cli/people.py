@@ -78,7 +78,7 @@ def add_user(
 @user_app.command("list")
 def list_users(home: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Everybody who may log in."""
-    from propend.screen import users_document, users_text  # noqa: PLC0415
+    from propend.screen.listing import users_document, users_text  # noqa: PLC0415
 
     with _accounts(home, as_json) as accounts:
         found = users_document(accounts.users())

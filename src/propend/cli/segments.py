@@ -139,7 +139,7 @@ def _document(row: SegmentRow, serving: Serving) -> dict[str, Any]:
 
 
 def _show(found: list[dict[str, Any]], as_json: bool, alone: bool = False) -> None:
-    from propend.screen import segments_text  # noqa: PLC0415
+    from propend.screen.listing import segments_text  # noqa: PLC0415
 
     if as_json:
         out.print_json(json.dumps(found[0] if alone else found, default=str))

@@ -52,7 +52,7 @@ def instance_of(given: Path, workspace: Path) -> tuple[Path, str] | None:
 def run_in(home: Path, instance_id: str, kind: str, options: dict[str, Any], as_json: bool) -> None:
     """Ask for a run of an instance, see it to its end, and show what came of it."""
     from propend import pipeline  # noqa: PLC0415
-    from propend.screen import run_text  # noqa: PLC0415
+    from propend.screen.running import run_text  # noqa: PLC0415
     from propend.workspace.runs import KINDS  # noqa: PLC0415
 
     if kind not in KINDS:
@@ -95,7 +95,7 @@ def history(
     as_json: JsonOption = False,
 ) -> None:
     """Runs of a workspace with their states, newest first."""
-    from propend.screen import history_document, history_text  # noqa: PLC0415
+    from propend.screen.listing import history_document, history_text  # noqa: PLC0415
 
     with opened(workspace, as_json) as found:
         if instance_id is not None:
@@ -126,16 +126,16 @@ def versions(
     as_json: JsonOption = False,
 ) -> None:
     """Versions of an instance, newest first; or what changed from one to another."""
-    from propend.screen import differences_document, differences_text, versions_document, versions_text  # noqa: PLC0415
+    from propend.screen import listing  # noqa: PLC0415
 
     with opened(workspace, as_json) as found:
         if before is None:
-            document = versions_document(found.instances.versions(instance_id))
-            text = versions_text(document)
+            document = listing.versions_document(found.instances.versions(instance_id))
+            text = listing.versions_text(document)
         else:
             newest = found.instances.get(instance_id).version
-            document = differences_document(found.instances.differences(instance_id, before, after or newest))
-            text = differences_text(document)
+            document = listing.differences_document(found.instances.differences(instance_id, before, after or newest))
+            text = listing.differences_text(document)
     _show(document, text, as_json)
 
 
@@ -177,7 +177,7 @@ def forget(
     as_json: JsonOption = False,
 ) -> None:
     """Remove a person from every run of a workspace, and leave the person out of all later ones."""
-    from propend.screen import removal_text  # noqa: PLC0415
+    from propend.screen.profiles import removal_text  # noqa: PLC0415
 
     given = profile_id if profile_id is not None else sys.stdin.readline().rstrip("\r\n")
     with opened(workspace, as_json) as found:
