@@ -28,7 +28,19 @@ from shops import SHOP, before, last_day, no_signal, shop
 COMMANDS = [
     *("demo", "init", "check", "run", "train", "score", "evaluate", "report", "explain", "moved", "compile", "list"),
     "connectors",
-    *("history", "cancel", "versions", "enable", "disable", "delete", "forget", "serve", "export", "destination"),
+    *(
+        "history",
+        "cancel",
+        "versions",
+        "enable",
+        "disable",
+        "delete",
+        "forget",
+        "serve",
+        "doctor",
+        "export",
+        "destination",
+    ),
     *("user", "token", "segment"),
 ]
 RUN_FILES = [

@@ -23,6 +23,7 @@ PACKAGE = ROOT / "src" / "propend"
 
 LAYERS = (
     ("errors", "version", "wall_clock", "language", "demo", "kernel_cache", "compiling"),
+    ("diagnosis",),
     ("conditions", "timeline", "phrasing"),
     ("drawing",),
     ("charts", "curves", "profile_charts"),
@@ -101,6 +102,7 @@ ROOMS = {
         *("explain.wording", "segments", "workspace.score_file", "workspace.audiences", "server", "client"),
         *("live", "exports", "contracts"),
     ),
+    "packaging": ("diagnosis",),
     "prometheus_client": ("server.metrics",),
     "psycopg": ("exports.postgres",),
     "pyiceberg": ("connectors.iceberg",),

@@ -21,9 +21,7 @@ _given_up: list[str] = []
 
 def settle() -> None:
     """Make sure that kernels can be loaded; cheap where the package's folder can be written."""
-    own = [PACKAGE / room / "__pycache__" for room in ("engines", "snapshots", "explain")]
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    if (given and _writable(Path(given))) or all(map(_writable, own)) or _writable(user_folder()):
+    if kept_in() is not None:
         return
     folder = tempfile.mkdtemp(prefix="propend-kernels-")  # nobody else's: what lies there is run
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -31,6 +29,17 @@ def settle() -> None:
     if "numba" in sys.modules:
         sys.modules["numba"].config.CACHE_DIR = folder
     _given_up.append(folder)
+
+
+def kept_in() -> Path | None:
+    """The folder where kernels are kept from process to process; None where none can be written."""
+    own = [PACKAGE / room / "__pycache__" for room in ("engines", "snapshots", "explain")]
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    if given and _writable(Path(given)):
+        return Path(given)
+    if all(map(_writable, own)):
+        return PACKAGE
+    return user_folder() if _writable(user_folder()) else None
 
 
 def warn_if_lost() -> None:

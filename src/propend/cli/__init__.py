@@ -17,6 +17,7 @@ import typer
 
 from propend.cli import workspace as workspace_commands
 from propend.cli.destinations import destination_app, export
+from propend.cli.doctor import doctor
 from propend.cli.people import token_app, user_app
 from propend.cli.screen import JsonOption, err, fail, out, show_error, tell
 from propend.cli.segments import segment_app
@@ -441,6 +442,7 @@ def serve(
         fail(error, False)
 
 
+app.command()(doctor)
 app.command()(export)
 app.add_typer(destination_app, name="destination")
 app.add_typer(user_app, name="user")

@@ -402,8 +402,12 @@ class Catalog:
                     _upgrade(connection)
 
     def revision(self) -> str | None:
-        """The migration that the tables are at; None before the first."""
-        with self._reading.connect() as connection:
+        """The migration that the tables are at; None before the first.
+
+        Raises:
+            CatalogUnavailableError: the database cannot be reached.
+        """
+        with self._told(), self._reading.connect() as connection:
             if not inspect(connection).has_table("alembic_version"):
                 return None
             found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
