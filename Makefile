@@ -12,7 +12,7 @@ PEERS_ASKED := benchmarks/speed/others/requirements.txt
 SETUP_PEERS := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-faithfulness bench-horizons bench-speed bench-spark bench-leaks bench-stitching bench-intervals bench-serving bench-pages kills selftests evidence translations browser postgres clean
+.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-faithfulness bench-horizons bench-speed bench-spark bench-leaks bench-stitching bench-intervals bench-serving bench-pages kills selftests evidence translations docs browser postgres clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,15 +41,15 @@ kills: $(SETUP_DEV)  ## workers and servers killed at random instants, sixty tim
 	KILLS=$${KILLS:-60} $(BIN)/python -m pytest -s --timeout 0 tests/test_kills.py
 
 lint: $(SETUP_DEV)  ## style and format
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks docsite
+	$(BIN)/ruff format --check src tests benchmarks docsite
 
 types: $(SETUP_DEV)  ## strict type check
 	$(BIN)/mypy
 
 format: $(SETUP_DEV)  ## mend style and format
-	$(BIN)/ruff check --fix src tests benchmarks
-	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks docsite
+	$(BIN)/ruff format src tests benchmarks docsite
 
 lowest:  ## the demo's short form with the lowest versions that pyproject.toml allows
 	$(PYTHON) -m venv --clear $(LOWEST)
@@ -109,6 +109,9 @@ evidence: $(SETUP_BENCH)  ## tables and pictures of docs/evidence.md from the re
 	$(BENCH)/bin/python -m benchmarks.accuracy.evidence
 	$(BENCH)/bin/python -m benchmarks.speed.evidence
 
+docs: $(SETUP_DEV)  ## the documentation as a site, in site/
+	$(BIN)/python -m docsite
+
 translations: $(SETUP_DEV)  ## new texts into the catalogs of every language, those no longer said out of them
 	mkdir -p .bench
 	$(BIN)/pybabel -q extract -F babel.cfg -k say -k say_many:1,2 -k say_marked -k noted --no-default-keywords \
@@ -124,4 +127,4 @@ browser:  ## Debian's Chromium, for the tests that open the report in a real bro
 	apt-get update -qq && apt-get install -y -qq chromium
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) $(LOWEST) $(BENCH) $(PEERS) .bench propend-demo build dist .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(BENCH) $(PEERS) .bench .cache propend-demo build dist site .mypy_cache .ruff_cache .hypothesis

@@ -19,6 +19,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from docsite.making import SETTINGS, not_in_order
 from pydantic import BaseModel
 from typer.main import get_command
 
@@ -236,6 +237,11 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
         links = re.findall(r"\]\(([^)\s#]+)", path.read_text(encoding="utf-8"))
         left += [(path.parent / t).resolve() for t in links if not re.match(r"https?:", t)]
     assert set(DOCS.rglob("*.md")) - reached == set()
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    pages = [path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")]
+    assert not_in_order([*pages, "repository/README.md"], page(SETTINGS)) == []
 
 
 def test_contributing_names_files_that_exist() -> None:
