@@ -124,6 +124,36 @@ def test_a_form_that_is_sent_twice_says_the_same_twice() -> None:
     assert cards.with_cards(once, form, TYPES) == once
 
 
+def test_two_events_exchange_their_names_in_one_save() -> None:
+    document = {
+        "events": {"a": {"is": "visit"}, "b": {"is": "purchase"}},
+        "goal": {"all_of": ["a", {"sum": "b.amount", "gte": 9}], "within": "30d"},
+        "eligible": {"all_of": [{"did": "a", "within": "9d"}]},
+        "exits": ["b"],
+    }
+    form = filled(document)
+    form["events"][0]["name"], form["events"][1]["name"] = "b", "a"
+    once = cards.with_cards(document, form, TYPES)
+    assert once == {
+        "events": {"b": {"is": "visit"}, "a": {"is": "purchase"}},
+        "goal": {"all_of": ["b", {"sum": "a.amount", "gte": 9}], "within": "30d"},
+        "eligible": {"all_of": [{"did": "b", "within": "9d"}]},
+        "exits": ["a"],
+    }
+    assert (cards.with_cards(once, form, TYPES), cards.with_cards(once, filled(once), TYPES)) == (once, once)
+
+
+def test_an_event_keeps_its_name_when_another_is_given_it() -> None:
+    document = {"events": {"a": {"is": "visit"}, "b": {"is": "purchase"}}, "goal": {"all_of": ["b"], "within": "9d"}}
+    form = filled(document)
+    form["events"][0]["name"] = "b"
+    back = cards.with_cards(document, form, TYPES)
+    assert (back["events"], back["goal"]) == (
+        {"b_2": {"is": "visit"}, "b": {"is": "purchase"}},
+        {"all_of": ["b"], "within": "9d"},
+    )
+
+
 def test_cards_come_and_go() -> None:
     document = {"goal": {"all_of": ["purchase"], "within": "30d"}}
     names, fields = ("purchase", "visit"), ("amount",)

@@ -62,7 +62,7 @@ def _goal_done(document: Plain, path: Sequence[str], names: Sequence[str]) -> Pl
     kind = _first_name(item)
     name = _free_name(f"chosen_{kind}", document)
     events = dict(document.get("events") or {}) | {name: {"is": kind}}
-    changed = [*items[:place], renamed(item, kind, name), *items[place + 1 :]]
+    changed = [*items[:place], renamed(item, {kind: name}), *items[place + 1 :]]
     return document | {"events": events, "goal": {combinator: changed} | windows}
 
 

@@ -40,27 +40,28 @@ def with_cards(document: Plain, form: Plain, types: Mapping[str, FieldType]) -> 
     for key in ("exits", "exclude"):
         others = [n for n in document.get(key) or () if n not in names and n not in names.values()]
         changed[key] = [*others, *(names[str(c.get("was", ""))] for c in cards if c.get(key))]
-    for old, new in names.items():
-        if old != new:
-            changed |= {key: renamed(changed[key], old, new) for key in ("goal", "eligible")}
+    changed["goal"] = renamed(changed["goal"], names)  # a form speaks of events by the names that they had
+    was_sent = list(document.get("events") or ()) == list(events)  # once before, and not drawn anew since
+    if not (was_sent and mapping(form.get("population")).get("kept")):
+        changed["eligible"] = renamed(changed["eligible"], names)
     return {key: value for key, value in changed.items() if value not in (None, {}, []) or key == "goal"}
 
 
-def renamed(part: Any, old: str, new: str) -> Any:
-    """A goal or an eligibility in which an event has another name."""
+def renamed(part: Any, names: Mapping[str, str]) -> Any:
+    """A goal or an eligibility in which events have other names, by their old ones; two may exchange theirs."""
     if isinstance(part, str):
-        return new if part == old else part
+        return names.get(part, part)
     if isinstance(part, list | tuple):
-        return [renamed(p, old, new) for p in part]
+        return [renamed(p, names) for p in part]
     if not isinstance(part, dict):
         return part
     found = {}
     for key, value in part.items():
         measured = read_measured(value) if key in AGGREGATES else None
-        if measured is not None and measured[0] == old:
-            found[key] = write_measured(new, measured[1])
+        if measured is not None and measured[0] in names:
+            found[key] = write_measured(names[measured[0]], measured[1])
         else:
-            found[key] = renamed(value, old, new) if key in ("did", "then", *COMBINATORS) else value
+            found[key] = renamed(value, names) if key in ("did", "then", *COMBINATORS) else value
     return found
 
 
@@ -146,14 +147,19 @@ def read_number(text: str) -> Any:
 
 
 def _read_events(forms: list[Plain], types: Mapping[str, FieldType]) -> tuple[dict[str, str], Plain]:
-    """New names by the old ones, and the events by their new names."""
+    """New names by the old ones, and the events by their new names.
+
+    Of two that shall have one name, the one that has it keeps it.
+    """
+    pairs = [(str(form.get("was", "")), str(form.get("name", "")).strip()) for form in forms]
+    taken = {new for old, new in pairs if old == new}
     names: dict[str, str] = {}
     events: Plain = {}
-    for form in forms:
-        old = str(form.get("was", ""))
-        name = str(form.get("name", "")).strip() or old
-        while name in events:  # two of one name cannot both be kept
+    for form, (old, new) in zip(forms, pairs, strict=True):
+        name = new or old
+        while (name != old and name in taken) or name in events:
             name = f"{name}_2"
+        taken.add(name)
         names[old] = name
         events[name] = json.loads(str(form["kept"])) if form.get("kept") else _read_event(form, types)
     return names, events

@@ -9,7 +9,7 @@ import glob
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +22,11 @@ import pyarrow.dataset as pads
 
 from propend.connectors import Links
 from propend.engines.event_log import DuckdbEventLog, load_log
-from propend.engines.previews import SourcePreview, preview
+from propend.engines.previews import SourcePreview, preview, preview_attributes
 from propend.engines.sources import EventSource, open_sources, summarise
 from propend.errors import ConfigurationError, Mistake, NotEnoughMemoryError, SourceChangedError, SourceUnreadableError
 from propend.events import EventRequest, OpenedEvents
-from propend.instance import Data
+from propend.instance import Attributes, Data
 from propend.predicates import quote_name, quote_text
 from propend.protection import ANYWHERE, Reach
 
@@ -105,6 +105,10 @@ class DuckdbEngine:
             SourceNotFoundError, SourceUnreadableError: 200 and 201.
         """
         return tuple(preview(self._db, source, data, Path(folder)) for source in data.events)
+
+    def preview_attributes(self, table: Attributes, names: Sequence[str], folder: Path) -> SourcePreview:
+        """A table of attributes as people look at it; see ``previews.preview_attributes``."""
+        return preview_attributes(self._db, table, names, Path(folder))
 
     @property
     def _db(self) -> DuckdbDatabase:

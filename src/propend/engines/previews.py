@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from propend.columns import ROLES, guess_columns
 from propend.engines.database import Database
 from propend.engines.relations import Relation, sample_of
 from propend.engines.sources import open_relation
-from propend.instance import Columns, Data, Source
+from propend.instance import Attributes, Columns, Data, Source
 from propend.predicates import FieldType, quote_name
 
 ROWS_SHOWN = 8
@@ -86,8 +86,39 @@ def preview(db: Database, source: Source, data: Data, folder: Path) -> SourcePre
     """
     relation = open_relation(db, source, folder, {})
     roles, reasons = _roles(db, relation, source.columns or Columns(), data.columns)
+    return _seen(db, relation, roles, reasons, roles.get("at"))
+
+
+def preview_attributes(db: Database, table: Attributes, names: Sequence[str], folder: Path) -> SourcePreview:
+    """Look at a table of attributes.
+
+    Args:
+        names: columns of the profile's id in the events; one of the same name is it, where none is named.
+
+    Raises:
+        SourceNotFoundError, SourceUnreadableError: 200 and 201.
+    """
+    relation = open_relation(db, table, folder, {})
+    named = {"profile": table.profile, "at": table.effective}
+    roles = {role: name for role, name in named.items() if name in relation.columns}
+    reasons: dict[str, str] = {}
+    if table.profile is None and (same := next((n for n in names if n in relation.columns), None)):
+        roles, reasons = roles | {"profile": same}, {"profile": "it is called as in the events"}
+    elif table.profile is None and relation.xdm is None:
+        guess = guess_columns(relation.types, sample_of(db, relation), {"at": ""}).get("profile")
+        if guess is not None:
+            roles, reasons = roles | {"profile": guess.column}, {"profile": guess.reason}
+    if relation.xdm is not None:
+        roles, reasons = relation.xdm.roles | roles, relation.xdm.reasons
+    return _seen(db, relation, roles, reasons, None)
+
+
+def _seen(
+    db: Database, relation: Relation, roles: Mapping[str, str], reasons: Mapping[str, str], at: str | None
+) -> SourcePreview:
+    """What there is; complete over the last year that a column of times has, or over all rows where there is none."""
     with db.reading(relation.name):
-        lately, shares = _filled(db, relation, roles.get("at"))
+        lately, shares = _filled(db, relation, at)
         first = _first(db, relation)
         values = {name: _values(db, relation, name) for name in relation.columns}
     by_column = {column: role for role, column in roles.items()}

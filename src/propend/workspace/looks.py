@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class Look:
 
     Attributes:
         previews: of each source; empty where they cannot be read.
+        tables: of each table of attributes, or why it cannot be read.
         opened: kinds and columns; None where no events can be made of the sources.
         problem: why not.
     """
@@ -44,6 +45,7 @@ class Look:
     previews: tuple[SourcePreview, ...] = ()
     opened: OpenedEvents | None = None
     problem: PropendError | None = None
+    tables: tuple[SourcePreview | PropendError, ...] = ()
 
     @property
     def values(self) -> dict[str, tuple[str, ...]]:
@@ -152,12 +154,24 @@ def _paths(path: Any) -> tuple[str, ...]:
 
 
 def _look(data: Data, folder: Path, reach: Reach) -> Look:
-    if not data.events:
+    if not data.events and not data.attributes:
         return Look()
     previews: tuple[SourcePreview, ...] = ()
+    opened, problem = None, None
     with DuckdbEngine(reach=reach) as session:
         try:
             previews = session.preview(data, folder)
-            return Look(previews, session.open(data, folder))
-        except PropendError as problem:
-            return Look(previews, None, problem)
+            opened = session.open(data, folder) if data.events else None
+        except PropendError as error:
+            problem = error
+        names = [c.name for p in previews for c in p.columns if c.role == "profile"]
+        return Look(previews, opened, problem, tuple(_table(session, one, names, folder) for one in data.attributes))
+
+
+def _table(
+    session: DuckdbEngine, table: Attributes, names: Sequence[str], folder: Path
+) -> SourcePreview | PropendError:
+    try:
+        return session.preview_attributes(table, names, folder)
+    except PropendError as problem:
+        return problem

@@ -53,6 +53,11 @@ OPTION_PLACES = (
 )  # fmt: skip
 DAYS = ("settle", "lookback")
 SOURCE_ROLES = (*ROLES, ("id", "Id of the event", "of several rows with the same one only one counts; not needed"))
+LABEL_WORDS = {
+    "sensitive": "sensitive: nobody should be judged by it",
+    "identifier": "identifier: it says who somebody is",
+    "no-data-science": "no data science: it was collected for something else",
+}
 LONGEST = 300_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -132,11 +137,22 @@ def _given(page: Page, found: Draft) -> Plain:
         "usual": Options(),
         "zones": sorted(available_timezones()),
         "files": page.space.data.files(),
-        "sources": cards.sources_of(found.document.get("data") or {}),
+        "sources": cards.sources_of(_section(found.document)),
+        "tables": cards.tables_of(_section(found.document)),
+        "consent": cards.consent_of(_section(found.document)),
+        "labels": cards.labels_of(_section(found.document)),
+        "links": cards.links_of(_section(found.document)),
+        "label_words": LABEL_WORDS,
         "outside": data_of(found.document).folder == ".",
         "roles": SOURCE_ROLES,
         "all_columns": list(dict.fromkeys(c.name for p in found.look.previews for c in p.columns)),
     }
+
+
+def _section(document: Plain) -> Plain:
+    """The data section as it is written; an empty one where it is none."""
+    section = document.get("data")
+    return section if isinstance(section, dict) else {}
 
 
 def _revision(row: InstanceRow) -> int:
@@ -230,10 +246,10 @@ def _option_changes(form: dict[str, str]) -> Plain:
 
 @router.post("/instances/{instance_id}/edit/data")
 def save_data(page: Manage, instance_id: InstanceId, fields: Fields) -> Response:
-    """Which files are read, and which column plays which role."""
+    """Which files are read, which column plays which role, and what else is known of profiles."""
     found, form = draft(page, instance_id), cards.nested(fields)
-    section = found.document.get("data")
-    document = found.document | {"data": cards.with_sources(section if isinstance(section, dict) else {}, form)}
+    section = cards.with_facts(cards.with_sources(_section(found.document), form), form)
+    document = found.document | {"data": section}
     Proposals(page.space.home).stand_at(instance_id, str(form.get("as_of", "")))
     _save(page, found, document)
     return page.go(path("instances", instance_id, "edit") + "?step=data")
