@@ -1,14 +1,18 @@
-"""The reference spec's acceptance vectors (appendix C) that concern the core, by their numbers."""
+"""The reference spec's acceptance vectors (appendix C) on the core and on what becomes of scores, by their numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 import propend
@@ -18,6 +22,10 @@ from propend.model.checks import gate_quality
 from propend.scoring import BUCKETS, buckets_of
 from propend.snapshots.program import eligibility_days, lines_of
 from propend.timeline import Windows
+from propend.workspace import Workspace
+from propend.workspace.execution import execute
+from propend.workspace.segments import Segments
+from servers import serving
 from shops import (
     DAYS,
     FIRST_DAY,
@@ -34,6 +42,7 @@ from shops import (
     table,
     with_options,
 )
+from workspaces import document, made
 
 
 @pytest.fixture(scope="module")
@@ -285,6 +294,132 @@ def test_t25_at_most_ten_factors_per_bucket(finished: propend.Run) -> None:
     assert all(0 < len(c["factors"]) <= 10 for c in cards)
     named = [f["importance"] for row in finished.scores.column("factors").to_pylist() for f in row]
     assert set(named) == {"low", "medium", "high"}
+
+
+# --- T29: profile off: dataset written, profile store untouched, no Create segment button ------------------------
+
+
+XDM = {"tenant": "acme", "format": "parquet"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two instances that have scores of the same profiles; those of ``quiet`` enrich none."""
+    found = made(tmp_path_factory.mktemp("enrich") / "shop")
+    with closing(Workspace.open(found)) as workspace:
+        for name, options in (("Buyers", {}), ("Quiet", {"enrich": False})):
+            made_of = workspace.instances.create(document(name, **options))
+            workspace.destinations.create(made_of.id, "Scores", "file", {"format": "parquet"})
+            workspace.destinations.create(made_of.id, "Shelf", "table", {"file": "people.parquet"}, enabled=False)
+            assert execute(workspace, workspace.runs.start(made_of.id).id)
+    return found
+
+
+@pytest.fixture
+def space(home: Path) -> Iterator[Workspace]:
+    with closing(Workspace.open(home)) as found:
+        yield found
+
+
+def _one(space: Workspace) -> str:
+    run = space.runs.folder(space.runs.served("quiet"))
+    return str(pq.read_table(run / "scores.parquet").column("profile_id")[0].as_py())
+
+
+def _shelf(space: Workspace, instance_id: str) -> int:
+    return next(row.id for row in space.destinations.all(instance_id) if row.kind == "table")
+
+
+def test_t29_the_dataset_is_written_and_the_history_of_events_too(space: Workspace) -> None:
+    scored = pq.read_table(space.runs.folder(space.runs.served("quiet")) / "scores.parquet")
+    assert pq.read_table(space.home / "exports" / "quiet-all.parquet").num_rows == scored.num_rows
+    history = space.destinations.create("quiet", "History", "xdm-event", XDM)
+    done = space.pushing.work(space.pushing.ask(history.id).id)
+    assert (done.state, done.rows) == ("succeeded", scored.num_rows)
+    assert space.pushing.export("quiet", str(space.home / "by-hand.csv"))["rows"] == scored.num_rows
+
+
+def test_t29_places_that_hold_profiles_refuse_the_scores(space: Workspace) -> None:
+    hint = "set `enrich: true` under `options`"
+    for kind, options in (("table", {"file": "people.parquet"}), ("xdm-profile", XDM)):
+        with pytest.raises(errors.NotEnrichedError, match="'quiet' do not enrich profiles") as refused:
+            space.destinations.create("quiet", f"Of {kind}", kind, options)
+        assert refused.value.code == "PROPEND-264"
+        assert hint in (refused.value.hint or "")
+    with pytest.raises(errors.NotEnrichedError):
+        space.pushing.ask(_shelf(space, "quiet"))
+    with pytest.raises(errors.NotEnrichedError):
+        row = space.destinations.get(_shelf(space, "quiet"))
+        space.pushing.change(row.id, name=row.name, options=row.options, segment_id=None, enabled=True)
+    assert space.pushing.work(space.pushing.ask(_shelf(space, "buyers")).id).state == "succeeded"
+    columns = pq.read_schema(space.home / "exports" / "people.parquet").names
+    assert {c.partition("_")[0] for c in columns} == {"profile", "buyers"}
+
+
+def test_t29_what_was_asked_for_before_is_refused_when_its_turn_comes(space: Workspace) -> None:
+    asked = space.destinations.ask(_shelf(space, "quiet"), space.runs.served("quiet"))
+    ended = space.pushing.work(asked.id)
+    assert (ended.state, (ended.error or {})["symbol"]) == ("failed", "NOT_ENRICHED")
+
+
+def test_t29_no_segments_are_made_of_the_scores_nor_beside_them(space: Workspace) -> None:
+    with pytest.raises(errors.NotEnrichedError):
+        Segments(space.catalog, space.instances).create("quiet", "High", "bucket = 'high'")
+    with pytest.raises(errors.NotEnrichedError):
+        Segments(space.catalog, space.instances).create("buyers", "Both", "bucket = 'high' and quiet:bucket = 'low'")
+    plain = Segments(space.catalog, space.instances).create("buyers", "High", "bucket = 'high'")
+    with pytest.raises(errors.NotEnrichedError):
+        Segments(space.catalog, space.instances).change(plain.id, "Both", "quiet:bucket = 'low'")
+    with pytest.raises(errors.NotEnrichedError):
+        space.pushing.export("buyers", str(space.home / "both.csv"), where="quiet:bucket = 'low'")
+    Segments(space.catalog, space.instances).remove(plain.id)
+
+
+def test_t29_look_ups_and_pages_do_not_show_the_scores_and_say_so(space: Workspace) -> None:
+    one, api = _one(space), "/api/v1"
+    with serving(space.home, "--no-auth") as server, httpx.Client(base_url=server.url, timeout=60) as http:
+        found = http.get(f"{api}/profiles/{one}").json()
+        assert (set(found["scores"]), found["not_shown"]) == ({"buyers"}, ["quiet"])
+        many = http.post(f"{api}/profiles/lookup", json={"ids": [one], "instances": ["quiet"]}).json()
+        assert many == {"items": [], "missing": [one], "unreadable": [], "not_shown": ["quiet"], "next": None}
+        nobody = http.get(f"{api}/profiles/nobody").json()["error"]
+        assert nobody["facts"] == {"not_shown": ["quiet"]}
+        refused = http.post(f"{api}/instances/quiet/segments", json={"name": "High", "where": "bucket = 'high'"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "PROPEND-264")
+        beside = http.get(f"{api}/instances/buyers/scores", params={"where": "quiet:bucket = 'low'"})
+        assert beside.json()["error"]["code"] == "PROPEND-264"
+        with propend.connect(server.url) as served:
+            assert (set(served.profiles([one])[one]), served.profile(one)["not_shown"]) == ({"buyers"}, ["quiet"])
+        assert http.get(f"{api}/instances/quiet/scores").status_code == 200
+        person, people = (http.get(f"/profiles{end}", headers={"Accept": "text/html"}).text for end in (f"/{one}", ""))
+        assert 'Not shown here: <a href="/instances/quiet">Quiet</a>' in person
+        assert 'Not here: <a href="/instances/quiet">Quiet</a>' in people
+        assert '<option value="quiet"' not in people
+
+
+def test_t29_pages_have_no_button_for_a_segment(space: Workspace) -> None:
+    with serving(space.home, "--no-auth") as server, httpx.Client(base_url=server.url, timeout=60) as http:
+        for tab in ("", "/audience"):
+            on, off = (http.get(f"/instances/{name}{tab}").text for name in ("buyers", "quiet"))
+            assert ("/segments/new?" in on, "/segments/new?" in off) == (True, False)
+        assert "These scores enrich no profiles" in http.get("/instances/quiet").text
+        form = http.get("/segments/new?instance=quiet").text
+        assert ('<option value="buyers"' in form, '<option value="quiet"' in form) == (True, False)
+        draft = {"instance": "quiet", "name": "High", "where": "bucket = 'high'"}
+        saved = http.post("/segments", data=draft, headers={"Origin": server.url})
+        assert (saved.status_code, "do not enrich profiles" in saved.text) == (409, True)
+
+
+def test_t29_the_newest_version_decides_and_nothing_is_trained_for_it(home: Path) -> None:
+    with closing(Workspace.open(home)) as space:
+        version = space.instances.get("quiet").version
+        space.instances.edit("quiet", document("Quiet"), expected=version)
+        assert space.instances.held_back() == frozenset()
+        before, after = (space.instances.version("quiet", n).hash for n in (version, version + 1))
+        assert before == after
+        assert Segments(space.catalog, space.instances).create("quiet", "High", "bucket = 'high'").name == "High"
+        space.instances.edit("quiet", document("Quiet", enrich=False), expected=version + 1)
+        assert space.instances.held_back() == {"quiet"}
 
 
 def test_the_shop_is_the_one_the_vectors_speak_of(finished: propend.Run) -> None:

@@ -300,7 +300,12 @@ def test_scores_come_by_page_and_as_tables(shop: Shop) -> None:
 def test_profiles_are_looked_up(shop: Shop) -> None:
     rows = paged(shop, "/instances/buyers/scores")
     found = shop.plain("GET", f"/profiles/{rows[3]['profile_id']}")
-    assert found == {"profile_id": rows[3]["profile_id"], "scores": {"buyers": rows[3]}, "unreadable": []}
+    assert found == {
+        "profile_id": rows[3]["profile_id"],
+        "scores": {"buyers": rows[3]},
+        "unreadable": [],
+        "not_shown": [],
+    }
     assert shop.code("GET", "/profiles/nobody", 404) == "PROPEND-104"
     assert shop.code("GET", "/profiles/a%2Fb/c", 404) == "PROPEND-104"
     assert "nobody" not in shop.http.get(f"{API}/profiles/nobody").text

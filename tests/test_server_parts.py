@@ -70,6 +70,7 @@ def test_every_error_has_its_status() -> None:
     assert statuses[403] == {"NOT_ALLOWED"}
     assert statuses[404] == {"NOT_FOUND", "PROFILE_NOT_FOUND", "SCORES_GONE", "DESTINATION_NOT_FOUND"}
     assert statuses[409] == {
+        "NOT_ENRICHED",
         "NOT_IN_THIS_STATE",
         "RUN_WAITING_ALREADY",
         "IDEMPOTENCY_KEY_USED",

@@ -70,7 +70,7 @@ def test_one_instance_that_cannot_be_read_hides_no_other(
         assert [set(item["scores"]) for item in many["items"]] == [{"buyers"}, {"buyers"}]
         assert (many["missing"], many["unreadable"]) == (["zz"], ["others"])
         none = http.post(f"{API}/profiles/lookup", json={"ids": [one], "instances": ["others"]}).json()
-        assert none == {"items": [], "missing": [one], "unreadable": ["others"], "next": None}
+        assert none == {"items": [], "missing": [one], "unreadable": ["others"], "not_shown": [], "next": None}
         unknown = http.get(f"{API}/profiles/zz")
         assert (unknown.status_code, unknown.json()["error"]["facts"]) == (404, {"unreadable": ["others"]})
         assert http.get(f"{API}/instances/others/scores").status_code == 404

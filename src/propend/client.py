@@ -274,7 +274,9 @@ class Client:
         return self._table(_of(instance_id, "scores"), asked)
 
     def profile(self, profile_id: str) -> Plain:
-        """One profile's served scores, by instance; ``unreadable`` names instances whose scores cannot be read.
+        """One profile's served scores, by instance.
+
+        ``unreadable`` names instances whose scores cannot be read, ``not_shown`` those whose scores enrich no profiles.
 
         Raises:
             ProfileNotFoundError: no instance serves a score of it.
@@ -286,13 +288,14 @@ class Client:
                     "No instance serves a score of this profile.",
                     "it may not have been eligible at the last runs, or its id is written otherwise.",
                 )
-            return {**answer["items"][0], "unreadable": answer["unreadable"]}
+            return {**answer["items"][0], **{name: answer[name] for name in ("unreadable", "not_shown")}}
         return self._plain("GET", f"/profiles/{_quoted(profile_id)}")
 
     def profiles(self, ids: Sequence[str], instances: Sequence[str] | None = None) -> dict[str, Plain]:
         """Many profiles' served scores: by id, by instance; those that nobody scored are left out.
 
-        Instances whose scores the server cannot read are left out, too, and named in a warning of the log.
+        Instances whose scores the server cannot read, or that enrich no profiles, are left out, too, and named in the
+        log.
         """
         found: dict[str, Plain] = {}
         for begin in range(0, len(ids), AT_ONCE):
@@ -301,6 +304,8 @@ class Client:
             found |= {item["profile_id"]: item["scores"] for item in answer["items"]}
             if answer["unreadable"]:
                 log.warning("the server cannot read the scores of %s", ", ".join(answer["unreadable"]))
+            if answer["not_shown"]:
+                log.info("the scores of %s enrich no profiles", ", ".join(answer["not_shown"]))
         return found
 
     # --- segments ---------------------------------------------------------------------------------------------

@@ -425,6 +425,12 @@ class OlderRunError(PropendError):
     number, symbol, stage, exit_status = 263, "OLDER_RUN", "push", 2
 
 
+class NotEnrichedError(StatusError):
+    """The scores of an instance do not enrich profiles: they stand beside no others."""
+
+    number, symbol, stage, exit_status = 264, "NOT_ENRICHED", "push", 2
+
+
 class NotKeptError(PropendError):
     """A rule asks for what a run does not keep of its profiles."""
 

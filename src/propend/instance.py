@@ -36,7 +36,7 @@ PropensityType = Literal["conversion", "churn"]
 SCHEDULES = ("daily", "weekly", "monthly")
 USUAL_HORIZONS = (7, 14, 30, 60, 90)
 """What ``horizons: true`` asks for; those that history has no windows for are left out."""
-PRESENTATION = ("schedule", "buckets", "factors", "language")
+PRESENTATION = ("schedule", "buckets", "factors", "language", "enrich")
 """Options that no model depends on."""
 _CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 """Minute, hour, day, month, day of the week."""
@@ -386,6 +386,8 @@ class Options(Part):
             ``USUAL_HORIZONS``.
         fairness: attributes whose groups the model is compared in, and which it does not use.
         language: of the report, the factors and the notices: ``en`` or ``pt``.
+        enrich: whether profiles are enriched with the scores: shown beside those of other instances, made segments of,
+            given to destinations that hold profiles (spec CF-27).
         seed: of every random choice.
     """
 
@@ -403,6 +405,7 @@ class Options(Part):
     horizons: Annotated[tuple[PositiveDays, ...], Field(min_length=1, max_length=12)] | None = None
     fairness: Annotated[tuple[str, ...], Field(min_length=1, max_length=5)] | None = None
     language: Literal["en", "pt"] = "en"
+    enrich: bool = True
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
 
     @field_validator("schedule")
@@ -526,7 +529,8 @@ class Instance(Part):
     @property
     def hash(self) -> str:
         """Twelve hexadecimal digits that change with anything that can change a score."""
-        document = {k: v for k, v in self.document().items() if k not in ("name", "description")}
+        scored = self.model_copy(update={"options": self.options.model_copy(update={"enrich": True})})
+        document = {k: v for k, v in scored.document().items() if k not in ("name", "description")}
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:12]
 
     @property

@@ -84,6 +84,11 @@ def options_of(kind: str, given: dict[str, Any]) -> Any:
         raise ConfigurationError(mistakes_of(error, model, given, {}), "the destination") from None
 
 
+def enriches(kind: str) -> bool:
+    """Whether a kind of destination holds profiles, whose facts the scores become; raises as ``kind_of`` does."""
+    return kind_of(kind).options.enriches
+
+
 def destination(kind: str, given: dict[str, Any], place: Place) -> Destination:
     """A destination that is ready to push.
 
@@ -101,6 +106,7 @@ __all__ = [
     "Place",
     "Pushed",
     "destination",
+    "enriches",
     "kind_of",
     "kinds",
     "options_of",

@@ -119,9 +119,12 @@ class Options(Part):
     Attributes:
         retract_expired: whether scores are taken back when they have expired and no newer ones came.
         how: names of options that say how the place is filled, and not which it is.
+        enriches: whether the place holds profiles, whose facts the scores become; not where the scores stand alone, as
+            a table of their own or as a history of events.
     """
 
     how: ClassVar[frozenset[str]] = frozenset({"retract_expired"})
+    enriches: ClassVar[bool] = False
 
     retract_expired: bool = False
 

@@ -70,11 +70,15 @@ class FileOptions(_Written):
 class XdmOptions(_Written, xdm.Naming):
     """Of files of XDM; ``format``: ``jsonl`` or ``parquet``."""
 
+    enriches: ClassVar[bool] = True
+
     format: Literal["parquet", "jsonl"] = "jsonl"
 
 
 class XdmEventOptions(XdmOptions):
-    """The same, with a file for every run."""
+    """The same, with a file for every run: a history, which is nobody's fact."""
+
+    enriches: ClassVar[bool] = False
 
     name: Annotated[str, Field(min_length=1, max_length=200)] = "{instance}-{audience}-events-{run_id}"
 

@@ -33,6 +33,7 @@ class TableOptions(Options):
     """
 
     how: ClassVar[frozenset[str]] = Options.how | {"password"}
+    enriches: ClassVar[bool] = True
 
     url: Annotated[str, Field(min_length=1, max_length=500)] | None = None
     password: str | None = None

@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from propend.errors import ConfigurationError, InstanceNotFoundError, NotKeptError
+from propend.errors import ConfigurationError, InstanceNotFoundError, NotEnrichedError, NotKeptError
 from propend.exports.sheets import as_csv
 from propend.segments import Rule
 from propend.store.catalog import RunRow, SegmentRow
@@ -32,8 +32,9 @@ __all__ = ("CANNOT_BE_ASKED", "MEDIA", "ScoreFile", "Serving", "stream")
 Row = dict[str, Any]
 GROUP_ROWS = 131_072
 FRESH_SECONDS = 1.0
-CANNOT_BE_ASKED = (ConfigurationError, NotKeptError, InstanceNotFoundError)
-"""What a saved rule may come to be refused with: a model without a factor took its place, another instance is gone."""
+CANNOT_BE_ASKED = (ConfigurationError, NotKeptError, InstanceNotFoundError, NotEnrichedError)
+"""What a saved rule may come to be refused with: a model without a factor took its place, another instance is gone, or
+its scores stand beside no others any more."""
 MEDIA = {
     "csv": "text/csv",
     "arrow": "application/vnd.apache.arrow.stream",
@@ -49,10 +50,12 @@ class Found:
     Attributes:
         rows: by id of the profile, by instance; who was scored nowhere is left out.
         unreadable: instances whose scores are damaged or lost, so that nothing is known of them.
+        not_shown: instances whose scores enrich no profiles (``options.enrich``), and are not looked up here.
     """
 
     rows: dict[str, dict[str, Row]]
     unreadable: tuple[str, ...]
+    not_shown: tuple[str, ...] = ()
 
     def of(self, profile_id: str) -> dict[str, Row]:
         """The rows of one profile, by instance; none where it was scored nowhere."""
@@ -74,6 +77,18 @@ class Counted:
     problem: str | None = None
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What is served, and what of it stands beside no other scores, at a time of the monotonic clock."""
+
+    at: float
+    runs: list[RunRow]
+    held_back: frozenset[str]
+
+
+_NOTHING = _Known(-math.inf, [], frozenset())
+
+
 class Serving:
     """The scores that a workspace serves."""
 
@@ -83,7 +98,7 @@ class Serving:
         self._open: dict[str, tuple[Stamp, ScoreFile]] = {}
         self._groups = Groups(workspace.settings.serving.memory_mb * 1_000_000)
         self._lock = threading.Lock()
-        self._served: tuple[float, list[RunRow]] = (-math.inf, [])
+        self._served = _NOTHING
         self._unreadable: dict[str, Stamp] = {}
 
     def served(self, instance_id: str) -> RunRow:
@@ -105,7 +120,7 @@ class Serving:
     @property
     def is_fresh(self) -> bool:
         """Whether what is served was looked up within the last second."""
-        return time.monotonic() - self._served[0] <= FRESH_SECONDS
+        return time.monotonic() - self._served.at <= FRESH_SECONDS
 
     def renew(self) -> None:
         """Look up what is served, open it, and let go what is not; what was removed is told by whoever asks for it."""
@@ -119,9 +134,19 @@ class Serving:
 
     def _all(self) -> list[RunRow]:
         """What is served, as of a second ago at the most: a look-up reads no catalog."""
+        return self._known.runs
+
+    @property
+    def held_back(self) -> frozenset[str]:
+        """The instances whose scores enrich no profiles, as of a second ago at the most."""
+        return self._known.held_back
+
+    @property
+    def _known(self) -> _Known:
         if not self.is_fresh:
-            self._served = time.monotonic(), self._workspace.runs.all_serving()
-        return self._served[1]
+            space = self._workspace
+            self._served = _Known(time.monotonic(), space.runs.all_serving(), space.instances.held_back())
+        return self._served
 
     def scores(self, run: RunRow) -> ScoreFile:
         """The scores of a run, kept open until its instance serves another, or somebody was taken out of them.
@@ -135,7 +160,7 @@ class Serving:
             if known is None or known[0] != stamp:
                 if known is not None:
                     self._groups.release(known[1].path.parent)
-                known = self._open[run.instance_id] = (stamp, ScoreFile.open(folder, self._groups, self.of))
+                known = self._open[run.instance_id] = (stamp, ScoreFile.open(folder, self._groups, self.beside))
             return known[1]
 
     def of(self, instance_id: str) -> ScoreFile:
@@ -146,11 +171,21 @@ class Serving:
         """
         return self.scores(self.served(instance_id))
 
+    def beside(self, instance_id: str) -> ScoreFile:
+        """The same, to stand beside those of another instance.
+
+        Raises:
+            NotEnrichedError: they enrich no profiles.
+        """
+        self._workspace.instances.gate_enriching(instance_id)
+        return self.of(instance_id)
+
     def gate(self, instance_id: str, rule: Rule) -> None:
         """Refuse a rule that the scores which are served cannot be asked; where there are none yet, nothing is refused.
 
         Raises:
             ConfigurationError, NotKeptError: it speaks of what a run does not keep.
+            NotEnrichedError: it speaks of another instance whose scores enrich no profiles.
         """
         with suppress(InstanceNotFoundError):
             self.of(instance_id).gate(rule)
@@ -174,13 +209,15 @@ class Serving:
         """
         found, failed = self._rows(ids, instances)
         if any(self._unreadable.get(instance_id) != stamp for instance_id, (stamp, _) in failed.items()):
-            self._served = (-math.inf, [])  # what was served a second ago may have been removed
+            self._served = _NOTHING  # what was served a second ago may have been removed
             found, failed = self._rows(ids, instances)
         for instance_id, (stamp, error) in failed.items():
             if self._unreadable.get(instance_id) != stamp:  # told once, not with every look-up
                 log.error("instance %s: %s", instance_id, error.message)
                 self._unreadable[instance_id] = stamp
-        return Found(found, tuple(failed))
+        held = self.held_back
+        not_shown = [run.instance_id for run in self.runs(instances) if run.instance_id in held]
+        return Found(found, tuple(failed), tuple(not_shown))
 
     def _rows(
         self, ids: Sequence[str], instances: Sequence[str] | None
@@ -188,7 +225,10 @@ class Serving:
         """Rows by profile and instance; and of which instances they cannot be read, with why."""
         found: dict[str, dict[str, Row]] = {}
         failed: dict[str, tuple[Stamp, InstanceNotFoundError]] = {}
+        held = self.held_back
         for run in self.runs(instances):
+            if run.instance_id in held:
+                continue
             try:
                 rows = self.scores(run).find_many(ids)
             except InstanceNotFoundError as error:

@@ -353,6 +353,14 @@ Unreadable = Annotated[
 ]
 
 
+NotShown = Annotated[
+    list[str],
+    Field(
+        examples=[[]], description="instances whose scores enrich no profiles (`options.enrich`): not looked up here"
+    ),
+]
+
+
 class ProfileItem(Shape):
     """One profile's served scores, by id of the instance."""
 
@@ -361,9 +369,10 @@ class ProfileItem(Shape):
 
 
 class ProfileOut(ProfileItem):
-    """One profile's served scores, of all instances that can be read."""
+    """One profile's served scores, of all instances that enrich profiles and can be read."""
 
     unreadable: Unreadable
+    not_shown: NotShown
 
 
 class LookupBody(Asked):
@@ -385,6 +394,7 @@ class LookupOut(Shape):
     items: list[ProfileItem]
     missing: list[str]
     unreadable: Unreadable
+    not_shown: NotShown
     next: str | None = None
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from propend.document import without_passwords
 from propend.errors import DestinationNotFoundError, StatusError
-from propend.exports import Place, kind_of, options_of
+from propend.exports import Place, enriches, kind_of, options_of
 from propend.store.catalog import Catalog, DestinationRow, PushRow, RunRow, SegmentRow, now
 from propend.store.runs import plain
 from propend.workspace.audit import LOCAL, note
@@ -150,8 +150,12 @@ class Destinations:
             DestinationNotFoundError: there is no such kind.
             ConfigurationError: the options have mistakes.
             StatusError: the instance has a destination of that name, or one that fills the same place.
+            NotEnrichedError: the place holds profiles, which the instance's scores do not enrich; one that is switched
+                off may wait there until they do.
         """
         checked = self._checked(kind, options)
+        if enabled:
+            self.gate_enriching(kind, instance_id)
         try:
             with self._catalog.writing() as session:
                 self._instances.row(session, instance_id)
@@ -177,6 +181,8 @@ class Destinations:
         """
         before = self.get(destination_id)
         checked = self._checked(before.kind, options)
+        if enabled:
+            self.gate_enriching(before.kind, before.instance_id)
         try:
             with self._catalog.writing() as session:
                 found = self._row(session, destination_id)
@@ -204,6 +210,23 @@ class Destinations:
             if not enabled:
                 self._supersede(session, destination_id)
             return found
+
+    def gate_enriching(self, kind: str, instance_id: str) -> None:
+        """Refuse to bring scores to a place that holds profiles, where they do not enrich any.
+
+        Raises:
+            NotEnrichedError: they do not.
+        """
+        if enriches(kind):
+            self._instances.gate_enriching(instance_id)
+
+    def gate_beside(self, instance_id: str) -> None:
+        """Refuse a rule that speaks of another instance, where that one's scores stand beside no others.
+
+        Raises:
+            NotEnrichedError: they do not.
+        """
+        self._instances.gate_enriching(instance_id)
 
     def is_elsewhere(self, destination_id: int, options: Plain, segment_id: int | None) -> bool:
         """Whether a destination with such options would fill another place, or other profiles, than it does now."""

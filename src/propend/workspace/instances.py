@@ -23,6 +23,7 @@ from propend.errors import (
     ChangedMeanwhileError,
     ConfigurationError,
     InstanceNotFoundError,
+    NotEnrichedError,
     PropendError,
     StatusError,
     WriteFailedError,
@@ -95,6 +96,28 @@ class Instances:
         asked = select(VersionRow).join(InstanceRow, newest).where(InstanceRow.id.in_(instance_ids))
         with self._catalog.reading() as session:
             return {version.instance_id: version for version in session.scalars(asked)}
+
+    def held_back(self) -> frozenset[str]:
+        """The ids of those whose newest version says that its scores enrich no profiles (``options.enrich``)."""
+        newest = (InstanceRow.id == VersionRow.instance_id) & (InstanceRow.version == VersionRow.number)
+        says_no = VersionRow.document["options"]["enrich"].as_boolean().is_(False)
+        with self._catalog.reading() as session:
+            return frozenset(session.scalars(select(InstanceRow.id).join(VersionRow, newest).where(says_no)))
+
+    def gate_enriching(self, *instance_ids: str) -> None:
+        """Refuse what would bring the scores of these instances to profiles, where one of them enriches none.
+
+        Raises:
+            NotEnrichedError: it does not.
+        """
+        held = sorted(self.held_back().intersection(instance_ids)) if instance_ids else []
+        if held:
+            raise NotEnrichedError(
+                f"The scores of {', '.join(map(repr, held))} do not enrich profiles: options.enrich is false.",
+                "set `enrich: true` under `options` of the instance, if they are to; its own scores, files and tables "
+                "of its own do not need that.",
+                instances=held,
+            )  # fmt: skip
 
     def versions(self, instance_id: str) -> list[VersionRow]:
         """All versions, the newest first."""

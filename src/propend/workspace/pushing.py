@@ -72,8 +72,10 @@ class Pushing:
         Raises:
             DestinationNotFoundError: there is no such destination.
             InstanceNotFoundError: its instance has no scores yet.
+            NotEnrichedError: the place holds profiles, which the instance's scores do not enrich.
         """
         row = self._destinations.get(destination_id)
+        self._destinations.gate_enriching(row.kind, row.instance_id)
         return self._destinations.ask(destination_id, self._runs.served(row.instance_id), by)
 
     def ask_expired(self) -> list[int]:
@@ -242,6 +244,7 @@ class Pushing:
         past, ready = self._past(row.id, push), self._ready(row)
         if push.what != "push":
             return ready.retract(_source(row), past)
+        self._destinations.gate_enriching(row.kind, row.instance_id)
         standing = self._destinations.standing(row.id)
         if standing and standing[0].made_at and push.made_at and standing[0].made_at > push.made_at:
             raise OlderRunError(
@@ -280,7 +283,12 @@ class Pushing:
         )  # fmt: skip
 
     def _scores(self, run: RunRow) -> ScoreFile:
-        return ScoreFile.open(self._runs.folder(run), elsewhere=lambda other: self._scores(self._runs.served(other)))
+        return ScoreFile.open(self._runs.folder(run), elsewhere=self._beside)
+
+    def _beside(self, instance_id: str) -> ScoreFile:
+        """The scores of another instance that a rule speaks of."""
+        self._destinations.gate_beside(instance_id)
+        return self._scores(self._runs.served(instance_id))
 
     def _failed(self, push: PushRow, error: PropendError) -> PushRow:
         """It waits for another try where that may help, or has failed; somebody is told at the first and the last."""

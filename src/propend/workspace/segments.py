@@ -65,8 +65,10 @@ class Segments:
             ConfigurationError: the rule has mistakes.
             InstanceNotFoundError: there is no such instance.
             StatusError: the instance has a segment of that name.
+            NotEnrichedError: its scores, or those of another instance that the rule speaks of, enrich no profiles.
         """
         elsewhere = Rule.read(where).elsewhere
+        self._instances.gate_enriching(instance_id, *elsewhere)
         try:
             with self._catalog.writing() as session:
                 for known in (instance_id, *elsewhere):
@@ -84,6 +86,7 @@ class Segments:
     def change(self, segment_id: int, name: str, where: str, by: str = LOCAL) -> SegmentRow:
         """Give a segment another name or rule; raises as ``create`` does."""
         elsewhere = Rule.read(where).elsewhere
+        self._instances.gate_enriching(self.get(segment_id).instance_id, *elsewhere)
         instance_id = ""
         try:
             with self._catalog.writing() as session:

@@ -237,7 +237,7 @@ def _option_changes(form: dict[str, str]) -> Plain:
         changes[f"options.{name}"] = None if is_usual else value
     edges = [cards.read_number(form[name].strip()) for name in ("bucket_low", "bucket_high") if name in form]
     changes["options.buckets"] = None if edges in ([], [*usual.buckets]) else edges
-    for name in ("was_doing", "remove_met_in_gap"):
+    for name in ("was_doing", "remove_met_in_gap", "enrich"):
         changes[f"options.{name}"] = None if name in form else False
     horizons = [f"{part.strip()}d" for part in form.get("horizons", "").replace("d", "").split(",") if part.strip()]
     changes["options.horizons"] = horizons or None

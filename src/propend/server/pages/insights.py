@@ -52,7 +52,7 @@ def factor(instance_id: InstanceId, bucket: Bucket, code: Code, page: View) -> R
         raise InstanceNotFoundError("This factor is not among the strongest any more.", "load the page again.")
     return page.html(
         "factor_part.html.j2", factor=found, here=bucket, given=given,
-        segment=segment_address(instance_id, bucket=bucket, **_effect(found, bucket)),
+        segment=_segment_of(page, instance_id, bucket=bucket, **_effect(found, bucket)),
     )  # fmt: skip
 
 
@@ -110,6 +110,11 @@ def _families(folder: Path) -> list[Plain]:
     labels = {name: str(FAMILIES[name].__doc__).splitlines()[0] if name in FAMILIES else titled(name) for name in found}
     told = [{"label": labels[name], "n": len(s), "example": s[0]} for name, s in found.items()]
     return sorted(told, key=lambda family: -family["n"])
+
+
+def _segment_of(page: Page, instance_id: str, **rule: str) -> str:
+    """The same as ``segment_address``; empty where no segments are made of the scores."""
+    return "" if instance_id in page.scores.held_back else segment_address(instance_id, **rule)
 
 
 def segment_address(instance_id: str, **rule: str) -> str:

@@ -31,9 +31,11 @@ def list_profiles(
 ) -> Response:
     """Search by id, and the profiles of an instance."""
     names = instance_names(page)
-    serving = [run.instance_id for run in page.scores.runs() if run.instance_id in names]
+    scored = [run.instance_id for run in page.scores.runs() if run.instance_id in names]
+    serving = [instance_id for instance_id in scored if instance_id not in page.scores.held_back]
+    not_shown = {instance_id: names[instance_id] for instance_id in scored if instance_id not in serving}
     if not serving:
-        return page.html("profiles.html.j2", serving=[], names=names)
+        return page.html("profiles.html.j2", serving=[], names=names, not_shown=not_shown)
     chosen, q = instance if instance in serving else serving[0], q.strip()
     bucket = bucket if bucket in ("high", "medium", "low") else ""
     order = order if order in ORDERS else "profile" if q else "-probability"
@@ -47,7 +49,7 @@ def list_profiles(
         listed = {"unreadable": error.to_dict()}
     return page.html(
         "profiles.html.j2", serving=serving, names=names, chosen=chosen, q=q, bucket=bucket, order=order,
-        orders=ORDERS, exact=exact, first=not cursor, **listed,
+        orders=ORDERS, exact=exact, first=not cursor, not_shown=not_shown, **listed,
     )  # fmt: skip
 
 
@@ -94,6 +96,7 @@ def one_profile(page: View, profile_id: ProfileId) -> Response:
                 unreadable.append(instance_id)
     given = {"profile_id": profile_id, "shown": shown, "forgotten": page.space.privacy.is_forgotten(profile_id)}
     given["unreadable"] = {instance_id: names[instance_id] for instance_id in unreadable}
+    given["not_shown"] = {instance_id: names[instance_id] for instance_id in found.not_shown if instance_id in names}
     return page.html("profile.html.j2", 200 if shown else 404, **given)
 
 

@@ -14,7 +14,7 @@ from propend.predicates import FieldType
 from propend.segments import ELSEWHERE, SHOWN, Rule
 from propend.server.cursors import cursor_of, place_of
 from propend.server.failures import status_of
-from propend.server.pages.served import Served, factor_labels, instance_names, name_of
+from propend.server.pages.served import Served, enriching_names, factor_labels, instance_names, name_of
 from propend.server.pages.shell import Manage, Page, View, invalid, path
 from propend.server.serving import CANNOT_BE_ASKED
 from propend.server.state import Number
@@ -139,7 +139,9 @@ def list_segments(page: View, instance: Asked = "", cursor: Cursor = "") -> Resp
     more = cursor_of(found[PER_PAGE - 1].id) if len(found) > PER_PAGE else None
     shown = [{"row": row, "sentence": _sentence(page, row)} for row in found[:PER_PAGE]]
     chosen = instance if instance in names else ""
-    return page.html("segments.html.j2", segments=shown, more=more, names=names, chosen=chosen)
+    may_make = enriching_names(page)
+    makes = chosen in may_make if chosen else bool(may_make)
+    return page.html("segments.html.j2", segments=shown, more=more, names=names, chosen=chosen, makes=makes)
 
 
 @router.get("/segments/{segment_id}/size")
@@ -159,7 +161,7 @@ def segment_size(page: View, segment_id: Number) -> Response:
 @router.get("/segments/new")
 def new_segment(page: View, instance: Asked = "", where: Asked = "", mode: Asked = "") -> Response:
     """The form for a new one, filled in from the address."""
-    names = instance_names(page)
+    names = enriching_names(page)
     if not names:
         return page.html("segment_form.html.j2", draft=None, segment=None)
     draft = Draft.of(page, instance if instance in names else next(iter(names)), where)
@@ -259,7 +261,9 @@ def _form(page: Page, draft: Draft, segment: SegmentRow | None = None, error: Pr
 
 def _builder(page: Page, draft: Draft) -> Plain:
     """What the form needs: its rows with what each may be, and the count."""
-    names = instance_names(page)
+    every, names = instance_names(page), enriching_names(page)
+    if draft.instance in every:  # one that was saved before its instance enriched no profiles any more
+        names |= {draft.instance: every[draft.instance]}
     if draft.instance not in names:
         raise InstanceNotFoundError(
             f"There is no instance {draft.instance!r:.80} in this workspace.", "choose one of those there are."

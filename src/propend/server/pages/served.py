@@ -98,6 +98,12 @@ def instance_names(page: Page) -> dict[str, str]:
     return {row.id: row.name for row in page.space.instances.all() if row.version}
 
 
+def enriching_names(page: Page) -> dict[str, str]:
+    """The same of those whose scores enrich profiles: of these segments are made."""
+    held = page.scores.held_back
+    return {instance_id: name for instance_id, name in instance_names(page).items() if instance_id not in held}
+
+
 def factor_labels(page: Page, instance_id: str) -> dict[str, str]:
     """The factors of the scores that are served, by their codes, strongest first; none without scores."""
     run = page.space.runs.serving(instance_id)

@@ -28,7 +28,8 @@ def look_up(body: LookupBody, scores: Scores, _caller: Viewer) -> Response:
         if profile_id in found.rows
     ]
     missing = [profile_id for profile_id in ids if profile_id not in found.rows]
-    return _as_json(LookupOut(items=items, missing=missing, unreadable=list(found.unreadable)))
+    hidden = {"unreadable": list(found.unreadable), "not_shown": list(found.not_shown)}
+    return _as_json(LookupOut(items=items, missing=missing, **hidden))
 
 
 @router.get("/{profile_id:path}", response_model=ProfileOut, responses=refusals(404))
@@ -38,20 +39,28 @@ async def get_profile(profile_id: ProfileId, scores: Scores, _caller: Viewer) ->
     if not scores.is_fresh:
         await run_in_threadpool(scores.renew)
     found = scores.profiles([profile_id])
-    rows, unreadable = found.of(profile_id), list(found.unreadable)
+    rows = found.of(profile_id)
+    hidden = {"unreadable": list(found.unreadable), "not_shown": list(found.not_shown)}
     if not rows:
-        raise _nowhere(unreadable)
+        raise _nowhere(**hidden)
     shown = {i: ScoreOut.model_validate(row) for i, row in rows.items()}
-    return _as_json(ProfileOut(profile_id=profile_id, scores=shown, unreadable=unreadable))
+    return _as_json(ProfileOut(profile_id=profile_id, scores=shown, **hidden))
 
 
-def _nowhere(unreadable: list[str]) -> ProfileNotFoundError:
+def _nowhere(unreadable: list[str], not_shown: list[str]) -> ProfileNotFoundError:
+    beside = {"not_shown": not_shown} if not_shown else {}
     if unreadable:
         return ProfileNotFoundError(
             f"No instance whose scores can be read has one of this profile; of {', '.join(unreadable)} they cannot.",
             "run these instances again, or restore their files.",
-            unreadable=unreadable,
-        )
+            unreadable=unreadable, **beside,
+        )  # fmt: skip
+    if not_shown:
+        return ProfileNotFoundError(
+            f"No instance that enriches profiles serves a score of this one; {', '.join(not_shown)} "
+            f"{'does' if len(not_shown) == 1 else 'do'} not.",
+            "ask for the scores of these instances themselves, or set options.enrich there.", **beside,
+        )  # fmt: skip
     return ProfileNotFoundError(
         "No instance serves a score of this profile.",
         "it may not have been eligible at the last runs, or its id is written otherwise.",
