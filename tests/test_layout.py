@@ -61,7 +61,10 @@ ROOMS = {
     "deltalake": ("connectors.delta",),
     "duckdb": ("engines.duckdb", "connectors.duckdb_files"),
     "fastapi": ("server",),
-    "filelock": ("workspace.runs", "workspace.privacy", "workspace.pushing", "exports.table"),
+    "filelock": (
+        *("workspace.runs", "workspace.privacy", "workspace.pushing", "exports.table"),
+        "engines.mirror_files",
+    ),
     "httpx": ("workspace.alerts", "client", "server.oidc", "exports.webhook", "connectors.web"),
     "jinja2": ("report", "server.pages"),
     "joserfc": ("server.oidc",),

@@ -398,6 +398,12 @@ class DatabaseRefusedError(PropendError):
     number, symbol, stage, exit_status = 208, "DATABASE_REFUSED", "read", 2
 
 
+class MirrorFailedError(PropendError):
+    """The mirror of a database's table cannot be kept, and reading everything again does not mend it."""
+
+    number, symbol, stage, exit_status = 209, "MIRROR_FAILED", "read", 1
+
+
 # --- destinations ---------------------------------------------------------------------------------------------
 
 

@@ -86,6 +86,22 @@ class XdmFacts:
 
 
 @dataclass(frozen=True)
+class MirrorFacts:
+    """How the rows of an incremental source came.
+
+    Attributes:
+        read: rows that were asked of the database.
+        kept: rows from earlier runs.
+        why: ``newer``: only new ones were asked for; else why all were: ``first``, ``asked``, ``age``, ``columns``,
+            ``damaged``, or ``nowhere``, since no place to keep them was named.
+    """
+
+    read: int
+    kept: int
+    why: str
+
+
+@dataclass(frozen=True)
 class SourceFacts:
     """One source as it was read: path or name, format, rows, the columns' roles and how they came about.
 
@@ -95,6 +111,7 @@ class SourceFacts:
         reasons: why each of ``guessed`` was taken, as a short text.
         left_out: files that were not opened, since they are of days that were not asked for.
         xdm: what was recognised, where it is XDM.
+        mirror: how its rows came, where it is incremental.
     """
 
     path: str
@@ -105,6 +122,7 @@ class SourceFacts:
     reasons: dict[str, str] = field(default_factory=dict)
     left_out: int = 0
     xdm: XdmFacts | None = None
+    mirror: MirrorFacts | None = None
 
 
 @dataclass(frozen=True)

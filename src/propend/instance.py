@@ -123,6 +123,16 @@ class Columns(Part):
     id: str | None = None
 
 
+class Incremental(Part):
+    """That only new rows of a database's table are read, and the others kept from run to run (docs/databases.md).
+
+    Attributes:
+        late: so long an event may come after its time; rows that come later are found by the next full reading.
+    """
+
+    late: PositiveDays
+
+
 class Source(Part):
     """Where events come from: a path or glob, or a query over files.
 
@@ -140,6 +150,7 @@ class Source(Part):
         namespace: of the ids; sources of different namespaces are not put together.
         version: of a Delta or Iceberg table, where not the newest: its number, or the time as of which it is read.
         since: partitions of days before it are not read (``2024-01-31``).
+        incremental: of a database, that only new rows are read, and how late an event may come.
     """
 
     path: Paths | None = None
@@ -154,10 +165,13 @@ class Source(Part):
     since: Day | None = None
     database: Annotated[str, Field(min_length=1)] | None = None
     table: Annotated[str, Field(min_length=1)] | None = None
+    incremental: Incremental | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> Source:
         _check_origin(self, "a source has either a path or a query")
+        if self.incremental is not None and self.database is None:
+            raise ValueError("incremental is of a database: files are read as they are each time")
         if self.path is None and (self.version is not None or self.since is not None):
             raise ValueError("version and since are of a path; a query says itself what it reads")
         return self
@@ -359,8 +373,25 @@ class Data(Part):
         many = value if isinstance(value, list | tuple) else [value]
         return tuple({"path": v} if isinstance(v, str) else v for v in many)
 
+    def columns_of(self, source: Source) -> Columns:
+        """The columns that are named for a source, by itself or for all."""
+        own = source.columns or Columns()
+        return Columns(**{role: getattr(own, role) or getattr(self.columns, role) for role in Columns.model_fields})
+
     @model_validator(mode="after")
-    def _one_table_of_joined(self) -> Data:
+    def _fits_together(self) -> Data:
+        for source in self.events:
+            named = self.columns_of(source)
+            if source.incremental is not None and (named.profile is None or named.at is None):
+                raise ValueError(
+                    "an incremental source is told by its columns which rows are new and whose they are: name both, as "
+                    "columns: {profile: ..., at: ...}"
+                )
+            if source.incremental is not None and self.identities is not None and self.identities.event_columns:
+                raise ValueError(
+                    "ids that events join are looked for in all events each time: take `incremental` out, or keep the "
+                    "links in a table of their own"
+                )
         if self.identities is not None and len(self.attributes) > 1:
             raise ValueError("identities go with one table of attributes: put the tables together by a query")
         return self

@@ -238,7 +238,8 @@ def read_log(inputs: Inputs, stages: Stages, fields: FieldNames | None) -> Itera
         fields: columns of numbers and of texts to read; a choice of those that describe profiles where None.
     """
     instance = inputs.instance
-    with connect(inputs.engine, memory=inputs.memory, reach=inputs.protection.reach) as session, plain_sums():
+    reach, mirrors = inputs.protection.reach, inputs.protection.mirrors
+    with connect(inputs.engine, memory=inputs.memory, reach=reach, mirrors=mirrors) as session, plain_sums():
         with stages("read"):
             opened = session.open(instance.data, inputs.folder, inputs.tables, time_zone=instance.options.time_zone)
             check_rows(instance, opened)

@@ -2,14 +2,17 @@
 
 Policies    what may be done with a column that carries a label           (``[policies]`` of propend.toml)
 Forgotten   whose rows are left out wherever data are read               (``propend forget``)
-Protection  both, as one argument of the verbs
+Mirrors     where rows of databases are kept from run to run             (``incremental`` of a source)
+Protection  all of it, as one argument of the verbs
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -104,13 +107,47 @@ ANYWHERE = Reach()
 """What a document that lies in no workspace may reach."""
 
 
+def _nobody() -> Forgotten | None:
+    """Nobody is to be forgotten."""
+    return None
+
+
+FULL_EVERY_DAYS = 30
+"""Age of a mirror's last full reading from which everything is read again, unless a workspace says otherwise."""
+
+
+@dataclass(frozen=True)
+class Mirrors:
+    """Where the rows of database tables are kept from run to run, so that only new ones are read (docs/databases.md).
+
+    Attributes:
+        folder: of one instance alone; made when it is needed.
+        full_since: everything is read again where the last full reading was before this instant in UTC.
+        full_every_days: age of the last full reading from which everything is read again.
+        forgotten: asked, when rows are kept, whose are not: somebody may ask to be forgotten while they are read.
+    """
+
+    folder: Path
+    full_since: datetime | None = None
+    full_every_days: int = FULL_EVERY_DAYS
+    forgotten: Callable[[], Forgotten | None] = _nobody
+
+
 @dataclass(frozen=True)
 class Protection:
-    """What a workspace demands wherever its data are used; by default, the policies that are built in."""
+    """What a workspace demands wherever its data are used; by default, the policies that are built in.
+
+    Attributes:
+        policies: of labels.
+        forgotten: people whose rows are left out.
+        reach: what addresses may lead to.
+        mirrors: where rows of databases are kept; nowhere where None, and all are read each time.
+    """
 
     policies: Policies = field(default_factory=Policies)
     forgotten: Forgotten | None = None
     reach: Reach = ANYWHERE
+    mirrors: Mirrors | None = None
 
 
 USUAL = Protection()

@@ -167,7 +167,9 @@ def data_document(facts: EventFacts, timeline: Timeline, zone: ZoneInfo) -> dict
     first = facts.sources[0] if facts.sources else None
     return {
         "sources": [
-            {"path": s.path, "format": s.format, "rows": s.rows} | ({"xdm": asdict(s.xdm)} if s.xdm else {})
+            {"path": s.path, "format": s.format, "rows": s.rows}
+            | ({"xdm": asdict(s.xdm)} if s.xdm else {})
+            | ({"mirror": asdict(s.mirror)} if s.mirror else {})
             for s in facts.sources
         ],
         "columns": dict(first.columns) if first else {},

@@ -10,6 +10,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -173,24 +175,33 @@ def run(
     memory: MemoryOption = None,
     workspace: workspace_commands.WorkspaceOption = Path(),
     kind: Annotated[str, typer.Option("--kind", help="In a workspace: auto, train or score.")] = "auto",
+    mirror: Annotated[
+        Path | None, typer.Option("--mirror", help="Folder where rows of incremental sources are kept from run to run.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Read incremental sources as a whole again.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Data to explained scores: train, prove on a later period, score every eligible profile, report."""
     from propend import pipeline  # noqa: PLC0415
+    from propend.protection import Mirrors  # noqa: PLC0415
     from propend.workspace import protection_near  # noqa: PLC0415
 
     within = workspace_commands.instance_of(instance, workspace)
-    if within is not None and folder is None and data is None:
-        options = {"as_of": as_of, "engine": engine, "memory": memory}
+    if within is not None and folder is None and data is None and mirror is None:
+        options: dict[str, Any] = {"as_of": as_of, "engine": engine, "memory": memory, "full": full or None}
         workspace_commands.run_in(
             *within, kind, {k: v for k, v in options.items() if v not in (None, "duckdb")}, as_json
         )
         return
+    full_since = datetime.now(UTC) if full else None
 
     def work(progress: Callable[[str], None] | None) -> Any:
+        near = protection_near(instance)
+        if mirror is not None:
+            near = replace(near, mirrors=Mirrors(mirror, full_since, forgotten=lambda: near.forgotten))
         return pipeline.run(
             instance, data=data, as_of=as_of, out=folder, engine=engine, memory=memory, progress=progress,
-            protection=protection_near(instance),
+            protection=near,
         )  # fmt: skip
 
     _run_and_show(work, as_json)

@@ -16,7 +16,17 @@ from propend.connectors.databases import DatabaseConnector
 from propend.connectors.files import FileConnector
 from propend.connectors.frames import FrameConnector
 from propend.connectors.lakes import LakeConnector
-from propend.connectors.origins import Connector, FileGroup, Links, Located, Origin, RetypedError, Stream, Table
+from propend.connectors.origins import (
+    Connector,
+    FileGroup,
+    Links,
+    Located,
+    Origin,
+    RetypedError,
+    Since,
+    Stream,
+    Table,
+)
 from propend.connectors.stores import StoreConnector
 from propend.document import without_passwords
 from propend.errors import PropendError, SourceNotFoundError, SourceUnreadableError
@@ -159,6 +169,6 @@ def _checked(connector: Connector, found: Located, origin: Origin) -> Located:
 
 
 __all__ = [
-    "Connector", "FileGroup", "Known", "Links", "Located", "Origin", "RetypedError", "Stream", "Table", "connectors",
-    "known", "locate",
+    "Connector", "FileGroup", "Known", "Links", "Located", "Origin", "RetypedError", "Since", "Stream", "Table",
+    "connectors", "known", "locate",
 ]  # fmt: skip

@@ -16,12 +16,14 @@ from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from propend.connectors.origins import Links, RetypedError, Table
+from propend.connectors.origins import Links, RetypedError, Since, Table
 from propend.connectors.secrets import Address
 from propend.document import nearest
 from propend.errors import DatabaseRefusedError, DatabaseUnreachableError, PropendError
 
 BATCH_ROWS = 20_000
+_BEGINS = "propend_begins"
+"""The parameter of a time."""
 _BEGINNINGS = {
     "mysql": ("SET SESSION TRANSACTION READ ONLY", "SET time_zone = '+00:00'"),
     "mariadb": ("SET SESSION TRANSACTION READ ONLY", "SET time_zone = '+00:00'"),
@@ -60,8 +62,8 @@ class AlchemyStream:
             DatabaseRefusedError: there is no such table.
         """
         self._connection, self._address, self._wanted = connection, address, wanted
-        quoted = connection.dialect.identifier_preparer.quote
-        named = ".".join(quoted(part) for part in (wanted.table or "").split("."))
+        self._quoted = connection.dialect.identifier_preparer.quote
+        named = ".".join(self._quoted(part) for part in (wanted.table or "").split("."))
         query = (wanted.query or "").strip().rstrip(";")
         self._rows = f"(\n{query}\n) q" if wanted.query is not None else f"{named} q"
         self._types: list[pa.DataType] | None = None
@@ -85,13 +87,19 @@ class AlchemyStream:
             database=self._address.place, table=table, nearest=near,
         )  # fmt: skip
 
-    def read(self) -> pa.RecordBatchReader:
+    def read(self, since: Since | None = None) -> pa.RecordBatchReader:
         sql = re.sub(r"(?<!\\):(?=\w)", r"\\:", f"SELECT * FROM {self._rows}")
+        bound = {}
+        if since is not None:
+            name = f"q.{self._quoted(since.column)}"
+            sql, bound = f"{sql} WHERE {name} >= :{_BEGINS} OR {name} IS NULL", {_BEGINS: since.begins}
         try:
-            result = self._connection.execute(text(sql))
+            result = self._connection.execute(text(sql).bindparams(**bound))
         except (SQLAlchemyError, ValueError) as error:
             raise self._refused(error) from None
         names = list(result.keys())
+        if self._types is None and since is not None and names == list(since.types):
+            self._types = list(since.types.values())
         batches = self._rows_of(result)
         first = next(batches, [])
         if self._types is None:

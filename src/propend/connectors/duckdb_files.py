@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from propend.connectors.origins import Links, Table
+from propend.connectors.origins import Links, Since, Table
 from propend.document import nearest
 from propend.errors import DatabaseRefusedError, DatabaseUnreachableError, PropendError
 from propend.predicates import quote_name
@@ -54,9 +54,13 @@ class DuckdbStream:
             raise self._refused(error) from None
         self._columns = ", ".join(_selected(str(row[0]), str(row[1])) for row in described)
 
-    def read(self) -> pa.RecordBatchReader:
+    def read(self, since: Since | None = None) -> pa.RecordBatchReader:
+        where = ""
+        if since is not None:
+            name = f"q.{quote_name(since.column)}"
+            where = f" WHERE {name} >= {since.literal} OR {name} IS NULL"
         try:
-            relation = self._connection.sql(f"SELECT {self._columns} FROM {self._rows} AS q")
+            relation = self._connection.sql(f"SELECT {self._columns} FROM {self._rows} AS q{where}")
             read = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
             reader = read(BATCH_ROWS)
         except duckdb.Error as error:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 import pyarrow as pa
 import pyarrow.dataset as pads
 
+from propend.predicates import quote_text
 from propend.protection import ANYWHERE, Reach
 
 FileFormat = Literal["parquet", "csv", "json"]
@@ -115,6 +116,30 @@ class FileGroup:
     partitions: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True)
+class Since:
+    """Only rows from a time on are asked for, and those without a time.
+
+    Attributes:
+        column: of the time.
+        begins: the first time, in the column's own clock: a moment with or without a zone, in whole seconds, a date, or
+            the text that those of later times do not come before.
+        types: of all columns in rows that were read before; for streams that find types in the values.
+    """
+
+    column: str
+    begins: datetime | date | str
+    types: Mapping[str, pa.DataType]
+
+    @property
+    def literal(self) -> str:
+        """``begins`` as PostgreSQL and DuckDB read it."""
+        if isinstance(self.begins, datetime):
+            kind = "TIMESTAMP" if self.begins.tzinfo is None else "TIMESTAMPTZ"
+            return f"{kind} {quote_text(self.begins.isoformat(' '))}"
+        return f"{'DATE ' if isinstance(self.begins, date) else ''}{quote_text(str(self.begins))}"
+
+
 class RetypedError(Exception):
     """Values came that the types of a stream so far do not hold; it is to be read again, and knows better then."""
 
@@ -122,8 +147,11 @@ class RetypedError(Exception):
 class Stream(Protocol):
     """Rows that come in batches."""
 
-    def read(self) -> pa.RecordBatchReader:
+    def read(self, since: Since | None = None) -> pa.RecordBatchReader:
         """All rows, in any order; one reader at a time.
+
+        Args:
+            since: only these rows.
 
         Raises:
             RetypedError: while reading, where values are of other types than those seen first.

@@ -10,7 +10,7 @@ import pyarrow as pa
 from adbc_driver_manager import Error
 from adbc_driver_postgresql import dbapi
 
-from propend.connectors.origins import Links, Table
+from propend.connectors.origins import Links, Since, Table
 from propend.connectors.secrets import Address
 from propend.document import nearest
 from propend.errors import DatabaseRefusedError, DatabaseUnreachableError, PropendError
@@ -61,11 +61,12 @@ class PostgresStream:
             except Error as error:
                 raise self._refused(error) from None
 
-    def read(self) -> pa.RecordBatchReader:
+    def read(self, since: Since | None = None) -> pa.RecordBatchReader:
         columns = ", ".join(_selected(field) for field in self._schema)
+        where = f" WHERE {_not_before(since)}" if since is not None else ""
         cursor = self._connection.cursor()
         try:
-            cursor.execute(f"SELECT {columns} FROM {self._rows} AS q")
+            cursor.execute(f"SELECT {columns} FROM {self._rows} AS q{where}")
             reader = cursor.fetch_record_batch()
         except Error as error:
             cursor.close()
@@ -138,6 +139,14 @@ def _selected(field: pa.Field) -> str:
         whole = _is_whole(int(metadata.get(b"POSTGRESQL:typmod", b"-1")))
         return f"nullif(q.{name}, 'NaN')::{'bigint' if whole else 'float8'} AS {name}"
     return f"q.{name}::numeric::float8 AS {name}" if kind == "money" else f"q.{name}::text AS {name}"
+
+
+def _not_before(since: Since) -> str:
+    """Whether a row is of that time or later, or has none; texts are compared by their bytes, as they are here."""
+    name = f"q.{quote_name(since.column)}"
+    if isinstance(since.begins, str):
+        return f'({name}::text COLLATE "C" >= {since.literal} OR {name} IS NULL)'
+    return f"({name} >= {since.literal} OR {name} IS NULL OR {name} = '-infinity')"
 
 
 def _is_whole(modifier: int) -> bool:

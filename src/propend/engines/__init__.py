@@ -12,7 +12,7 @@ from propend.document import nearest
 from propend.errors import ConfigurationError, Mistake
 from propend.events import EventLog, EventRequest, OpenedEvents
 from propend.instance import Data
-from propend.protection import ANYWHERE, Reach
+from propend.protection import ANYWHERE, Mirrors, Reach
 
 ENGINES = {"duckdb": ("propend.engines.duckdb", "DuckdbEngine"), "spark": ("propend.engines.spark", "SparkEngine")}
 """Where each engine is; what it needs is loaded only when it is asked for."""
@@ -65,6 +65,7 @@ def connect(
     memory: str | None = None,
     temp_folder: str | Path | None = None,
     reach: Reach = ANYWHERE,
+    mirrors: Mirrors | None = None,
 ) -> Engine:
     """A session of an engine, to be used as a context manager.
 
@@ -73,6 +74,7 @@ def connect(
         memory: the most it may use, such as ``2GB``; it goes to disk beyond.
         temp_folder: where it may keep files while it works; the system's where None.
         reach: what addresses of sources may lead to.
+        mirrors: where rows of incremental sources are kept; all are read where None.
 
     Raises:
         ConfigurationError: there is no such engine, it is not installed, or the memory cannot be read.
@@ -89,7 +91,8 @@ def connect(
             raise
         problem = f"the engine {name!r} needs {error.name}: pip install 'propend[{EXTRAS[error.name]}]'"
         raise ConfigurationError([Mistake("engine", problem)]) from None
-    found: Engine = made(memory, temp_folder, reach) if engine == name else made(memory, temp_folder, reach, engine)
+    given = () if engine == name else (engine,)
+    found: Engine = made(memory, temp_folder, reach, mirrors, *given)
     return found
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from propend.connectors.origins import Links
-from propend.protection import Reach
+from propend.protection import Mirrors, Reach
 
 
 class Database(Protocol):
@@ -19,6 +19,8 @@ class Database(Protocol):
 
     scratch: Path
     reach: Reach
+    mirrors: Mirrors | None
+    """Where rows of incremental sources are kept; nowhere where None."""
     links: Links
     """To the databases that sources are read from."""
 

@@ -28,7 +28,7 @@ from propend.errors import ConfigurationError, Mistake, NotEnoughMemoryError, So
 from propend.events import EventRequest, OpenedEvents
 from propend.instance import Attributes, Data
 from propend.predicates import quote_name, quote_text
-from propend.protection import ANYWHERE, Reach
+from propend.protection import ANYWHERE, Mirrors, Reach
 
 _SETTINGS = (
     "SET autoinstall_known_extensions = false",
@@ -57,19 +57,23 @@ class DuckdbEngine:
     """A DuckDB session with its own database in its own temporary folder, removed at the end."""
 
     def __init__(
-        self, memory: str | None = None, temp_folder: str | Path | None = None, reach: Reach = ANYWHERE
+        self,
+        memory: str | None = None,
+        temp_folder: str | Path | None = None,
+        reach: Reach = ANYWHERE,
+        mirrors: Mirrors | None = None,
     ) -> None:
         """Nothing is opened before the session is entered.
 
         Raises:
             ConfigurationError: the memory is not one that DuckDB reads.
         """
-        self._memory, self._temp_folder, self._reach = memory, temp_folder, reach
+        self._memory, self._temp_folder, self._reach, self._mirrors = memory, temp_folder, reach, mirrors
         self._database: DuckdbDatabase | None = None
         self._opened: _Opened | None = None
 
     def __enter__(self) -> Self:
-        self._database = DuckdbDatabase(self._memory, self._temp_folder, reach=self._reach)
+        self._database = DuckdbDatabase(self._memory, self._temp_folder, reach=self._reach, mirrors=self._mirrors)
         return self
 
     def __exit__(
@@ -134,18 +138,20 @@ class DuckdbDatabase:
         temp_folder: str | Path | None,
         threads: int | None = None,
         reach: Reach = ANYWHERE,
+        mirrors: Mirrors | None = None,
     ) -> None:
         """Make the folder and the database in it.
 
         Args:
             threads: as many as the machine has cores where None.
             reach: what addresses of sources may lead to.
+            mirrors: where rows of incremental sources are kept.
 
         Raises:
             NotEnoughMemoryError: the temporary folder cannot be written.
             ConfigurationError: the memory is not one that DuckDB reads.
         """
-        self.reach = reach
+        self.reach, self.mirrors = reach, mirrors
         self.scratch = _scratch_folder(temp_folder)
         self.links = Links()
         try:

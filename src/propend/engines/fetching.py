@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from propend.connectors import FileGroup, Located, RetypedError, Stream
-from propend.errors import NotEnoughMemoryError, SourceUnreadableError
+from propend.connectors import FileGroup, Located, RetypedError, Since, Stream
+from propend.errors import NotEnoughMemoryError, PropendError, SourceUnreadableError
 
 READS = 3
 """Times that a stream is read: types grow at the second, and again only where rows came in between."""
@@ -19,15 +20,39 @@ def fetched(located: Located, name: str, file: Path) -> Located:
     """What a connector located as a stream, in a file; it is read once, and never all of it in memory.
 
     Raises:
+        DatabaseUnreachableError, DatabaseRefusedError, SourceUnreadableError, NotEnoughMemoryError: as ``fetch``.
+    """
+    (stream,) = located.streams
+    fetch(stream, name, file)
+    return Located(name, located.format, (FileGroup("parquet", (file,)),))
+
+
+def fetch(
+    stream: Stream, name: str, file: Path, since: Since | None = None, check: Callable[[pa.Schema], None] | None = None
+) -> None:
+    """Write the rows of a stream to a Parquet file.
+
+    Args:
+        name: what it is called in messages.
+        since: only these rows.
+        check: told the columns before the rows come; what it raises ends the reading.
+
+    Raises:
         DatabaseUnreachableError, DatabaseRefusedError: as the stream.
         SourceUnreadableError: two columns have one name, or values change their types from reading to reading.
         NotEnoughMemoryError: the file cannot be written.
     """
-    (stream,) = located.streams
     for _ in range(READS):
         try:
-            _write(stream, name, file)
-            return Located(name, located.format, (FileGroup("parquet", (file,)),))
+            reader = stream.read(since) if since is not None else stream.read()
+            if check is not None:
+                try:
+                    check(reader.schema)
+                except PropendError:
+                    del reader  # ends the statement while its connection is open
+                    raise
+            _write(reader, name, file)
+            return
         except RetypedError:
             continue
         except OSError as error:
@@ -42,8 +67,7 @@ def fetched(located: Located, name: str, file: Path) -> Located:
     )
 
 
-def _write(stream: Stream, name: str, file: Path) -> None:
-    reader = stream.read()
+def _write(reader: pa.RecordBatchReader, name: str, file: Path) -> None:
     folded = [n.casefold() for n in reader.schema.names]
     twice = sorted({n for n in reader.schema.names if folded.count(n.casefold()) > 1})
     if twice or not folded:

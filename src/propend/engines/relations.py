@@ -17,6 +17,7 @@ from propend.connectors.origins import FileGroup, Located
 from propend.engines.database import Database
 from propend.engines.times import is_number, is_whole
 from propend.errors import SourceUnreadableError
+from propend.events import MirrorFacts
 from propend.predicates import Column, FieldType, quote_name, quote_text
 
 SAMPLE_ROWS = 2_000
@@ -121,6 +122,7 @@ class Relation:
         short_rows: rows of CSV files that lack their last fields; these were read as empty.
         left_out: files that were not opened, since their partitions lie before what is read.
         xdm: what is known of it where it has XDM's shape.
+        mirror: how its rows came, where they are kept from run to run.
     """
 
     name: str
@@ -133,6 +135,7 @@ class Relation:
     short_rows: int = 0
     left_out: int = 0
     xdm: Recognised | None = None
+    mirror: MirrorFacts | None = None
 
     @property
     def types(self) -> dict[str, FieldType]:

@@ -14,6 +14,7 @@ from propend.connectors.xdm import MARKETER_MADE, namespace, read_identity
 from propend.engines.coding import not_blank, short_text
 from propend.engines.database import Database
 from propend.engines.fetching import fetched
+from propend.engines.mirrors import Kept, read_kept
 from propend.engines.relations import RawColumn, Relation, described, files_without, relation_of, sample_of
 from propend.engines.times import NO_TIME, TimeColumn, read_times
 from propend.engines.xdm import KIND, VALUE, check_events, recognised
@@ -25,7 +26,7 @@ from propend.errors import (
     Mistake,
     NamespacesDifferError,
 )
-from propend.events import Field, FieldFacts, OpenedEvents, SourceFacts, XdmFacts
+from propend.events import Field, FieldFacts, MirrorFacts, OpenedEvents, SourceFacts, XdmFacts
 from propend.instance import Attributes, Columns, Data, Links, Source
 from propend.predicates import FieldType, quote_text
 
@@ -100,7 +101,15 @@ class EventSource:
             by = {kind: known.kinds.get(kind, "eventType") for kind in self.found}
             xdm = XdmFacts(self.roles["profile"], known.candidates, by, self.made, self.currencies)
         return SourceFacts(
-            relation.name, relation.format, relation.rows, dict(self.roles), guessed, reasons, relation.left_out, xdm
+            relation.name,
+            relation.format,
+            relation.rows,
+            dict(self.roles),
+            guessed,
+            reasons,
+            relation.left_out,
+            xdm,
+            relation.mirror,
         )
 
 
@@ -120,7 +129,7 @@ def open_sources(db: Database, data: Data, folder: Path, tables: Mapping[str, An
             [Mistake("data.events", "no source of events is named; give a path such as events: orders.csv")]
         )
     _check_namespaces([(s.name or str(s.path or "query"), _said_namespace(s)) for s in wanted])
-    relations = [open_relation(db, s, folder, tables) for s in wanted]
+    relations = [_open_source(db, s, data, folder, tables, i) for i, s in enumerate(wanted, 1)]
     for relation in relations:
         check_events(relation)
     _check_named_somewhere(data.columns, [r for r, s in zip(relations, wanted, strict=True) if s.columns is None])
@@ -161,6 +170,41 @@ def _wanted(data: Data, tables: Mapping[str, Any]) -> tuple[Source, ...]:
     only = data.events[0] if len(data.events) == 1 else None
     said = only.model_dump(include={"kind", "format", "identity", "namespace"}) if only else {}
     return (Source(path=EVENTS_TABLE, columns=only.columns if only else None, **said),)
+
+
+def _open_source(
+    db: Database, source: Source, data: Data, folder: Path, tables: Mapping[str, Any], place: int
+) -> Relation:
+    """The rows of a source; of an incremental one only new rows are read, where there is a place to keep the others.
+
+    Args:
+        place: of the source in the document, from 1.
+    """
+    if source.incremental is None or source.database is None:
+        return open_relation(db, source, folder, tables)
+    if db.mirrors is None:
+        found = open_relation(db, source, folder, tables)
+        return replace(found, mirror=MirrorFacts(found.rows, 0, "nowhere"))
+    named = data.columns_of(source)
+    origin = Origin(
+        (),
+        folder,
+        tables,
+        db.scratch,
+        table=Table(source.database, source.table, source.query),
+        links=db.links,
+    )
+    kept = Kept(
+        origin,
+        source.name or origin.name,
+        str(named.at),
+        str(named.profile),
+        source.incremental.late,
+        f"data.events[{place}].incremental",
+        {role: name for role in ROLES if (name := getattr(named, role)) is not None},
+    )
+    located, facts = read_kept(db, kept, db.mirrors)
+    return replace(recognised(db, relation_of(db, located), source), mirror=facts)
 
 
 def open_relation(

@@ -37,7 +37,7 @@ from propend.errors import SourceNotFoundError, SourceUnreadableError, StitchedE
 from propend.events import EventFacts, EventRequest, OpenedEvents, Partition, least_key
 from propend.instance import Data
 from propend.persons import Persons
-from propend.protection import ANYWHERE, Reach
+from propend.protection import ANYWHERE, Mirrors, Reach
 
 T = TypeVar("T")
 READER_MEMORY = "1GB"
@@ -79,6 +79,7 @@ class SparkEngine:
         memory: str | None = None,
         temp_folder: str | Path | None = None,
         reach: Reach = ANYWHERE,
+        mirrors: Mirrors | None = None,
         session: SparkSession | None = None,
     ) -> None:
         """Nothing is opened before the session is entered.
@@ -87,16 +88,18 @@ class SparkEngine:
             memory: what each reading task may use, such as ``2GB``.
             temp_folder: for what the driver makes; all machines must see it where data are not Parquet.
             reach: what addresses that the driver reads may lead to.
+            mirrors: where rows of incremental sources are kept, on a disk of the driver.
             session: the Spark session; the one that is active, or one on this machine, where None.
         """
         self._memory, self._temp_folder, self._reach, self._given = memory, temp_folder, reach, session
+        self._mirrors = mirrors
         self._spark: SparkSession | None = None
         self._database: DuckdbDatabase | None = None
         self._opened: _Opened | None = None
         self._kept: list[DataFrame] = []
 
     def __enter__(self) -> Self:
-        self._database = DuckdbDatabase(self._memory, self._temp_folder, reach=self._reach)
+        self._database = DuckdbDatabase(self._memory, self._temp_folder, reach=self._reach, mirrors=self._mirrors)
         self._spark = self._given or SparkSession.getActiveSession() or _session_here()
         return self
 

@@ -115,8 +115,8 @@ def removal_text(removal: dict[str, Any]) -> str:
         said = f"removed: {removal['rows']:,} rows and {removal['examples']:,} examples of {runs}"
     else:
         said = "no finished run has anything of this profile"
-    if removal["pushed"]:
-        said += f"; {removal['pushed']:,} rows of destinations"
+    for name, where in (("pushed", "destinations"), ("mirrored", "databases that were kept")):
+        said += f"; {removal[name]:,} rows of {where}" if removal[name] else ""
     if removal["out_of_reach"]:
         said += f"\nout of reach: {', '.join(removal['out_of_reach'])}; ask those who keep what was sent there"
     later = "later runs neither score it nor learn from it; models trained already hold no ids"

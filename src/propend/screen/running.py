@@ -114,9 +114,33 @@ def _work_text(finished: Run) -> list[str]:
     return [
         f"  took {record['seconds']:.1f} s{f' ({slow})' if slow else ''}; "
         f"peak memory {record['peak_memory_bytes'] / 1e6:,.0f} MB",
+        *_mirrors_text(record["data"]["sources"]),
         f"  report: {finished.folder / 'report.html'}",
         f"  scores: {finished.folder / 'scores.parquet'}",
     ]
+
+
+WHY_ALL = {
+    "first": "there were none from an earlier run",
+    "asked": "that was asked for",
+    "age": "the last time was long enough ago",
+    "columns": "its columns have changed",
+    "damaged": "what was kept is damaged",
+    "nowhere": "name a folder to keep them in: --mirror DIR",
+}
+"""Why all rows of an incremental source were read."""
+
+
+def _mirrors_text(sources: Sequence[dict[str, Any]]) -> list[str]:
+    """How the rows of incremental sources came; nothing where there are none."""
+    lines = []
+    for source in sources:
+        found = source.get("mirror")
+        if found is None:
+            continue
+        kept = f"and {found['kept']:,} kept from before" if found["why"] == "newer" else f"all: {WHY_ALL[found['why']]}"
+        lines.append(f"  {source['path']}: {found['read']:,} rows read from the database, {kept}")
+    return lines
 
 
 def three_examples(examples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

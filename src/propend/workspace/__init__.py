@@ -6,6 +6,7 @@
     .propend/catalog.db     versions, runs, people, audit; or PROPEND_DATABASE_URL       (store.catalog)
     .propend/runs/ID/RUN/   files of each run                                            (runs, execution)
     .propend/locks, tmp     of runs that are executed now
+    .propend/mirrors/ID/    rows of databases that are kept from run to run              (mirrors)
     exports/                files that scores are pushed to                              (destinations, pushing)
 
 Several processes may work on one workspace: the command line, servers, and the runs themselves.
@@ -16,6 +17,9 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from propend.errors import ForgettingFailedError, PropendError
@@ -26,6 +30,7 @@ from propend.workspace.alerts import Alerts
 from propend.workspace.audit import LOCAL, Audit
 from propend.workspace.destinations import Destinations
 from propend.workspace.instances import Instances
+from propend.workspace.mirrors import KeptMirrors
 from propend.workspace.privacy import Privacy, forgotten_of
 from propend.workspace.pushing import Pushing
 from propend.workspace.runs import Runs
@@ -43,7 +48,7 @@ class Workspace:
     Attributes:
         home: its folder.
         settings: of ``propend.toml``.
-        catalog, instances, runs, audit, alerts, destinations, pushing, privacy, data: its rooms.
+        catalog, instances, runs, audit, alerts, destinations, pushing, mirrors, privacy, data: its rooms.
         problems: files of instances that could not be taken in when it was opened, by name.
     """
 
@@ -57,7 +62,8 @@ class Workspace:
         self.destinations = Destinations(home, catalog, self.instances, settings)
         segments = Segments(catalog, self.instances)
         self.pushing = Pushing(home, self.destinations, self.runs, segments, self.alerts, settings.exports.tries)
-        self.privacy = Privacy(home, catalog, self.runs, self.pushing.forget)
+        self.mirrors = KeptMirrors(home, settings.mirrors.full_every_days, partial(forgotten_of, catalog))
+        self.privacy = Privacy(home, catalog, self.runs, self.pushing.forget, self.mirrors.forget)
         self.data = Uploads(home, catalog, settings.uploads.most_bytes)
         self.problems: dict[str, PropendError] = {}
 
@@ -98,6 +104,10 @@ class Workspace:
     def protection(self) -> Protection:
         """What is demanded wherever the workspace's data are used, as of this moment."""
         return Protection(self.settings.policies, self.privacy.forgotten(), self.settings.data.reach)
+
+    def protection_of(self, instance_id: str, full_since: datetime | None = None) -> Protection:
+        """The same for the runs of an instance, with where its mirrors are; ``full_since``: as in ``Mirrors``."""
+        return replace(self.protection(), mirrors=self.mirrors.of(instance_id, full_since))
 
     def delete(self, instance_id: str, by: str = LOCAL, keep_exports: bool = False) -> None:
         """Remove an instance with its versions, runs and scores; a run of it that is executed is stopped.

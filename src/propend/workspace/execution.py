@@ -229,7 +229,9 @@ def _work(workspace: Workspace, run: RunRow, watch: _Watch) -> None:
     options = {"memory": workspace.settings.runs.memory} | {
         k: v for k, v in run.options.items() if k in ("as_of", "memory", "engine") and v is not None
     }
-    asked = _Asked(workspace.instances.folder, options, watch.began, workspace.protection())
+    began = now()
+    protection = workspace.protection_of(run.instance_id, began if run.options.get("full") else None)
+    asked = _Asked(workspace.instances.folder, options, watch.began, protection)
     champion = champion_of(workspace, run.instance_id)
     decision = decide(run.kind, instance, champion, workspace.settings.retraining, now())
     log.info("run %s of %s: %s, %s", run.id, run.instance_id, decision.kind, decision.reason)
@@ -245,6 +247,7 @@ def _work(workspace: Workspace, run: RunRow, watch: _Watch) -> None:
     summary = summary_of(finished, decision, challenge)
     if not _commit(workspace, run, out, asked.protection.forgotten, summary, model_run):
         raise _Stopped("cancelled", watch._cancelled())
+    workspace.mirrors.sweep(run.instance_id, began)
     log.info("done: %d profiles scored in %.1f s", summary["population"], summary["seconds"])
     for code in summary["warnings"]:
         log.warning("to keep in mind: %s", code)

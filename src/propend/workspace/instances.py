@@ -35,6 +35,7 @@ from propend.store.catalog import Catalog, InstanceRow, VersionRow, now
 from propend.store.runs import WORK_FOLDER
 from propend.workspace.audit import LOCAL, note
 from propend.workspace.journal import FOLDER as LOGS
+from propend.workspace.mirrors import FOLDER as MIRRORS
 from propend.workspace.schedules import next_due
 
 INSTANCES = "instances"
@@ -297,7 +298,7 @@ class Instances:
         """Remove the file, the runs' folders and the rows of a deleted instance; may be repeated after a crash."""
         self._path(instance_id).unlink(missing_ok=True)
         (self._home / WORK_FOLDER / PROPOSALS / f"{instance_id}.json").unlink(missing_ok=True)
-        for folder in ("runs", LOGS):
+        for folder in ("runs", LOGS, MIRRORS):
             shutil.rmtree(self._home / WORK_FOLDER / folder / instance_id, ignore_errors=True)
         with self._catalog.writing() as session:
             session.execute(

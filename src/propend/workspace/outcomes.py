@@ -59,7 +59,7 @@ def look_back(workspace: Workspace, instance_id: str, memory: str | None = None)
     folders = [workspace.runs.folder(r) for r in judged if r.version in same]
     found = pipeline.evaluate(
         folders, out=folder_of(workspace, instance_id), memory=memory, home=workspace.instances.folder,
-        protection=workspace.protection(),
+        protection=workspace.protection_of(instance_id),
     )  # fmt: skip
     told = {d["run_id"]: d["verdict"] for d in found.to_dict()["runs"] if d.get("matured")}
     verdicts = {r.id: told[r.id] for r in runs if r.id in told}

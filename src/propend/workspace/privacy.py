@@ -48,6 +48,7 @@ class Removal:
         rows: rows of scores and contributions.
         examples: entries of reports and documents.
         pushed: rows of destinations.
+        mirrored: rows of databases that are kept from run to run.
         out_of_reach: destinations that the person cannot be taken back from.
         known: whether the person had been forgotten before.
     """
@@ -57,6 +58,7 @@ class Removal:
     rows: int
     examples: int
     pushed: int
+    mirrored: int
     out_of_reach: list[str]
     known: bool
 
@@ -77,9 +79,18 @@ def forgotten_of(catalog: Catalog) -> Forgotten | None:
 class Privacy:
     """Who is forgotten in a workspace."""
 
-    def __init__(self, home: Path, catalog: Catalog, runs: Runs, elsewhere: Elsewhere) -> None:
-        """``home``: the workspace's folder; ``elsewhere``: removes people from where scores were pushed to."""
+    def __init__(
+        self, home: Path, catalog: Catalog, runs: Runs, elsewhere: Elsewhere, from_mirrors: Callable[[], int]
+    ) -> None:
+        """Who removes people from what else has them.
+
+        Args:
+            home: the workspace's folder.
+            elsewhere: removes people from where scores were pushed to.
+            from_mirrors: removes everybody who is to be forgotten from rows of databases; gives how many rows.
+        """
         self._home, self._catalog, self._runs, self._elsewhere = home, catalog, runs, elsewhere
+        self._from_mirrors = from_mirrors
         self._lock = home / WORK_FOLDER / "forgetting.lock"
 
     # --- asking -------------------------------------------------------------------------------------------
@@ -119,10 +130,11 @@ class Privacy:
             raise NoProfileGivenError("No id was given.", "name the profile's id, as it is in your data.")
         digest, known = self._remember(profile_id, by)
         with FileLock(self._lock):
+            mirrored = self._clear_mirrors()
             erased, runs = self._erase(exactly(profile_id), {digest})
             pushed, beyond = self._clear(exactly(profile_id))
-        self._done({digest}, by, erased, runs, pushed)
-        return Removal(digest[:8], runs, erased.rows, erased.examples, pushed, beyond, known)
+        self._done({digest}, by, erased, runs, pushed, mirrored)
+        return Removal(digest[:8], runs, erased.rows, erased.examples, pushed, mirrored, beyond, known)
 
     def resume(self) -> int:
         """Go on where somebody was killed while forgetting; gives how many people that concerned."""
@@ -136,11 +148,12 @@ class Privacy:
                 if not pending or forgotten is None:
                     return 0
                 some = Forgotten(forgotten.key, frozenset(map(bytes.fromhex, pending)))
+                mirrored = self._clear_mirrors()
                 erased, runs = self._erase(any_of(some), pending)
                 pushed, _ = self._clear(any_of(some))
         except Timeout:
             return 0  # somebody is at it
-        self._done(pending, LOCAL, erased, runs, pushed)
+        self._done(pending, LOCAL, erased, runs, pushed, mirrored)
         return len(pending)
 
     def clean(self, folder: Path, forgotten: Forgotten) -> Erased:
@@ -191,6 +204,17 @@ class Privacy:
             raise failed[0]
         return total, runs
 
+    def _clear_mirrors(self) -> int:
+        """From rows of databases that are kept; gives how many."""
+        try:
+            return self._from_mirrors()
+        except (OSError, PropendError) as error:
+            reason = getattr(error, "message", None) or type(error).__name__
+            raise ForgettingFailedError(
+                f"Rows of a database that are kept could not be cleared: {reason}",
+                "see to the folder; the next look at the workspace goes on, and no later run reads the profile.",
+            ) from None
+
     def _clear(self, who: Who) -> tuple[int, list[str]]:
         """From destinations; gives from how many rows, and those that are out of reach."""
         try:
@@ -219,11 +243,12 @@ class Privacy:
         for folder in folders:
             self._runs.remove_scores(self._home / folder)
 
-    def _done(self, digests: Iterable[str], by: str, erased: Erased, runs: int, pushed: int) -> None:
+    def _done(self, digests: Iterable[str], by: str, erased: Erased, runs: int, pushed: int, mirrored: int) -> None:
         with self._catalog.writing() as session:
             for digest in sorted(digests):
                 session.execute(update(ForgottenRow).where(ForgottenRow.digest == digest).values(pending=False))
                 left = {"runs": runs, "rows": erased.rows, "examples": erased.examples, "pushed": pushed}
+                left |= {"mirrored": mirrored}
                 note(session, by, "erase", "profile", digest[:8], after=left)
         log.info("forgotten: %d rows of %d runs were removed", erased.rows, runs)
 

@@ -140,7 +140,7 @@ class Runs:
 
         Args:
             kind: ``auto`` trains where the policy says so and scores else; ``train`` and ``score`` do as they say.
-            options: ``as_of``, a date; ``memory``; ``engine``.
+            options: ``as_of``, a date; ``memory``; ``engine``; ``full``, to read tables of databases as a whole.
 
         Raises:
             StatusError: the instance is a draft or disabled, or ``score`` is asked for without a model.

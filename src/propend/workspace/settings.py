@@ -15,7 +15,7 @@ from propend.document import mistakes_of
 from propend.errors import ConfigurationError, Mistake, WorkspaceNotFoundError
 from propend.goal import Part
 from propend.phrasing import NOTHING
-from propend.protection import Policies, Reach
+from propend.protection import FULL_EVERY_DAYS, Policies, Reach
 
 SETTINGS_FILE = "propend.toml"
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -118,6 +118,16 @@ class ExportSettings(Part):
     tries: Annotated[int, Field(ge=1, le=20)] = 6
 
 
+class MirrorSettings(Part):
+    """Rows of databases that are kept from run to run.
+
+    Attributes:
+        full_every_days: age of the last full reading from which everything is read again.
+    """
+
+    full_every_days: Count = FULL_EVERY_DAYS
+
+
 class AlertSettings(Part):
     """Where to tell of what needs somebody.
 
@@ -171,6 +181,7 @@ class Settings(Part):
     serving: ServingSettings = ServingSettings()
     uploads: UploadSettings = UploadSettings()
     data: DataSettings = DataSettings()
+    mirrors: MirrorSettings = MirrorSettings()
     alerts: AlertSettings = AlertSettings()
     exports: ExportSettings = ExportSettings()
     policies: Policies = Policies()
@@ -190,6 +201,7 @@ SAYS = {
     "uploads.most_mb": "the largest file that can be uploaded by the pages",
     "data.private_hosts": "whether web addresses of sources may lead to this machine and into private networks",
     "data.most_mb": "the largest file that is copied from an address before it is read",
+    "mirrors.full_every_days": "age from which incremental sources are read again as a whole",
     "serving.memory_mb": "memory of a server for scores that were asked for; others are read when they are asked for",
     "retention.audit_days": "how long the log of changes is kept",
     "alerts.webhook": "an address that is told of failed runs and pushes, drift, and outcomes that are not as expected",

@@ -17,6 +17,7 @@ PARTS = {
     "serving": "Serving scores",
     "uploads": "Uploads",
     "data": "Data at addresses",
+    "mirrors": "Rows of databases that are kept",
     "alerts": "Alerts",
     "exports": "Destinations",
     "access": "Access",

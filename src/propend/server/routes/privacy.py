@@ -27,6 +27,7 @@ class RemovalShape(BaseModel):
                     "rows": 24,
                     "examples": 1,
                     "pushed": 1,
+                    "mirrored": 57,
                     "out_of_reach": [],
                     "known": False,
                 }
@@ -41,6 +42,7 @@ class RemovalShape(BaseModel):
     rows: Annotated[int, Field(description="Rows of scores and contributions that were removed.", ge=0)]
     examples: Annotated[int, Field(description="Entries of reports and documents that were removed.", ge=0)]
     pushed: Annotated[int, Field(description="Rows of destinations that were removed.", ge=0)]
+    mirrored: Annotated[int, Field(description="Rows of databases, kept from run to run, that were removed.", ge=0)]
     out_of_reach: Annotated[
         list[str], Field(description="Destinations that the person cannot be taken back from; ask those who keep them.")
     ]
