@@ -12,7 +12,7 @@ PEERS_ASKED := benchmarks/speed/others/requirements.txt
 SETUP_PEERS := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quick test lint types format lowest bench-accuracy bench-explain bench-faithfulness bench-horizons bench-speed bench-spark bench-leaks bench-stitching bench-intervals bench-serving bench-pages kills selftests evidence translations docs browser postgres clean
+.PHONY: help demo demo-quick test fuzz lint types format lowest bench-accuracy bench-explain bench-faithfulness bench-horizons bench-speed bench-spark bench-leaks bench-stitching bench-intervals bench-serving bench-pages kills selftests evidence translations docs browser postgres clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,9 @@ test: $(SETUP_DEV)  ## all tests, on every core
 
 kills: $(SETUP_DEV)  ## workers and servers killed at random instants, sixty times each; KILLS=n, SEED=n
 	KILLS=$${KILLS:-60} $(BIN)/python -m pytest -s --timeout 0 tests/test_kills.py
+
+fuzz: $(SETUP_DEV)  ## inputs that nobody thought of, at everything that reads; MINUTES=n, ENGINE=atheris
+	$(BIN)/python -W ignore tests/fuzzing.py --minutes $${MINUTES:-10} --engine $${ENGINE:-hypothesis}
 
 lint: $(SETUP_DEV)  ## style and format
 	$(BIN)/ruff check src tests benchmarks docsite

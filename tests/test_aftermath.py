@@ -314,6 +314,7 @@ def test_models_are_not_compared_on_what_either_has_seen(desk: Path, tmp_path: P
     shutil.copytree(desk / "models" / "short", tmp_path / "late")
     path = tmp_path / "late" / "model" / "model.json"
     model = json.loads(path.read_text(encoding="utf-8"))
+    del model["seal"]  # changed by hand on purpose
     model["facts"]["timeline"]["now"] = "2011-08-10T00:00:00Z"
     path.write_text(json.dumps(model), encoding="utf-8")
     with pytest.raises(errors.NoFairComparisonError, match="challenger learnt from data until 2011-08-10") as refused:
@@ -338,6 +339,7 @@ def test_runs_of_an_edited_goal_are_left_out_and_said(desk: Path, document: dict
     shutil.copytree(desk / "runs", tmp_path / "runs")
     old = tmp_path / "runs" / STOOD[0] / "run.json"
     record = json.loads(old.read_text(encoding="utf-8"))
+    del record["seal"]  # changed by hand on purpose
     record["instance"]["goal"]["within"] = "60d"
     old.write_text(json.dumps(record), encoding="utf-8")
     found = propend.evaluate(tmp_path / "runs").document

@@ -10,7 +10,10 @@ import json
 import math
 import os
 import shutil
+import struct
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -22,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xgboost as xgb
 
-from propend.errors import InstanceNotFoundError, OutputExistsError, WriteFailedError
+from propend.errors import InstanceNotFoundError, OutputExistsError, PropendError, WriteFailedError
 from propend.instance import Instance
 from propend.model.calibrate import Calibration
 from propend.model.certainty import Certainty
@@ -32,31 +35,42 @@ from propend.model.horizons import Horizons
 from propend.model.members import Logistic, Scaling
 from propend.model.train import Model
 from propend.snapshots.plan import Channel, Factor, Feature, Op, Plan
+from propend.store.seals import digest_of, sealed, unsealed
+from propend.store.trees import booster_of
 
 MODEL_FORMAT = 2
+DAMAGE = (
+    *(KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError, RecursionError),
+    *(OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error),
+)
+"""What reading a damaged file may come to."""
 LINEAR_ARRAYS = ("columns", "coefficients", "center")
 WORK_FOLDER = ".propend"
+MOST_DOCUMENT_BYTES, MOST_ARRAY_BYTES = 500_000_000, 2_000_000_000
+"""Of one document, and of all arrays of a model when they are unpacked; far above any that is written."""
 GROUP_ROWS = 2_048
 """Rows of scores that are decoded to find one of them (decision 0025)."""
 
 
 def write_json(path: Path, document: Any) -> None:
-    """A document as strict JSON; a number that is not finite becomes null."""
-    text = json.dumps(plain(document), ensure_ascii=False, indent=1, allow_nan=False)
+    """A document as strict JSON, with its seal; a number that is not finite becomes null."""
+    text = json.dumps(sealed(plain(document)), ensure_ascii=False, indent=1, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """A JSON document.
+    """A JSON document, without its seal.
 
     Raises:
-        InstanceNotFoundError: there is no such file, or it is not JSON.
+        InstanceNotFoundError: there is no such file, it is not JSON, is too large, or not what it was when written.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        if path.stat().st_size > MOST_DOCUMENT_BYTES:
+            raise ValueError(f"it has more than {MOST_DOCUMENT_BYTES:,} bytes")
+        return unsealed(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError) as error:
         raise InstanceNotFoundError(
-            f"{path.name} in {path.parent.name!r} cannot be read: {error}.",
+            f"{path.name} in {path.parent.name!r} cannot be read: {str(error)[:300]}.",
             "run the instance again: `propend run INSTANCE --out DIR`.",
             path=str(path),
         ) from None
@@ -345,8 +359,9 @@ def save_model(folder: Path, saved: SavedModel) -> None:
     arrays |= {f"reference_{k}": v for k, v in saved.reference.__dict__.items()}
     if saved.background is not None:
         arrays["background"] = saved.background
-    write_json(folder / "model.json", document)
     np.savez_compressed(folder / "arrays.npz", **arrays)  # type: ignore[arg-type]
+    document["files"] = {name: digest_of(folder / name) for name in _files_of(document)}
+    write_json(folder / "model.json", document)
 
 
 def load_model(folder: Path) -> SavedModel:
@@ -359,8 +374,8 @@ def load_model(folder: Path) -> SavedModel:
     if not isinstance(document, dict) or document.get("format") != MODEL_FORMAT:
         raise _damaged(folder, f"format {MODEL_FORMAT} is read")
     try:
-        with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        _check_files(folder, document)
+        arrays = _read_arrays(folder / "arrays.npz")
         return SavedModel(
             instance=Instance.load(document["instance"]),
             plan=_read_plan(document["plan"]),
@@ -378,8 +393,38 @@ def load_model(folder: Path) -> SavedModel:
             proof_horizons=_read_horizons("proof_horizons", document["proof_horizons"], arrays),
             background=arrays.get("background"),
         )
-    except (KeyError, ValueError, TypeError, OSError, EOFError, xgb.core.XGBoostError) as error:
-        raise _damaged(folder, str(error)) from error
+    except PropendError as error:
+        raise _damaged(folder, error.message) from error
+    except (*DAMAGE, xgb.core.XGBoostError, MemoryError) as error:
+        raise _damaged(folder, str(error) or type(error).__name__) from error
+
+
+def _files_of(document: dict[str, Any]) -> list[str]:
+    """Names of the files beside ``model.json``."""
+    ensembles = ((name, document[key]["ensembles"]) for name, key in (("model", "model"), ("proof", "proof_model")))
+    return ["arrays.npz", *(f"{name}-trees-{i}.json" for name, count in ensembles for i in range(int(count)))]
+
+
+def _check_files(folder: Path, document: dict[str, Any]) -> None:
+    """Each file is what it was when the model was saved; models of before files had digests have none."""
+    kept: dict[str, str] | None = document.get("files")
+    if kept is None:
+        return
+    for name in _files_of(document):
+        if digest_of(folder / name) != kept[name]:
+            raise ValueError(f"{name} was changed after it had been written")
+
+
+def _read_arrays(path: Path) -> dict[str, Any]:
+    """All arrays of a file, of bounded size; what would have to be made by code is not read."""
+    with zipfile.ZipFile(path) as packed:
+        if sum(part.file_size for part in packed.infolist()) > MOST_ARRAY_BYTES:
+            raise ValueError(f"its arrays have more than {MOST_ARRAY_BYTES:,} bytes")
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise ValueError("not all that it holds are arrays")
+    return arrays
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -403,7 +448,7 @@ def read_features(folder: Path) -> dict[str, Feature]:
     document = read_json(folder / "model.json")
     try:
         return {f.name: f for f in _read_plan(document["plan"]).features}
-    except (KeyError, TypeError, ValueError) as error:
+    except DAMAGE as error:
         raise _damaged(folder, str(error)) from error
 
 
@@ -463,10 +508,7 @@ def _model_document(name: str, model: Model, folder: Path, arrays: dict[str, np.
 def _read_model(name: str, document: dict[str, Any], folder: Path, arrays: dict[str, np.ndarray]) -> Model:
     trees = []
     for i in range(int(document["ensembles"])):
-        booster = xgb.Booster()
-        booster.load_model(str(folder / f"{name}-trees-{i}.json"))
-        booster.set_param({"nthread": 1})
-        trees.append(booster)
+        trees.append(booster_of((folder / f"{name}-trees-{i}.json").read_bytes(), len(arrays[f"{name}_columns"])))
     linear = tuple(
         _read_linear(f"{name}_linear{i}_", float(m["intercept"]), arrays) for i, m in enumerate(document["linear"])
     )

@@ -285,8 +285,9 @@ def read_settings(home: Path) -> Settings:
         raise WorkspaceNotFoundError(
             f"{SETTINGS_FILE} in {str(home)!r} cannot be read: {error.strerror}.", "see to its permissions."
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError([Mistake(SETTINGS_FILE, f"not valid TOML: {error}")], SETTINGS_FILE) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        problem = "nested too deeply" if isinstance(error, RecursionError) else f"not valid TOML: {error}"
+        raise ConfigurationError([Mistake(SETTINGS_FILE, problem)], SETTINGS_FILE) from None
     try:
         return Settings.model_validate(document)
     except ValidationError as error:

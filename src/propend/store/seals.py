@@ -1,0 +1,52 @@
+"""Seals: what a document of a run was when it was written, so that whatever changes it later is noticed.
+
+A document has the SHA-256 of its content as its last key. It tells damage, and changes by hand, from what propend
+wrote; it is no signature: who may write the folder may write another seal (docs/security.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+SEAL = "seal"
+"""The key under which a document has its seal."""
+
+
+def sealed(document: Any) -> Any:
+    """A document, if it is a mapping, with its seal in place of any other; it holds plain finite values."""
+    if not isinstance(document, dict):
+        return document
+    content = {key: value for key, value in document.items() if key != SEAL}
+    return content | {SEAL: _digest(content)}
+
+
+def unsealed(document: Any) -> Any:
+    """A document without its seal; one that never had any is given back as it is.
+
+    Raises:
+        ValueError: it is not what it was when it was sealed.
+    """
+    if not isinstance(document, dict) or SEAL not in document:
+        return document
+    content = {key: value for key, value in document.items() if key != SEAL}
+    if document[SEAL] != _digest(content):
+        raise ValueError("it was changed after it had been written")
+    return content
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(content: dict[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
