@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 SETUP_DEV := $(VENV)/.installed-dev
 LOWEST := .venv-lowest
+NEWEST := .venv-newest
+PACKAGED := .venv-package
 BENCH := .venv-bench
 SETUP_BENCH := $(BENCH)/.installed
 PEERS := .venv-bench-peers
@@ -12,7 +14,7 @@ PEERS_ASKED := benchmarks/speed/others/requirements.txt
 SETUP_PEERS := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quick test fuzz lint types format lowest bench-accuracy bench-explain bench-faithfulness bench-horizons bench-speed bench-spark bench-leaks bench-stitching bench-intervals bench-serving bench-pages kills selftests evidence translations docs browser postgres clean
+.PHONY: $(shell sed -nE 's/^([a-z-]+):.*##.*/\1/p' $(MAKEFILE_LIST))
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +61,22 @@ lowest:  ## the demo's short form with the lowest versions that pyproject.toml a
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt .
 	$(LOWEST)/bin/propend --help > /dev/null
 	$(LOWEST)/bin/propend demo $(LOWEST)/propend-demo --quick
+
+newest:  ## the demo's short form with the newest versions that pyproject.toml allows
+	$(PYTHON) -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade '.[server]'
+	$(NEWEST)/bin/propend doctor
+	$(NEWEST)/bin/propend demo $(NEWEST)/propend-demo --quick
+
+# The wheel is built from the sdist, and installed where nothing of the checkout can be seen.
+package: $(SETUP_DEV)  ## sdist and wheel, installed in a clean environment and run there
+	rm -rf dist $(PACKAGED)
+	$(BIN)/python -m build --outdir dist .
+	$(PYTHON) -m venv $(PACKAGED)
+	cd $(PACKAGED) && bin/python -m pip install --quiet --disable-pip-version-check -c ../constraints.txt ../dist/*.whl
+	cd $(PACKAGED) && bin/propend --version && bin/propend doctor && bin/propend demo propend-demo --quick
+	cd $(PACKAGED) && bin/python -c "import time; a = time.perf_counter(); import propend; \
+	  print(f'import propend: {time.perf_counter() - a:.3f} s')"
 
 $(SETUP_BENCH): pyproject.toml constraints-bench.txt
 	$(PYTHON) -m venv $(BENCH)
@@ -130,4 +148,5 @@ browser:  ## Debian's Chromium, for the tests that open the report in a real bro
 	apt-get update -qq && apt-get install -y -qq chromium
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) $(LOWEST) $(BENCH) $(PEERS) .bench .cache propend-demo build dist site .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(NEWEST) $(PACKAGED) $(BENCH) $(PEERS) .bench .cache propend-demo build dist site \
+	  .mypy_cache .ruff_cache .hypothesis
