@@ -103,7 +103,7 @@ ROOMS = {
     "pyarrow": (
         *("connectors", "engines", "scoring", "store", "pipeline", "demo", "aftermath", "challenge", "movement"),
         *("explain.wording", "segments", "workspace.score_file", "workspace.audiences", "server", "client"),
-        *("live", "exports", "contracts"),
+        *("live", "exports", "contracts", "snapshots.attributes", "population"),
     ),
     "packaging": ("diagnosis",),
     "prometheus_client": ("server.metrics",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,17 @@ class Shop:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     home = made(tmp_path_factory.mktemp("people") / "shop")
     workspace = Workspace.open(home)
+    ids = sorted(set(pq.read_table(home / "events.parquet").column("profile_id").to_pylist()))
+    held = {"profile_id": ids, "country": [("DE", "FR", "IT <b>")[i % 7 % 3] for i in range(len(ids))]}
+    joined = [date(2021, 1, 1 + i % 28) for i in range(len(ids))]
+    pq.write_table(
+        pa.table({**held, "vip": [i % 4 == 0 for i in range(len(ids))], "joined": joined}), home / "p.parquet"
+    )
+    buyers = document("Buyers")
+    buyers["data"]["attributes"] = {"path": "../p.parquet"}
     leaving = document("Leaving <b>soon</b>") | {"type": "churn", "goal": {"none_of": ["buy"], "within": "30d"}}
     for asked, options in (
-        (document("Buyers"), {"as_of": str(last_day() - timedelta(days=20))}),
+        (buyers, {"as_of": str(last_day() - timedelta(days=20))}),
         (None, {}),
         (leaving, {}),
     ):
@@ -281,6 +289,49 @@ def test_rows_may_be_alternatives_and_speak_of_values(browser: Browser, shop: Sh
     quiet(visitor)
     visitor.page.fill("#where", f"not (value.{code} >= 1)")
     expect(visitor.page.locator("#count .figures strong").first).to_have_text(count(len(above) - pc.sum(above).as_py()))
+    visitor.close()
+
+
+def test_rows_speak_of_attributes_whose_values_are_offered(browser: Browser, shop: Shop) -> None:
+    held = pq.read_table(shop.runs["buyers"] / "attributes.parquet")
+    country, joined = held.column("attribute__country"), held.column("attribute__joined")
+    visitor = shop.visitor(browser)
+    visitor.open("/segments/new?instance=buyers&where=bucket%20%3D%20%27high%27")
+    visitor.page.select_option("#field-0", "attribute.country")
+    visitor.page.wait_for_selector("#frequent-0", state="attached")
+    quiet(visitor)
+    offered = visitor.page.locator("#frequent-0 option").evaluate_all("all => all.map(one => one.value)")
+    counted = {pair["values"]: pair["counts"] for pair in country.cast(pa.string()).value_counts().to_pylist()}
+    assert offered == sorted(counted, key=lambda value: (-counted[value], value))
+    visitor.page.fill("#value-0", "DE")
+    german = pc.equal(country.cast(pa.string()), "DE")
+    expect(visitor.page.locator("#count .figures strong").first).to_have_text(count(pc.sum(german).as_py()))
+    visitor.page.click("text=Add a row")
+    visitor.page.wait_for_load_state("networkidle")
+    quiet(visitor)
+    visitor.page.select_option("#field-1", "attribute.joined")
+    quiet(visitor)
+    visitor.page.fill("#value-1", "soon")
+    expect(visitor.page.locator("#count")).to_contain_text("'soon' is not a date, such as 2024-01-31")
+    visitor.page.fill("#value-1", "2021-01-15")
+    late = pc.and_(german, pc.greater_equal(joined, pa.scalar(datetime(2021, 1, 15), pa.timestamp("us"))))
+    expect(visitor.page.locator("#count .figures strong").first).to_have_text(count(pc.sum(late).as_py()))
+    visitor.look("segment-attributes-wide")
+    visitor.page.click("text=As text")
+    expect(visitor.page.locator("#where")).to_have_value(
+        "attribute.country = 'DE' and attribute.joined >= '2021-01-15'"
+    )
+    visitor.close()
+    one = held.filter(pc.equal(country.cast(pa.string()), "IT <b>")).slice(0, 1).to_pylist()[0]
+    visitor = shop.visitor(browser, "view", NARROW, dark=True)
+    visitor.open(f"/profiles/{one['profile_id']}")
+    facts = visitor.page.locator("section", has=visitor.page.locator("h2", has_text="Buyers")).locator("dl.facts > div")
+    assert [fact.inner_text().split("\n") for fact in facts.all()] == [
+        ["joined", one["attribute__joined"].date().isoformat()],
+        ["country", "IT <b>"],
+        ["vip", "yes" if one["attribute__vip"] else "no"],
+    ]
+    visitor.look("profile-attributes-narrow-dark")
     visitor.close()
 
 

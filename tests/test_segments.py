@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import operator
 import re
+from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from hashlib import md5
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 
 from propend.conditions import Condition
 from propend.errors import ConfigurationError, NotKeptError
+from propend.predicates import FieldType
 from propend.scoring import HORIZONS_SCHEMA, SCORES_SCHEMA
 from propend.segments import ELSEWHERE, FACTORS, Among, Every, Not, Part, Rule, either, every
 from propend.store.catalog import now
@@ -26,6 +29,7 @@ from propend.workspace.rule_rows import Row, in_words, rows_of, text_of, without
 from propend.workspace.score_file import ScoreFile
 
 CODES = ("a", "b", "c")
+MOMENTS = (datetime(2024, 1, 31), datetime(2024, 1, 31, 23), datetime(2024, 2, 1, 10, 30))
 WORDS = ("red", "green", "it's", 'ä "b"', "")
 
 # --- rules ------------------------------------------------------------------------------------------------------
@@ -69,6 +73,10 @@ own = st.one_of(
         st.sampled_from(["starts_with", "ends_with", "contains"]),
         texts,
     ),
+    about(["attribute.n"], numbers),
+    about(["attribute.a t"], texts),
+    about(["attribute.d"], st.sampled_from(["2024-01-31", "2024-02-01T10:30:00", "2024-01-31 23:00:00+00:00"])),
+    st.builds(_condition, st.just("attribute.f"), st.sampled_from(["eq", "ne"]), st.booleans()),
     st.builds(_condition, st.just("value.t"), st.just("matches"), st.sampled_from(["^r", "e+", "[^d]$", "'"])),
     about(["bucket"], st.sampled_from(["low", "medium", "high"]), ordered=False),
     about(list(FACTORS), st.sampled_from([*CODES, "nothing"]), ordered=False),
@@ -173,12 +181,16 @@ def people(n: int, seed: int) -> list[dict[str, Any]]:
             "expected_days": None if random.random() < 0.4 else int(random.integers(1, 60)),
             "value.n": None if random.random() < 0.3 else float(random.choice([0.1, 0.3, 1, 7, 30, 55.5])),
             "value.t": None if random.random() < 0.3 else str(random.choice(WORDS)),
+            "attribute.n": None if random.random() < 0.3 else float(random.choice([0.1, 0.3, 1, 7, 30, 55.5])),
+            "attribute.a t": None if random.random() < 0.3 else str(random.choice(WORDS)),
+            "attribute.f": None if random.random() < 0.3 else bool(random.integers(0, 2)),
+            "attribute.d": None if random.random() < 0.3 else random.choice(MOMENTS),
         })  # fmt: skip
     return found
 
 
 def written(folder: Path, rows: list[dict[str, Any]], elsewhere: Any = None, parts: int = 0) -> ScoreFile:
-    """A run's scores and contributions: in one file each, or in so many parts, by the keys of profiles."""
+    """A run's scores, contributions and attributes: in one file each, or in so many parts, by the keys of profiles."""
     schema = pa.schema([*SCORES_SCHEMA, *HORIZONS_SCHEMA])
     folder.mkdir(parents=True)
     key = {r["profile_id"]: md5(r["profile_id"].encode(), usedforsecurity=False).digest()[0] for r in rows}
@@ -190,7 +202,14 @@ def written(folder: Path, rows: list[dict[str, Any]], elsewhere: Any = None, par
             "value__n": pa.array([r["value.n"] for r in group], pa.float32()),
             "value__t": pa.array([r["value.t"] for r in group], pa.string()).dictionary_encode(),
         })  # fmt: skip
-        for name, table, size in (("scores", scores, 7), ("contributions", shown, None)):
+        held = pa.table({
+            "profile_id": scores.column("profile_id"),
+            "attribute__n": pa.array([r["attribute.n"] for r in group], pa.float64()),
+            "attribute__a t": pa.array([r["attribute.a t"] for r in group], pa.string()).dictionary_encode(),
+            "attribute__f": pa.array([r["attribute.f"] for r in group], pa.bool_()),
+            "attribute__d": pa.array([r["attribute.d"] for r in group], pa.timestamp("us")),
+        })  # fmt: skip
+        for name, table, size in (("scores", scores, 7), ("contributions", shown, None), ("attributes", held, 7)):
             path = folder / f"{name}.parquet"
             if parts:
                 path.mkdir(exist_ok=True)
@@ -219,6 +238,10 @@ def holds(part: Part, row: Mapping[str, Any], others: Mapping[str, Mapping[str, 
     return all(each) if isinstance(part, Every) else any(each)
 
 
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=None)  # those with a zone are written in UTC
+
+
 def condition_holds(condition: Condition, row: Mapping[str, Any]) -> bool:
     asked: Any = condition.value
     if condition.field in FACTORS:
@@ -234,6 +257,8 @@ def condition_holds(condition: Condition, row: Mapping[str, Any]) -> bool:
     if condition.field == "value.n":  # kept in single precision
         value = np.float32(value)
         asked = tuple(map(np.float32, asked)) if isinstance(asked, tuple) else np.float32(asked)
+    if condition.field == "attribute.d":
+        asked = tuple(map(moment, asked)) if isinstance(asked, tuple) else moment(asked)
     if condition.operator in COMPARED:
         return bool(COMPARED[condition.operator](value, asked))
     if condition.operator in ("in", "not_in"):
@@ -265,11 +290,13 @@ def shops(tmp_path_factory: pytest.TempPathFactory) -> Shops:
     one = written(home / "one", rows, {"b": other}.__getitem__)
     some = written(home / "parts", rows, {"b": other}.__getitem__, parts=3)
     gone = written(home / "gone", rows, {"b": other}.__getitem__)
-    path = home / "gone" / "contributions.parquet"
-    write_table(
-        path, pq.read_table(path).filter(pa.compute.not_equal(pq.read_table(path).column("profile_id"), "p050"))
-    )
-    lacking = [r | ({"value.n": None, "value.t": None} if r["profile_id"] == "p050" else {}) for r in rows]
+    unknown: dict[str, dict[str, None]] = {"p050": {"value.n": None, "value.t": None}}
+    unknown["p051"] = {name: None for name in rows[0] if name.startswith("attribute.")}
+    for name, who in (("contributions", "p050"), ("attributes", "p051")):
+        path = home / "gone" / f"{name}.parquet"
+        table = pq.read_table(path)
+        write_table(path, table.filter(pa.compute.not_equal(table.column("profile_id"), who)))
+    lacking = [r | unknown.get(r["profile_id"], {}) for r in rows]
     return Shops([(one, rows), (some, rows), (gone, lacking)])
 
 
@@ -305,6 +332,11 @@ def ids_of(rows: list[dict[str, Any]], place: int) -> dict[str, Any]:
         ("value.n = 'a'", "value.n is a number: value.n >= 0.4"),
         ("value.t > 3", "value.t is a text: value.t = 'text'"),
         ("bucket = 'low' or not (b:value.m > 3)", "there is no factor 'm' with a value"),
+        ("attribute.m > 3", "there is no attribute 'm'; there are: n, a t, f, d"),
+        ("attribute.n = 'a'", "attribute.n is a number: attribute.n >= 0.4"),
+        ("b:attribute.f = 'yes'", "attribute.f is true or false: attribute.f = true"),
+        ("attribute.d > 'soon'", "attribute.d is a time, written as an ISO date: attribute.d >= '2024-01-31'"),
+        ("attribute.d contains '2024'", "attribute.d is a time, written as an ISO date"),
     ],
 )
 def test_a_run_says_which_values_it_has(shops: Shops, where: str, told: str) -> None:
@@ -317,6 +349,32 @@ def test_a_run_without_values_says_so(tmp_path: Path) -> None:
     (tmp_path / "bare" / "contributions.parquet").unlink()
     with pytest.raises(NotKeptError, match=r"'value\.n', and run 'bare' keeps no values"):
         scores.count(Rule.read("score > 3 or value.n > 3"))
+
+
+def test_a_run_without_attributes_says_whether_there_were_any(tmp_path: Path) -> None:
+    scores = written(tmp_path / "old", people(5, 1))
+    (tmp_path / "old" / "attributes.parquet").unlink()
+    with pytest.raises(NotKeptError, match=r"'attribute\.n', and run 'old' keeps no attributes") as caught:
+        scores.count(Rule.read("not (attribute.n > 3)"))
+    assert caught.value.hint == "run the instance again, or restore its attributes.parquet."
+    scores = written(tmp_path / "none", people(5, 1))
+    (tmp_path / "none" / "attributes.parquet").unlink()
+    write_json(tmp_path / "none" / "run.json", {"attributes": []})
+    with pytest.raises(ConfigurationError, match="there is no attribute 'n'; there are: none"):
+        scores.count(Rule.read("attribute.n > 3"))
+
+
+def test_attributes_are_found_and_their_texts_counted(shops: Shops) -> None:
+    for scores, rows in shops.each:
+        ids = ["p007", "nobody", "p050"]
+        assert scores.attributes_of(ids) == {
+            r["profile_id"]: {n.removeprefix("attribute."): v for n, v in r.items() if n.startswith("attribute.")}
+            for r in rows
+            if r["profile_id"] in ids
+        }
+        found = Counter(r["attribute.a t"] for r in rows if r["attribute.a t"] is not None)
+        assert scores.frequent("a t") == sorted(found, key=lambda text: (-found[text], text.encode()))
+        assert scores.frequent("n") == scores.frequent("nothing") == []
 
 
 # --- by rows ----------------------------------------------------------------------------------------------------
@@ -339,10 +397,21 @@ def test_a_run_without_values_says_so(tmp_path: Path) -> None:
         ("score > 1 or (score < 0.5 and bucket = 'low')", None),
         ("not (score > 1)", None),
         ("value.unheard > 1", None),
+        (
+            "attribute.f = true and (\"attribute.a t\" = 'red' or attribute.d < '2024-01-31') and attribute.n >= 3",
+            [
+                Row("attribute.f", "eq", "true", "and", "boolean"),
+                Row("attribute.a t", "eq", "red", "and", "text"),
+                Row("attribute.d", "lt", "2024-01-31", "or", "time"),
+                Row("attribute.n", "gte", "3", "and", "number"),
+            ],
+        ),
     ],
 )
 def test_alternatives_are_rows_too(text: str, rows: list[Row] | None) -> None:
-    found = rows_of(Rule.read(text), {"value.n": "number", "value.t": "text"})
+    types: dict[str, FieldType] = {"value.n": "number", "value.t": "text"}
+    types |= {"attribute.n": "number", "attribute.a t": "text", "attribute.f": "boolean", "attribute.d": "time"}
+    found = rows_of(Rule.read(text), types)
     assert found == rows
     if found is not None:
         assert text_of(found) == text
@@ -361,6 +430,9 @@ def test_a_row_of_a_value_keeps_what_fits_it() -> None:
     assert Row.fitting("value.n", "eq", "high", "or", "number") == Row("value.n", "gte", "", "or", "number")
     assert Row.fitting("value.t", "contains", "x", "and", "text") == Row("value.t", "contains", "x", "and", "text")
     assert Row.fitting("value.t", "gte", "40", "odd", "text") == Row("value.t", "eq", "", "and", "text")
+    assert Row.fitting("attribute.d", "gte", "40", "and", "time") == Row("attribute.d", "gte", "", "and", "time")
+    with pytest.raises(ConfigurationError, match="'soon' is not a date, such as 2024-01-31"):
+        text_of([Row("attribute.d", "gte", "soon", "and", "time")])
 
 
 def test_rules_with_brackets_are_said_in_words() -> None:
@@ -369,4 +441,13 @@ def test_rules_with_brackets_are_said_in_words() -> None:
         "Profiles that (are in the low bucket, or have a value of “Last visit” of at least 60), and are none of those "
         "that (have a score raised by “a”, and have a value of “t” that is “red”), and in “b” have a value of “Last "
         "visit” below 2."
+    )
+    text = "attribute.country in ('DE', 'FR') and attribute.vip = true and not (attribute.joined < '2024-01-31')"
+    assert in_words(Rule.read(text), {}, {}) == (
+        "Profiles that have the attribute “country” that is “DE” or “FR”, and have the attribute “vip” that is “true”, "
+        "and are none of those that (have the attribute “joined” that comes before “2024-01-31”)."
+    )
+    assert Rule.read(text).sentence == (
+        "Profiles of whom the attribute country is DE or FR and the attribute vip is true and not (the attribute "
+        "joined is below 2024-01-31)."
     )

@@ -331,12 +331,20 @@ def written(run: propend.Run) -> dict[str, Any]:
         "scores": scores.to_pydict(),
         "types": scores.schema,
         "contributions": {name: run.contributions.column(name).to_pylist() for name in run.contributions.column_names},
+        "attributes": attributes_of(run),
         "evaluation": run.evaluation,
         "insights": run.insights,
         "record": record,
     }
 
 
+def attributes_of(run: propend.Run) -> dict[str, Any] | None:
+    """What was kept of everybody; None where nothing was."""
+    path = run.folder / "attributes.parquet"
+    return pq.read_table(path).sort_by("profile_id").to_pydict() if path.exists() else None
+
+
+BORN = date(1990, 5, 17)
 OF_THE_RUN = ("run_id", "engine", "started_at", "finished_at", "seconds", "peak_memory_bytes", "stages")
 
 
@@ -378,10 +386,14 @@ def test_consent_labels_and_forgotten_people_are_the_same(spark: Any, tmp_path: 
         "since": ["2022-01-01"] * 400 + ["2022-08-01"] * len(ids[::9]),
         "consent": [i % 5 > 0 for i in range(400)] + [False] * len(ids[::9]),
         "town": ["Rio", "Bonn"] * 200 + ["Rio"] * len(ids[::9]),
+        "plan": ["free", "pro", None, "pro"] * 100 + ["late"] * len(ids[::9]),
     }
+    facts = {"profile_id": ids, "seats": [None, 1.5, 2.0, 3.0] * 100, "vip": [True, False] * 200, "born": [BORN] * 400}
+    pq.write_table(pa.table(facts), tmp_path / "facts.parquet")
     pq.write_table(pa.table(people), tmp_path / "people.parquet")
     attributes = {"path": str(tmp_path / "people.parquet"), "profile": "profile_id", "effective": "since"}
-    data = {"events": str(tmp_path / "events" / "*.parquet"), "columns": COLUMNS, "attributes": attributes}
+    data = {"events": str(tmp_path / "events" / "*.parquet"), "columns": COLUMNS}
+    data["attributes"] = [attributes, {"path": str(tmp_path / "facts.parquet"), "profile": "profile_id"}]
     data |= {"consent": {"column": "consent", "learn": True}, "labels": {"town": "sensitive"}}
     key = b"k" * 32
     forgotten = Forgotten(key, frozenset(digest_of(i.encode(), key) for i in ids[1:40:7]))
@@ -392,6 +404,8 @@ def test_consent_labels_and_forgotten_people_are_the_same(spark: Any, tmp_path: 
     )
     assert here.scores.drop_columns("run_id").equals(there.scores.drop_columns("run_id"))
     assert set(here.scores["profile_id"].to_pylist()).isdisjoint({*ids[::5], *ids[::9], *ids[1:40:7]})
+    assert attributes_of(here) == attributes_of(there)
+    assert here.record["attributes"] == there.record["attributes"] == ["seats", "born", "plan", "vip"]
     assert here.record["counts"] == there.record["counts"]
     assert here.record["counts"]["without_consent"] > 0
     assert here.record["counts"]["set_aside"]["forgotten"] > 0

@@ -53,6 +53,8 @@ class EventRequest:
         as_of: nothing at or after this local midnight is read.
         time_zone: the zone of the local wall clock; also of raw times that carry none.
         group_fields: attributes that are delivered even where nobody knows since when they hold.
+        beside: whether attributes that can be no features are delivered, too: times, and those of which nobody knows
+            since when they hold.
         forgotten: whose events and attributes are left out.
     """
 
@@ -64,6 +66,7 @@ class EventRequest:
     time_zone: str = "UTC"
     group_fields: tuple[str, ...] = ()
     forgotten: Forgotten | None = None
+    beside: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,8 @@ class EventFacts:
         attribute_fields: columns of the attribute tables, as delivered.
         exact_duplicates: rows equal to another in every column, where no id tells them apart.
         unparsable_values: events whose value is a text that is not a number.
-        attributes_without_time: columns of attribute tables that are neither timed nor constant: not used.
+        attributes_without_time: columns of attribute tables that are neither timed nor constant: no features.
+        attributes_beside: delivered, and no features (``EventRequest.beside``).
         attribute_columns: all columns of the attribute tables, delivered or not.
         short_rows: rows of CSV files that lack their last fields; these were read as empty.
         identities: what became of links between ids, where there are any.
@@ -186,6 +190,7 @@ class EventFacts:
     exact_duplicates: int = 0
     unparsable_values: int = 0
     attributes_without_time: tuple[str, ...] = ()
+    attributes_beside: tuple[str, ...] = ()
     short_rows: int = 0
     attribute_columns: tuple[str, ...] = ()
     identities: IdentityFacts | None = None

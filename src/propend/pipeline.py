@@ -45,6 +45,7 @@ from propend.preparation import (
     Progress,
     Stages,
     gate_scoring,
+    kept_attributes,
     prepare,
     read_inputs,
     read_log,
@@ -543,7 +544,8 @@ def score_stage(prepared: Prepared, saved: store.SavedModel, run_id: str, stages
     rows = rows_at(prepared.survey, [timeline.now], labelled=False)
     gate_scoring(prepared, len(rows))
     with stages("describe"):
-        everyone = population_of(prepared.log, prepared.survey, rows, saved.plan, options.language)
+        kept, language = kept_attributes(prepared), options.language
+        everyone = population_of(prepared.log, prepared.survey, rows, saved.plan, kept, language)
     with stages("score"):
         context = ScoringContext.of(prepared.instance, timeline.now, timeline.windows.reach_days, run_id)
         pictured = pictured_of(len(rows))
@@ -645,6 +647,7 @@ def _run_document(
             "certainty": saved.certainty.document(),
             "features_dropped": [{"feature": n, "reason": r} for n, r in (trained.dropped if trained else ())],
         },
+        "attributes": kept_attributes(prepared).names,
         "leaks": [leak.to_dict() for leak in (trained.leaks if trained else ())],
     }
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from propend.errors import WriteFailedError
@@ -20,13 +21,13 @@ from propend.events import EventLog, Partition
 from propend.language import speaking
 from propend.model.checks import Reference
 from propend.scoring import Float, Ints, Judged, Matrix, Scorer, Tabulation
+from propend.snapshots.attributes import AttributesAt
 from propend.snapshots.build import Describer, Rows, Survey, describe, describer, feature_matrix, survey_part
 from propend.snapshots.plan import Plan
 from propend.snapshots.program import Program
 from propend.store.runs import GROUP_ROWS, write_table
 
-TABLES = ("scores", "contributions")
-GROUPS = (GROUP_ROWS, None)
+TABLES = {"scores": GROUP_ROWS, "contributions": None, "attributes": GROUP_ROWS}
 """Rows of each table that are decoded together: contributions have too many columns for small groups."""
 
 
@@ -73,7 +74,7 @@ class Population(Protocol):
         ...
 
     def write(self, folder: Path) -> None:
-        """Scores and contributions into a run's folder, after ``tabulate``.
+        """Scores, contributions and attributes into a run's folder, after ``tabulate``.
 
         Raises:
             OSError: the folder is full.
@@ -82,26 +83,45 @@ class Population(Protocol):
         ...
 
 
-def population_of(log: EventLog, survey: Survey, rows: Rows, plan: Plan, language: str) -> Population:
+def population_of(
+    log: EventLog, survey: Survey, rows: Rows, plan: Plan, attributes: AttributesAt, language: str
+) -> Population:
     """Everybody at the one cutoff of some rows, described where their events are, or partition by partition where
     there are more than were surveyed.
 
     Args:
         survey: who was surveyed.
         rows: those of them in the population.
+        attributes: that are kept of them.
         language: of the output.
     """
     if log.elsewhere or survey.share < 1.0:
-        return Elsewhere(log, plan, rows, survey.program, survey.cutoffs[-1], language)
-    return Here(feature_matrix(log, plan, rows), survey.profile_ids[rows.profile])
+        return Elsewhere(log, plan, rows, survey.program, survey.cutoffs[-1], attributes, language)
+    return Here(feature_matrix(log, plan, rows), survey.profile_ids[rows.profile], _attributes(log, rows, attributes))
+
+
+def _attributes(log: EventLog, rows: Rows, attributes: AttributesAt) -> pa.Table | None:
+    """Those of everybody, in canonical order; None where none are kept."""
+    if not attributes.columns:
+        return None
+    return pa.concat_tables(log.visit(partial(_attributes_of, attributes, rows.profile))).unify_dictionaries()
+
+
+def _attributes_of(attributes: AttributesAt, profile: Ints, part: Partition) -> pa.Table:
+    return attributes.of(part, profile[part.among(profile)] - part.first_profile)
+
+
+def _ascending(profile_ids: NDArray[np.object_], attributes: pa.Table) -> pa.Table:
+    """Attributes with their profiles, in the order of scores."""
+    return attributes.add_column(0, "profile_id", [pa.array(profile_ids, pa.string())]).sort_by("profile_id")
 
 
 class Here:
     """Described in memory."""
 
-    def __init__(self, X: Matrix, profile_ids: NDArray[np.object_]) -> None:
-        """Of float32[N, F], all features of the plan, and str[N]."""
-        self._X, self._profile_ids = X, profile_ids
+    def __init__(self, X: Matrix, profile_ids: NDArray[np.object_], attributes: pa.Table | None) -> None:
+        """Of float32[N, F], all features of the plan, and str[N]; and attributes of the same, where any are kept."""
+        self._X, self._profile_ids, self._attributes = X, profile_ids, attributes
 
     def some(self, places: Ints) -> Matrix:
         """See ``Population.some``."""
@@ -118,12 +138,15 @@ class Here:
 
     def tabulate(self, tabulation: Tabulation) -> None:
         """See ``Population.tabulate``."""
-        self._tables = tabulation.tables(self._profile_ids, self._judged)
+        self._tables = [*tabulation.tables(self._profile_ids, self._judged)]
+        if self._attributes is not None:
+            self._tables.append(_ascending(self._profile_ids, self._attributes))
 
     def write(self, folder: Path) -> None:
         """See ``Population.write``."""
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(write_table, (folder / f"{name}.parquet" for name in TABLES), self._tables, GROUPS))
+            paths = (folder / f"{name}.parquet" for name in TABLES)
+            list(pool.map(write_table, paths, self._tables, TABLES.values()))
 
 
 @dataclass(frozen=True)
@@ -133,30 +156,46 @@ class _Where:
     describer: Describer
     program: Program
     cutoff: int
+    attributes: AttributesAt
 
-    def described(self, part: Partition) -> tuple[NDArray[np.object_], Matrix]:
-        """Ids and features of a partition's profiles in the population."""
+    @property
+    def tables(self) -> list[str]:
+        """What is written."""
+        return list(TABLES)[: 3 if self.attributes.columns else 2]
+
+    def described(self, part: Partition) -> tuple[Ints, NDArray[np.object_], Matrix]:
+        """Positions, ids and features of a partition's profiles in the population."""
         inside = np.flatnonzero(survey_part(part, self.program, (self.cutoff,)).population[:, 0])
         days, labels = np.full(len(inside), self.cutoff, np.int64), np.zeros(len(inside), np.uint8)
         rows = Rows(inside + part.first_profile, days, labels)
-        return part.profile_ids[inside], describe(self.describer, rows, part)
+        return inside, part.profile_ids[inside], describe(self.describer, rows, part)
 
 
 class Elsewhere:
     """Described, judged and written by the machines that have their events."""
 
-    def __init__(self, log: EventLog, plan: Plan, rows: Rows, program: Program, cutoff: int, language: str) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        plan: Plan,
+        rows: Rows,
+        program: Program,
+        cutoff: int,
+        attributes: AttributesAt,
+        language: str,
+    ) -> None:
         """Nothing is done yet.
 
         Args:
             rows: those surveyed who are in the population.
             program: who is in it.
             cutoff: day number.
+            attributes: that are kept.
             language: of the output.
         """
         self._log, self._plan, self._rows, self._language = log, plan, rows, language
         self._some: tuple[Ints, Matrix] | None = None
-        self._where = _Where(describer(log, plan), program, cutoff)
+        self._where = _Where(describer(log, plan), program, cutoff, attributes)
 
     def some(self, places: Ints) -> Matrix:
         """See ``Population.some``."""
@@ -186,7 +225,7 @@ class Elsewhere:
 
     def write(self, folder: Path) -> None:
         """See ``Population.write``: a folder of parts for each table, each part sorted by profile."""
-        folders = {name: folder / f"{name}.parquet" for name in TABLES}
+        folders = {name: folder / f"{name}.parquet" for name in self._where.tables}
         for made in folders.values():
             made.mkdir()
         visitor = partial(_write, self._where, self._tabulation, folder, self._language)
@@ -202,20 +241,22 @@ class Elsewhere:
 
 
 def _judge(where: _Where, scorer: Scorer, reference: Reference, part: Partition) -> Verdicts:
-    return Verdicts.of(scorer.judge(where.described(part)[1]), scorer, reference)
+    return Verdicts.of(scorer.judge(where.described(part)[2]), scorer, reference)
 
 
 def _write(where: _Where, tabulation: Tabulation, folder: Path, language: str, part: Partition) -> str:
     """The name of the files that have a partition's rows; none where it has no rows."""
-    profile_ids, X = where.described(part)
+    inside, profile_ids, X = where.described(part)
     if not len(profile_ids):
         return ""
     with speaking(language):
-        tables = tabulation.tables(profile_ids, tabulation.scorer.judge(X))
+        tables = [*tabulation.tables(profile_ids, tabulation.scorer.judge(X))]
+    if where.attributes.columns:
+        tables.append(_ascending(profile_ids, where.attributes.of(part, inside)))
     name = f"part-{part.first_profile:012d}.parquet"
-    for what, table, group_rows in zip(TABLES, tables, GROUPS, strict=True):
+    for what, table in zip(where.tables, tables, strict=True):
         made = folder / f"{what}.parquet"
         beside = made / f".{name}-{id(part)}"  # a task may be done twice, even at once
-        write_table(beside, table, group_rows)
+        write_table(beside, table, TABLES[what])
         beside.replace(made / name)
     return name

@@ -22,6 +22,7 @@ from propend.kernel_cache import warn_if_lost
 from propend.labels import columns_apart, gate_policies, label_mistakes, role_mistakes
 from propend.model.members import plain_sums
 from propend.protection import USUAL, Protection
+from propend.snapshots.attributes import AttributesAt, attributes_at
 from propend.snapshots.build import Survey, survey
 from propend.snapshots.consent import consenting
 from propend.snapshots.program import (
@@ -329,6 +330,7 @@ def _request(inputs: Inputs, opened: OpenedEvents, fields: FieldNames | None) ->
         time_zone=instance.options.time_zone,
         group_fields=groups,
         forgotten=inputs.protection.forgotten,
+        beside=True,
     )
 
 
@@ -348,6 +350,12 @@ def feature_fields(inputs: Inputs, opened: OpenedEvents) -> FieldNames:
         return choose_fields([f for f in opened.field_facts if f.field.name not in apart])
     chosen = [opened.fields[name] for name in instance.data.fields if name not in apart]
     return _by_type(chosen)
+
+
+def kept_attributes(prepared: Prepared) -> AttributesAt:
+    """What is kept of the attributes of everybody who is scored: nothing that may not be used (docs/privacy.md)."""
+    apart = columns_apart(prepared.instance, prepared.inputs.protection.policies)
+    return attributes_at(prepared.log, apart, prepared.timeline.now)
 
 
 def _by_type(fields: Sequence[Field]) -> FieldNames:

@@ -6,6 +6,7 @@ expressions on Arrow columns; no text of it ever becomes part of a query. Its fi
     score, bucket, …           columns of ``scores.parquet``
     factor, raised_by, …       codes of the factors that are named for a profile
     value.CODE                 the value that is shown for a factor (``contributions.parquet``)
+    attribute.NAME             an attribute as of scoring (``attributes.parquet``)
     churn:bucket, …            any of these of another instance, for profiles that are scored there, too
 
 A condition on a value that is missing does not hold, whatever its operator; ``not (…)`` of it therefore does.
@@ -41,6 +42,8 @@ FACTORS = ("factor", "raised_by", "lowered_by")
 COLUMNS = (*TEXTS, *NUMBERS, *FLAGS)
 SHOWN = "value."
 """Before the code of a factor whose value is meant."""
+HELD = "attribute."
+"""Before the name of an attribute."""
 ELSEWHERE = re.compile(r"([a-z0-9-]{1,80}):(.+)", re.DOTALL)
 """A field of another instance's scores."""
 MAX_DEPTH = 20
@@ -161,10 +164,20 @@ class Known:
     Attributes:
         run: its id.
         values: of each factor, by code, whether its value is a number or a text; None where it keeps none.
+        attributes: what each holds, by name; None where it keeps none.
     """
 
     run: str
     values: Mapping[str, FieldType] | None = None
+    attributes: Mapping[str, FieldType] | None = None
+
+    @property
+    def types(self) -> dict[str, FieldType]:
+        """Of everything that is kept beside the scores, by field."""
+        values, attributes = self.values or {}, self.attributes or {}
+        return {SHOWN + code: kind for code, kind in values.items()} | {
+            HELD + name: kind for name, kind in attributes.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -235,16 +248,17 @@ class Rule:
         """Refuse what a run cannot be asked; conditions on other instances are theirs to judge.
 
         Raises:
-            NotKeptError: it speaks of values of factors, and the run keeps none.
-            ConfigurationError: there is no such factor, or its value is of another type; with the nearest code.
+            NotKeptError: it speaks of values of factors, or of attributes, and the run keeps none.
+            ConfigurationError: there is no such factor or attribute, or it is of another type; with the nearest name.
         """
         mistakes = []
         for condition in self.conditions:
-            if condition.field.startswith(SHOWN):
-                if known.values is None:
-                    raise _not_kept(known.run, condition.field)
-                mistake = _misfit(condition, condition.field.removeprefix(SHOWN), known.values)
-                mistakes += [mistake] if mistake else []
+            for head, there in ((SHOWN, known.values), (HELD, known.attributes)):
+                if condition.field.startswith(head):
+                    if there is None:
+                        raise _not_kept(known.run, condition.field)
+                    mistake = _misfit(condition, condition.field.removeprefix(head), there)
+                    mistakes += [mistake] if mistake else []
         if mistakes:
             raise ConfigurationError(mistakes, "the segment")
 
@@ -265,9 +279,9 @@ class Rule:
         return tuple(dict.fromkeys(c.field for c in self.conditions))
 
     @property
-    def shown(self) -> list[str]:
-        """The fields that are values of factors."""
-        return [field for field in self.fields if field.startswith(SHOWN)]
+    def beside(self) -> list[str]:
+        """The fields that are in tables beside the scores: values of factors, and attributes."""
+        return [field for field in self.fields if field.startswith((SHOWN, HELD))]
 
     @property
     def on_factors(self) -> bool:
@@ -290,7 +304,7 @@ class Rule:
 
         Args:
             names: columns that these scores have: one that they lack has no value for anybody.
-            types: of values of factors, by field; columns of these names are there.
+            types: of what is beside the scores, by field; columns of these names are there.
         """
         return _Expressions(frozenset(names), types or {}).of(self.part) if self.part is not None else None
 
@@ -378,11 +392,11 @@ def _problem(condition: Condition) -> Mistake | None:
     """Why a condition cannot be asked of scores, with the nearest name where it names nothing."""
     there = ELSEWHERE.fullmatch(condition.field)
     field = there[2] if there else condition.field
-    if field.startswith(SHOWN) and field != SHOWN:
+    if field.startswith((SHOWN, HELD)) and field not in (SHOWN, HELD):
         return None  # a run says what it has
     if field not in (*COLUMNS, *FACTORS):
         shown = ", ".join((*COLUMNS, *FACTORS))
-        problem = f"scores have no column {field!r}; there are {shown}, and of values of factors {SHOWN}CODE"
+        problem = f"scores have no column {field!r}; there are {shown}, and of values {SHOWN}CODE, {HELD}NAME"
         return Mistake("where", problem, nearest(field, (*COLUMNS, *FACTORS)))
     problem = _misfit_of_column(field, condition)
     return Mistake("where", problem) if problem else None
@@ -429,15 +443,17 @@ def _misfit_of_type(field: str, kind: FieldType, condition: Condition) -> str:
 def _misfit(condition: Condition, name: str, known: Mapping[str, FieldType]) -> Mistake | None:
     if name not in known:
         shown = ", ".join(list(known)[:12]) or "none"
-        return Mistake("where", f"there is no factor {name!r} with a value; there are: {shown}", nearest(name, known))
+        what = f"no attribute {name!r}" if condition.field.startswith(HELD) else f"no factor {name!r} with a value"
+        return Mistake("where", f"there is {what}; there are: {shown}", nearest(name, known))
     problem = _misfit_of_type(condition.field, known[name], condition)
     return Mistake("where", problem) if problem else None
 
 
 def _not_kept(run: str, field: str) -> NotKeptError:
+    what, file = ("attributes", "attributes") if field.startswith(HELD) else ("values of factors", "contributions")
     return NotKeptError(
-        f"The rule asks for {field!r}, and run {run!r} keeps no values of factors of its profiles.",
-        "run the instance again, or restore its contributions.parquet.",
+        f"The rule asks for {field!r}, and run {run!r} keeps no {what} of its profiles.",
+        f"run the instance again, or restore its {file}.parquet.",
         run=run, field=field,
     )  # fmt: skip
 
@@ -616,6 +632,8 @@ def _said_condition(condition: Condition) -> str:
 def _field_words(field: str) -> str:
     if field.startswith(SHOWN):
         return f"the value of {field.removeprefix(SHOWN)}"
+    if field.startswith(HELD):
+        return f"the attribute {field.removeprefix(HELD)}"
     return field.replace("_", " ")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,10 @@ class AttributeTable:
         table: quoted name, or empty if there are none.
         numbers, texts: names as delivered, in order.
         vocabularies: of the texts.
-        without_time: columns left out because nobody knows since when they hold.
+        kinds: what numbers and texts are in the data, by name: booleans are texts, and times that are no features are
+            numbers, microseconds of UTC or of the clock that they are written by.
+        beside: of numbers and texts, those that are no features.
+        without_time: columns that are no features because nobody knows since when they hold.
         columns: all there are in the tables.
     """
 
@@ -44,12 +47,14 @@ class AttributeTable:
     numbers: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     vocabularies: tuple[tuple[str, ...], ...] = ()
+    kinds: Mapping[str, FieldType] = field(default_factory=dict)
+    beside: tuple[str, ...] = ()
     without_time: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        return (*(Field(n, "number") for n in self.numbers), *(Field(t, "text") for t in self.texts))
+        return tuple(Field(name, self.kinds[name]) for name in (*self.numbers, *self.texts))
 
     def rows_of(self, db: Database, start: int, end: int) -> AttributeRows | None:
         """The rows of profiles ``start`` to ``end``."""
@@ -72,14 +77,26 @@ NO_ATTRIBUTES = AttributeTable()
 
 @dataclass(frozen=True)
 class _Part:
-    """One table of attributes: its rows and the columns delivered from it, by the name they are delivered as."""
+    """One table of attributes: its rows and the columns delivered from it, by the name they are delivered as.
+
+    Attributes:
+        stem: what stands before names that another table has, too.
+        beside: columns that are no features.
+    """
 
     relation: Relation
     profile: RawColumn
     raw: str
     moment: str
+    stem: str
     numbers: dict[str, RawColumn]
     texts: dict[str, RawColumn]
+    beside: dict[str, RawColumn]
+
+    @property
+    def named(self) -> dict[str, RawColumn]:
+        """All of them."""
+        return self.numbers | self.texts | self.beside
 
 
 def load_attributes(
@@ -114,14 +131,19 @@ def load_attributes(
         columns = _delivered(db, relation, given, profile, request.group_fields)
         without += [n for n in later if n in columns and n not in request.group_fields]
         columns = {n: c for n, c in columns.items() if n not in later or n in request.group_fields}
+        beside = _times(relation, given, profile) if request.beside else {}
         if given.effective is None and not given.constant:
-            without += [n for n in columns if n not in request.group_fields]
+            undated = {n: c for n, c in columns.items() if n not in request.group_fields}
+            without += list(undated)
             columns = {n: c for n, c in columns.items() if n in request.group_fields}
-            if not columns:
-                continue
+            beside = (undated | beside) if request.beside else {}
+        if not columns and not beside:
+            continue
         taken = {name for p in parts for name in (*p.numbers, *p.texts)}
         parts.append(_part(db, relation, given, profile, columns, taken, request.time_zone))
-    if not any(p.numbers or p.texts for p in parts):
+        parts[-1].beside.update(beside)
+    parts = _with_names(parts)
+    if not any(p.named for p in parts):
         return AttributeTable(without_time=tuple(without), columns=tuple(known))
     found = _together(db, parts, profiles, request, tuple(without))
     return replace(found, columns=tuple(known))
@@ -190,6 +212,25 @@ def _delivered(
     return {n: c for n, c in free.items() if n not in unlike} | also
 
 
+def _times(relation: Relation, given: Attributes, profile: RawColumn) -> dict[str, RawColumn]:
+    """The times of a table that names no columns: they describe nobody, and are asked for by whoever looks."""
+    if given.columns is not None or relation.xdm is not None:
+        return {}
+    return {n: c for n, c in relation.columns.items() if c.type == "time" and n not in (profile.name, given.effective)}
+
+
+def _with_names(parts: Sequence[_Part]) -> list[_Part]:
+    """What is delivered beside, under names that no feature has, so that these are what they were without it."""
+    taken = {name for part in parts for name in (*part.numbers, *part.texts)}
+    found = []
+    for part in parts:
+        named = {(f"{part.stem}.{n}" if n in taken else n): c for n, c in part.beside.items()}
+        named = {n: c for n, c in named.items() if n not in taken}
+        taken |= set(named)
+        found.append(replace(part, beside=named))
+    return found
+
+
 def _part(
     db: Database,
     relation: Relation,
@@ -210,7 +251,8 @@ def _part(
         stem = given.table.rpartition(".")[2]
     named = {(f"{stem}.{n}" if n in taken else n): c for n, c in columns.items()}
     numbers = {n: c for n, c in named.items() if c.type == "number"}
-    return _Part(relation, profile, raw, moment, numbers, {n: c for n, c in named.items() if n not in numbers})
+    texts = {n: c for n, c in named.items() if n not in numbers}
+    return _Part(relation, profile, raw, moment, stem, numbers, texts, {})
 
 
 # --- putting them together ----------------------------------------------------------------------------------
@@ -219,12 +261,14 @@ def _part(
 def _together(
     db: Database, parts: Sequence[_Part], profiles: str, request: EventRequest, without: tuple[str, ...]
 ) -> AttributeTable:
+    # what is beside comes last: rows of one time are put in order by their columns, the features first
     columns: list[tuple[int, str, FieldType]] = [
         (i, name, kind)
         for kind in ("number", "text")
         for i, part in enumerate(parts)
         for name in (part.numbers if kind == "number" else part.texts)
     ]
+    columns += [(i, name, _form_of(c)) for i, part in enumerate(parts) for name, c in part.beside.items()]
     raw = quote_name(db.new_name("attributes"))
     selects = [_select(i, part, columns, profiles) for i, part in enumerate(parts)]
     before = f"WHERE moment < {day_number(request.as_of) * DAY_US}" if request.as_of else "WHERE moment IS NOT NULL"
@@ -240,8 +284,15 @@ def _together(
         numbers=tuple(name for _, name, kind in columns if kind == "number"),
         texts=tuple(name for _, name, kind in columns if kind == "text"),
         vocabularies=tuple(words[c][1] for c in texts),
+        kinds={name: column.type for part in parts for name, column in part.named.items()},
+        beside=tuple(name for part in parts for name in part.beside),
         without_time=without,
     )
+
+
+def _form_of(column: RawColumn) -> FieldType:
+    """How a column that is no feature is delivered."""
+    return "number" if column.type in ("number", "time") else "text"
 
 
 def _select(i: int, part: _Part, columns: Sequence[tuple[int, str, FieldType]], profiles: str) -> str:
@@ -250,8 +301,10 @@ def _select(i: int, part: _Part, columns: Sequence[tuple[int, str, FieldType]], 
         empty = "CAST(NULL AS DOUBLE)" if kind == "number" else "CAST(NULL AS VARCHAR)"
         form = empty
         if owner == i:
-            column = (part.numbers if kind == "number" else part.texts)[name].column
-            form = column.number if kind == "number" else short_text(column.text)
+            raw = part.named[name]
+            column = raw.column
+            number_of = f"CAST(epoch_us({column.time}) AS DOUBLE)" if raw.type == "time" else column.number
+            form = number_of if kind == "number" else short_text(column.text)
         selected.append(f"{form} AS c{j}")
     rows = f"SELECT {', '.join(selected)} FROM (SELECT *, {part.raw} AS {RAW} FROM {part.relation.table})"
     return (

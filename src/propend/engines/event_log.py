@@ -309,6 +309,7 @@ def event_facts(
         exact_duplicates=copies,
         unparsable_values=tally.bad_values,
         attributes_without_time=attributes.without_time,
+        attributes_beside=attributes.beside,
         attribute_columns=attributes.columns,
         short_rows=sum(s.relation.short_rows for s in sources),
         identities=persons.facts if persons is not None else None,

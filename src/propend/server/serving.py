@@ -48,7 +48,8 @@ class Found:
     """Served rows of profiles.
 
     Attributes:
-        rows: by id of the profile, by instance; who was scored nowhere is left out.
+        rows: by id of the profile, by instance, with ``attributes`` by name, None where none are kept; who was scored
+            nowhere is left out.
         unreadable: instances whose scores are damaged or lost, so that nothing is known of them.
         not_shown: instances whose scores enrich no profiles (``options.enrich``), and are not looked up here.
     """
@@ -100,6 +101,7 @@ class Serving:
         self._lock = threading.Lock()
         self._served = _NOTHING
         self._unreadable: dict[str, Stamp] = {}
+        self._silent: dict[str, Stamp] = {}
 
     def served(self, instance_id: str) -> RunRow:
         """The run of an instance whose scores are served (``Runs.served``)."""
@@ -230,13 +232,27 @@ class Serving:
             if run.instance_id in held:
                 continue
             try:
-                rows = self.scores(run).find_many(ids)
+                scores = self.scores(run)
+                rows = scores.find_many(ids)
             except InstanceNotFoundError as error:
                 failed[run.instance_id] = stamp_of(run.id, self._workspace.runs.folder(run)), error
                 continue
+            attributes = self._attributes(run, scores, list(rows))
             for profile_id, row in rows.items():
+                row["attributes"] = attributes.get(profile_id)
                 found.setdefault(profile_id, {})[run.instance_id] = row
         return found, failed
+
+    def _attributes(self, run: RunRow, scores: ScoreFile, ids: Sequence[str]) -> dict[str, Row]:
+        """Of profiles, by id; whoever asks for a score has it where these cannot be read."""
+        try:
+            return scores.attributes_of(ids)
+        except InstanceNotFoundError as error:
+            stamp = stamp_of(run.id, self._workspace.runs.folder(run))
+            if self._silent.get(run.instance_id) != stamp:  # told once, not with every look-up
+                log.error("instance %s: %s", run.instance_id, error.message)
+                self._silent[run.instance_id] = stamp
+            return {}
 
 
 # --- streams ---------------------------------------------------------------------------------------------------

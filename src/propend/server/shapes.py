@@ -353,6 +353,15 @@ Unreadable = Annotated[
 ]
 
 
+class HeldScoreOut(ScoreOut):
+    """A score of somebody who was looked up."""
+
+    attributes: Annotated[
+        dict[str, float | bool | datetime | str | None] | None,
+        Field(examples=[{"country": "DE"}], description="as of scoring, by name; null where the run keeps none"),
+    ] = None
+
+
 NotShown = Annotated[
     list[str],
     Field(
@@ -365,7 +374,7 @@ class ProfileItem(Shape):
     """One profile's served scores, by id of the instance."""
 
     profile_id: Annotated[str, Field(examples=["c-1042"])]
-    scores: Annotated[dict[str, ScoreOut], Field(examples=[{"buyers": EXAMPLE_SCORE}])]
+    scores: Annotated[dict[str, HeldScoreOut], Field(examples=[{"buyers": EXAMPLE_SCORE}])]
 
 
 class ProfileOut(ProfileItem):

@@ -459,7 +459,7 @@ def plan_input(
         since_day: day number of the first event.
         outcome_days: first day and end of the outcome window, from the cutoff, where a year ago may tell.
     """
-    request = log.request
+    request, beside = log.request, log.facts.attributes_beside
     texts = tuple(
         _vocabulary(name, log.vocabularies[t], support.values[t], support.profiles, MAX_VALUE_CHANNELS)
         for t, name in enumerate(request.text_fields)
@@ -477,15 +477,15 @@ def plan_input(
         value_name=value_name,
         numbers=tuple(n for n in request.number_fields if n in feature_numbers),
         texts=texts,
-        attribute_numbers=tuple(n for n in log.attribute_numbers if not _is_one_of(n, apart)),
-        attribute_texts=tuple(t for t in attribute_texts if not _is_one_of(t.name, apart)),
+        attribute_numbers=tuple(n for n in log.attribute_numbers if n not in beside and not is_one_of(n, apart)),
+        attribute_texts=tuple(t for t in attribute_texts if t.name not in beside and not is_one_of(t.name, apart)),
         timed=support.timed,
         since_day=since_day,
         outcome_days=outcome_days,
     )
 
 
-def _is_one_of(name: str, apart: Sequence[str]) -> bool:
+def is_one_of(name: str, apart: Sequence[str]) -> bool:
     """Whether a column is named, or is called so in a further table, whose name then stands before it."""
     return name in apart or name.split(".", 1)[-1] in apart
 

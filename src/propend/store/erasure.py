@@ -25,7 +25,7 @@ from propend.report import Report
 from propend.store.runs import read_json, table_options, write_json
 
 ID = "profile_id"
-TABLES = ("scores", "contributions")
+TABLES = ("scores", "contributions", "attributes")
 DOCUMENTS = ("insights", "run", "evaluation", "aftermath")
 MARK = ".erasing"
 """How files end that are being written."""
@@ -39,7 +39,7 @@ class Erased:
     """What was taken out.
 
     Attributes:
-        rows: of tables of scores and of contributions.
+        rows: of tables of scores, contributions and attributes.
         examples: entries of documents.
         files: that were written anew.
     """
@@ -63,7 +63,7 @@ def any_of(forgotten: Forgotten) -> Who:
 
 
 def erase(folder: Path, who: Who) -> Erased:
-    """Take people out of the scores, contributions, examples and page of a run; does nothing where they are not in it.
+    """Take people out of the tables, examples and page of a run; does nothing where they are not in it.
 
     Raises:
         OSError: the folder cannot be written.

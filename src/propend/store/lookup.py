@@ -176,24 +176,25 @@ class ScoreIndex:
     Files that are replaced are noticed with the next question, and so are files that are gone.
     """
 
-    def __init__(self, folder: Path, groups: Groups | None) -> None:
+    def __init__(self, folder: Path, groups: Groups | None, table: str) -> None:
         """Use ``open``."""
-        self._folder, self._groups = folder, groups
+        self._folder, self._groups, self._table = folder, groups, table
         self._lock = threading.Lock()
         self._parts = self._opened()
 
     @classmethod
-    def open(cls, folder: Path, groups: Groups | None = None) -> ScoreIndex:
+    def open(cls, folder: Path, groups: Groups | None = None, table: str = "scores") -> ScoreIndex:
         """Read the bounds of a run's scores.
 
         Args:
             groups: keeps what is decoded; nothing is kept where absent.
+            table: ``attributes`` for those of the same profiles.
 
         Raises:
             ScoresGoneError: the folder has no scores.
             InstanceNotFoundError: they are damaged.
         """
-        return cls(Path(folder), groups)
+        return cls(Path(folder), groups, table)
 
     def find(self, profile_id: str) -> Row | None:
         """One profile's row as plain data (``scoring.SCORES_SCHEMA``); None where it was not scored.
@@ -226,7 +227,7 @@ class ScoreIndex:
                         self._parts = self._opened()
 
     def _opened(self) -> tuple[_Part, ...]:
-        path = self._folder / "scores.parquet"
+        path = self._folder / f"{self._table}.parquet"
         with self._telling():
             if not path.exists():
                 raise FileNotFoundError
@@ -238,12 +239,13 @@ class ScoreIndex:
             yield
         except FileNotFoundError:
             raise ScoresGoneError(
-                f"The scores in {self._folder.name!r} are gone.",
+                f"The {self._table} in {self._folder.name!r} are gone.",
                 "they were removed, with their instance or because newer ones took their place; ask again.",
             ) from None
         except (OSError, pa.ArrowException) as error:
+            said = (str(error).splitlines() or [""])[0]
             raise InstanceNotFoundError(
-                f"The scores in {self._folder.name!r} cannot be read: {(str(error).splitlines() or [''])[0]:.200}.",
+                f"The {self._table} in {self._folder.name!r} cannot be read: {said:.200}.",
                 "run the instance again, or restore the file.",
             ) from None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from propend.errors import ConfigurationError, Mistake
 from propend.phrasing import SPACE
 from propend.predicates import FieldType
 from propend.scoring import BUCKETS
-from propend.segments import ELSEWHERE, FACTORS, FLAGS, SHOWN, Among, Either, Every, Not, Part, Rule
+from propend.segments import ELSEWHERE, FACTORS, FLAGS, HELD, SHOWN, Among, Either, Every, Not, Part, Rule
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,15 @@ OPERATORS = {
     "factor": {"eq": "is", "ne": "is not"},
     "flag": {"eq": "is"},
     "choice": {"eq": "is", "ne": "is not", "starts_with": "starts with", "contains": "contains"},
+    "date": {"gte": "from", "lt": "before", "gt": "after", "lte": "up to", "eq": "is"},
     "text": {"eq": "is", "starts_with": "starts with", "contains": "contains", "ends_with": "ends with"},
 }
 """By the kind of a field, the operators of rows, in words."""
 USUAL = {
-    "bucket": "high", "percent": "50", "number": "", "factor": "", "flag": "true", "choice": "", "text": "",
+    "bucket": "high", "percent": "50", "number": "", "factor": "", "flag": "true", "choice": "", "date": "", "text": "",
 }  # fmt: skip
-KINDS: dict[FieldType, str] = {"number": "number", "text": "choice"}
-"""Of values of factors, by what they hold."""
+KINDS: dict[FieldType, str] = {"number": "number", "text": "choice", "boolean": "flag", "time": "date"}
+"""Of values of factors and of attributes, by what they hold."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,12 @@ class Row:
     """One row of a rule: all texts, as they stand in a form.
 
     Attributes:
-        field: a name in ``FIELDS``, or ``value.`` and the code of a factor; of another instance with its id and a colon
-            before it.
+        field: a name in ``FIELDS``, or ``value.`` and the code of a factor, or ``attribute.`` and the name of one; of
+            another instance with its id and a colon before it.
         operator: one that fits the field's kind.
         value: percents as people write them.
         join: ``or`` where it is an alternative to the row before it, else ``and``.
-        holds: what the value of a factor is; empty for fields in ``FIELDS``, and where it is not known.
+        holds: what the value of a factor or an attribute is; empty for fields in ``FIELDS``, and where it is not known.
     """
 
     field: str
@@ -93,7 +95,7 @@ class Row:
         """Of its field; empty where there is no such field."""
         there = ELSEWHERE.fullmatch(self.field)
         name = there[2] if there else self.field
-        if name.startswith(SHOWN):
+        if name.startswith((SHOWN, HELD)):
             return KINDS[self.holds] if self.holds else ""
         known = BY_NAME.get(name)
         return known.kind if known else ""
@@ -122,6 +124,8 @@ def _fits(kind: str, value: str) -> bool:
         return value in ("true", "false")
     if kind in ("percent", "number"):
         return not value or _decimal(value) is not None
+    if kind == "date" and _decimal(value) is not None:  # left over from another field
+        return _is_date(value)
     return kind == "factor" or value not in (*BUCKETS, "true", "false")
 
 
@@ -141,7 +145,8 @@ def text_of(rows: Sequence[Row]) -> str:
             try:
                 condition = Condition(field=row.field, operator=row.operator, value=_value(row))
             except ValueError:
-                problems.append(Mistake("where", f"{row.value!r:.60} is not a number, such as 40"))
+                such = "a date, such as 2024-01-31" if row.kind == "date" else "a number, such as 40"
+                problems.append(Mistake("where", f"{row.value!r:.60} is not {such}"))
                 continue
             texts.append(condition_text(condition))
         found += [texts] if texts else []
@@ -174,12 +179,22 @@ def _value(row: Row) -> Any:
     kind, text = row.kind, row.value.strip()
     if kind == "flag":
         return text == "true"
+    if kind == "date" and not _is_date(text):
+        raise ValueError(text)
     if kind not in ("percent", "number"):
         return text
     number = _decimal(text)
     if number is None:
         raise ValueError(text)
     return float(number / 100 if kind == "percent" else number)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _decimal(text: str) -> Decimal | None:
@@ -194,7 +209,7 @@ def rows_of(rule: Rule, types: Mapping[str, FieldType] | None = None) -> list[Ro
     """A rule as rows; None where it does not fit into them.
 
     Args:
-        types: of the values of factors that rows may speak of, by field.
+        types: of values of factors and of attributes that rows may speak of, by field.
     """
     if rule.part is None:
         return []
@@ -321,12 +336,14 @@ def _phrase(condition: Condition, labels: Mapping[str, str], names: Mapping[str,
 def _field_of(condition: Condition, labels: Mapping[str, str]) -> Field | None:
     """A field as sentences have it."""
     name, value = condition.field, condition.value
-    if not name.startswith(SHOWN):
+    if not name.startswith((SHOWN, HELD)):
         return BY_NAME.get(name)
     one = value[0] if isinstance(value, tuple) else value
-    numbers = isinstance(one, int | float) and not isinstance(one, bool)
+    kind = "number" if isinstance(one, int | float) and not isinstance(one, bool) else "text"
+    if name.startswith(HELD):
+        return Field(name, name.removeprefix(HELD), f"the attribute “{name.removeprefix(HELD)}”", kind)
     label = labels.get(name.removeprefix(SHOWN), name.removeprefix(SHOWN))
-    return Field(name, label, f"a value of “{label}”", "number" if numbers else "text")
+    return Field(name, label, f"a value of “{label}”", kind)
 
 
 def _limits(kind: str, operator: str, values: Sequence[Any]) -> str:

@@ -330,9 +330,9 @@ class Runs:
 
     @staticmethod
     def remove_scores(folder: Path) -> None:
-        """Remove scores and contributions of a run; model, proof and report stay."""
-        for name in ("scores.parquet", "contributions.parquet"):
-            _remove(folder / name)
+        """Remove scores, contributions and attributes of a run; model, proof and report stay."""
+        for name in ("scores", "contributions", "attributes"):
+            _remove(folder / f"{name}.parquet")
 
     def _lock_path(self, run_id: str) -> Path:
         path = self._work / "locks" / f"{run_id}.lock"

@@ -1,7 +1,7 @@
 """The scores of one run, read where they stand: whom a rule means, pages of them, single profiles, what to expect.
 
-Beside ``scores.parquet`` lies ``contributions.parquet``, with the same profiles in the same order. A rule that speaks
-of values of factors is evaluated on both side by side, a part at a time.
+Beside ``scores.parquet`` lie ``contributions.parquet`` and ``attributes.parquet``, with the same profiles in the same
+order. A rule that speaks of values of factors, or of attributes, is evaluated on them side by side, a part at a time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 from propend.errors import InstanceNotFoundError
 from propend.predicates import FieldType
 from propend.scoring import VALUE
-from propend.segments import SHOWN, Known, Members, Rule
+from propend.segments import HELD, SHOWN, Known, Members, Rule
+from propend.snapshots.attributes import ATTRIBUTE
 from propend.store.lookup import Groups, ScoreIndex
 from propend.store.runs import plain, read_json
 from propend.workspace.audiences import Ranked, Tally, level_error_of, tally
@@ -35,6 +36,10 @@ SIDE_BATCH_ROWS = 131_072
 """Rows of a few columns, read side by side."""
 FACTOR_LEAF = "factors.list.element"
 """Where Parquet has the fields of a factor."""
+FREQUENT = 30
+"""Values of an attribute that are worth a list."""
+BESIDE = {"contributions": (SHOWN, VALUE), "attributes": (HELD, ATTRIBUTE)}
+"""Tables beside the scores: how fields of them begin, and their columns."""
 Stamp = tuple[str, int, int]
 Elsewhere = Callable[[str], "ScoreFile"]
 """Gives the scores of another instance that are served."""
@@ -72,7 +77,7 @@ class ScoreFile:
         self._elsewhere = elsewhere
         self._worked_out: OrderedDict[Hashable, Any] = OrderedDict()
         self._keeping = threading.Lock()
-        self._index = ScoreIndex.open(folder, groups)
+        self._groups, self._index = groups, ScoreIndex.open(folder, groups)
         self._data = ds.dataset(self.path, format="parquet")
         self.schema = self._data.schema.remove_metadata()
         self.names: list[str] = self.schema.names
@@ -103,7 +108,48 @@ class ScoreFile:
         """What the run keeps beside the scores."""
         folder = self.path.parent
         with _telling(folder):
-            return Known(folder.name, _values(_schema(folder / "contributions.parquet")))
+            values, attributes = (
+                _types(_schema(folder / f"{name}.parquet"), column) for name, (_, column) in BESIDE.items()
+            )
+        if attributes is None and read_json(folder / "run.json").get("attributes") == []:
+            attributes = {}  # there was none to keep
+        return Known(folder.name, values, attributes)
+
+    def attributes_of(self, ids: Sequence[str]) -> dict[str, Row]:
+        """The attributes of those of the profiles that were scored, by id and name; none where the run keeps none.
+
+        Raises:
+            InstanceNotFoundError: they are damaged.
+        """
+        if not self.known.attributes:
+            return {}
+        found = self._attributes.find_many(ids)
+        return {
+            profile_id: {name.removeprefix(ATTRIBUTE): v for name, v in plain(row).items() if name != "profile_id"}
+            for profile_id, row in found.items()
+        }
+
+    def frequent(self, name: str) -> list[str]:
+        """The most frequent texts of an attribute, the most frequent first; none where it is no text.
+
+        Raises:
+            InstanceNotFoundError: attributes are damaged.
+        """
+        if (self.known.attributes or {}).get(name) != "text":
+            return []
+        return self._kept(("frequent", name), lambda: self._frequent(ATTRIBUTE + name))
+
+    def _frequent(self, column: str) -> list[str]:
+        with _telling(self.path.parent):
+            found = pq.read_table(self.path.parent / "attributes.parquet", columns=[column]).column(column)
+        counted = pa.Table.from_struct_array(found.cast(pa.string()).drop_null().value_counts())
+        order = [("counts", "descending"), ("values", "ascending")]
+        values: list[str] = counted.sort_by(order).column("values").slice(0, FREQUENT).to_pylist()
+        return values
+
+    @functools.cached_property
+    def _attributes(self) -> ScoreIndex:
+        return ScoreIndex.open(self.path.parent, self._groups, "attributes")
 
     def gate(self, rule: Rule) -> None:
         """Refuse a rule that these scores, or those of other instances that it speaks of, cannot be asked.
@@ -159,9 +205,8 @@ class ScoreFile:
         yield from (batch for batch in scanner.to_batches() if batch.num_rows)
 
     def _types(self, rule: Rule) -> dict[str, FieldType]:
-        """Types of the values that a rule speaks of, by field."""
-        values = self.known.values or {}
-        return {field: values[field.removeprefix(SHOWN)] for field in rule.shown}
+        """Types of what a rule speaks of beside the scores, by field."""
+        return {field: self.known.types[field] for field in rule.beside}
 
     def _side_by_side(
         self, columns: list[str], factors: bool, slim: bool, types: Mapping[str, FieldType]
@@ -173,7 +218,10 @@ class ScoreFile:
         """
         leaves = [f"{FACTOR_LEAF}.{leaf}" for leaf in ("code", "impact")] if slim else ["factors"]
         read = [*(c for c in columns if c != "factors"), *(leaves if factors or "factors" in columns else [])]
-        beside = {"contributions": {VALUE + name.removeprefix(SHOWN): name for name in types}}
+        beside = {
+            what: {column + name.removeprefix(head): name for name in types if name.startswith(head)}
+            for what, (head, column) in BESIDE.items()
+        }
         for path in sorted(self.path.glob("*.parquet")) if self.path.is_dir() else [self.path]:
             with pq.ParquetFile(path) as file:
                 streams = [file.iter_batches(SIDE_BATCH_ROWS if not factors else BATCH_ROWS, columns=read)]
@@ -317,10 +365,11 @@ def _kind(kind: pa.DataType) -> FieldType:
     return "time" if pa.types.is_timestamp(kind) else "text"
 
 
-def _values(schema: pa.Schema | None) -> dict[str, FieldType] | None:
+def _types(schema: pa.Schema | None, head: str) -> dict[str, FieldType] | None:
+    """Of the columns whose names begin so, by the rest of their names; None where there is no table."""
     if schema is None:
         return None
-    return {f.name.removeprefix(VALUE): _kind(f.type) for f in schema if f.name.startswith(VALUE)}
+    return {f.name.removeprefix(head): _kind(f.type) for f in schema if f.name.startswith(head)}
 
 
 def _beside(table: Path, part: Path, rows: int, names: Mapping[str, str]) -> Iterator[pa.RecordBatch] | _Lookup:

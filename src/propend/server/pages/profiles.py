@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Path, Query, Response
@@ -108,8 +109,18 @@ def _shown(served: Served, row: Plain, profile_id: str) -> Plain:
         "raises": [f for f in factors if f["impact"] > 0], "lowers": [f for f in factors if f["impact"] <= 0],
         "as_of": given.day(given.run["scored_at"]), "until": given.day_before(given.run["expires_at"]),
         "mean": given.insights["mean_probability"], "horizons": row.get("horizons") or [],
+        "attributes": {n: _said(v) for n, v in (row.get("attributes") or {}).items() if v is not None},
         "expected_days": row.get("expected_days"), "profile_id": profile_id, "sentence": given.run["sentence"],
     }  # fmt: skip
+
+
+def _said(value: Any) -> str:
+    """An attribute as people read it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.isoformat(" ").removesuffix(" 00:00:00")
+    return f"{value:,.10g}" if isinstance(value, float) else str(value)
 
 
 @router.get("/instances/{instance_id}/history")

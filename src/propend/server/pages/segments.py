@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Form, Query, Response
 from propend.errors import ConfigurationError, InstanceNotFoundError, PropendError
 from propend.phrasing import count, percent
 from propend.predicates import FieldType
-from propend.segments import ELSEWHERE, SHOWN, Rule
+from propend.segments import ELSEWHERE, HELD, SHOWN, Rule
 from propend.server.cursors import cursor_of, place_of
 from propend.server.failures import status_of
 from propend.server.pages.served import Served, enriching_names, factor_labels, instance_names, name_of
@@ -89,13 +89,12 @@ def _rows(page: Page, instance: str, where: str) -> list[Row] | None:
 
 
 def _types(page: Page, instance: str, *others: str) -> dict[str, FieldType]:
-    """Of the values of factors that a rule over an instance may speak of, by field: its own, and those of others."""
+    """Of what is beside the scores that a rule over an instance may speak of, by field: its own, and of others."""
     found: dict[str, FieldType] = {}
     for instance_id in dict.fromkeys((instance, *others)):
         if page.space.runs.serving(instance_id) is not None:
-            own = page.scores.of(instance_id).known.values or {}
-            head = SHOWN if instance_id == instance else f"{instance_id}:{SHOWN}"
-            found |= {head + code: kind for code, kind in own.items()}
+            head = "" if instance_id == instance else f"{instance_id}:"
+            found |= {head + field: kind for field, kind in page.scores.of(instance_id).known.types.items()}
     return found
 
 
@@ -113,8 +112,9 @@ def _draft(
     """The form as it was sent."""
     if not len(field) == len(operator) == len(value) == len(join):
         raise invalid("A row lacks its field, its operator, its value or how it is joined.", "load the page again.")
-    others = (there[1] for name in field if SHOWN in name and (there := ELSEWHERE.fullmatch(name)))
-    types = _types(page, instance, *others) if any(SHOWN in name for name in field) else {}
+    typed = [name for name in field if SHOWN in name or HELD in name]
+    others = (there[1] for name in typed if (there := ELSEWHERE.fullmatch(name)))
+    types = _types(page, instance, *others) if typed else {}
     rows = [Row.fitting(*row, types.get(row[0], "")) for row in zip(field, operator, value, join, strict=True)]
     return Draft(instance, name[:200].strip(), "rows" if mode == "rows" else "text", rows, where)
 
@@ -270,15 +270,17 @@ def _builder(page: Page, draft: Draft) -> Plain:
         )
     own = [(field.name, field.label) for field in FIELDS]
     labels, types = factor_labels(page, draft.instance), _types(page, draft.instance)
-    values = [(field, f"Value of {labels.get(code, code)}") for field in types for code in [field.removeprefix(SHOWN)]]
+    codes = [field.removeprefix(SHOWN) for field in types if field.startswith(SHOWN)]
+    values = [(SHOWN + code, f"Value of {labels.get(code, code)}") for code in codes]
+    held = [(field, field.removeprefix(HELD)) for field in types if field.startswith(HELD)]
     others = [
         {"name": name, "fields": [(f"{i}:{field.name}", f"{field.label.rstrip(':')} · {name}") for field in FIELDS]}
         for i, name in names.items()
         if i != draft.instance
     ]
     return {
-        "draft": draft, "names": names, "own": own, "values": values, "others": others, "operators": OPERATORS,
-        "rows": [_row(page, draft, row, labels) for row in draft.rows], **_counted(page, draft),
+        "draft": draft, "names": names, "own": own, "values": values, "held": held, "others": others,
+        "operators": OPERATORS, "rows": [_row(page, draft, row, labels) for row in draft.rows], **_counted(page, draft),
     }  # fmt: skip
 
 
@@ -287,12 +289,17 @@ def _row(page: Page, draft: Draft, row: Row, labels: Mapping[str, str]) -> Plain
     name = there[2] if there else row.field
     code = name.removeprefix(SHOWN)
     label = BY_NAME[name].label if name in BY_NAME else f"Value of {code if there else labels.get(code, code)}"
+    frequent: list[str] = []
+    if name.startswith(HELD):
+        label = name.removeprefix(HELD)
+        frequent = page.scores.of(row.instance or draft.instance).frequent(label)
     choices = factor_labels(page, row.instance or draft.instance) if row.kind == "factor" else {}
     if row.kind == "factor" and row.value and row.value not in choices:
         choices = {row.value: row.value, **choices}
     return {
         "field": row.field, "operator": row.operator, "value": row.value, "kind": row.kind or "bucket",
-        "join": row.join, "label": label, "choices": choices, "beside": there is not None and name not in BY_NAME,
+        "join": row.join, "label": label, "choices": choices, "frequent": frequent,
+        "beside": there is not None and name not in BY_NAME,
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from propend.errors import ProfileNotFoundError
 from propend.server.access import Viewer
-from propend.server.shapes import LookupBody, LookupOut, ProfileItem, ProfileOut, ScoreOut, refusals
+from propend.server.shapes import HeldScoreOut, LookupBody, LookupOut, ProfileItem, ProfileOut, refusals
 from propend.server.state import Scores
 
 router = APIRouter(prefix="/profiles", tags=["profiles"])
@@ -43,7 +43,7 @@ async def get_profile(profile_id: ProfileId, scores: Scores, _caller: Viewer) ->
     hidden = {"unreadable": list(found.unreadable), "not_shown": list(found.not_shown)}
     if not rows:
         raise _nowhere(**hidden)
-    shown = {i: ScoreOut.model_validate(row) for i, row in rows.items()}
+    shown = {i: HeldScoreOut.model_validate(row) for i, row in rows.items()}
     return _as_json(ProfileOut(profile_id=profile_id, scores=shown, **hidden))
 
 
