@@ -133,6 +133,10 @@ evidence: $(SETUP_BENCH)  ## tables and pictures of docs/evidence.md from the re
 docs: $(SETUP_DEV)  ## the documentation as a site, in site/
 	$(BIN)/python -m docsite
 
+.PHONY: references
+references: $(SETUP_DEV)  ## docs/reference/, written from the code
+	$(BIN)/python -m docsite.references
+
 translations: $(SETUP_DEV)  ## new texts into the catalogs of every language, those no longer said out of them
 	mkdir -p .bench
 	$(BIN)/pybabel -q extract -F babel.cfg -k say -k say_many:1,2 -k say_marked -k noted --no-default-keywords \

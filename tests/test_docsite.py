@@ -7,15 +7,24 @@ import shutil
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 
 import pytest
+from docsite import references
+from docsite.code import PACKAGE, errors, routes
 from docsite.making import SETTINGS, SiteError, asked_outside, make_site
 from markdown_it import MarkdownIt
 from playwright.sync_api import Browser
 
 from browser import NARROW, WIDE, Visitor
+from propend.conditions import OPERATORS
+from propend.goal import AGGREGATES, COMBINATORS
+from propend.instance import Options
+from propend.model import checks, leaks
+from propend.snapshots.plan import FAMILIES, Op
+from propend.workspace.settings import SAYS
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("li", "table", "tr", "pre", "blockquote", "h1", "h2", "h3", "code")
@@ -56,6 +65,64 @@ def test_files_beside_the_pages_are_pages(site: Path) -> None:
     assert "cdnow_churn.yaml" in examples
     assert 'href="../how_it_works.html' in (site / "repository" / "index.html").read_text(encoding="utf-8")
     assert 'href="repository/examples.html"' in article(site / "index.html")
+
+
+# --- references -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def written() -> dict[str, str]:
+    return references.pages()
+
+
+def test_references_are_what_the_code_says_now(written: dict[str, str]) -> None:
+    folder = references.FOLDER
+    stale = {name for name, text in written.items() if (folder / name).read_text(encoding="utf-8") != text}
+    assert stale == set(), "run: make references (python -m docsite.references)"
+    assert {path.name for path in folder.iterdir()} == set(written)
+
+
+def test_everything_in_the_references_has_words(written: dict[str, str]) -> None:
+    """But for options that have no default, and errors that need no advice."""
+    silent = [f"{name}: {line}" for name, text in written.items() for line in text.splitlines() if "| – |" in line]
+    without = ("commands.md", "settings.md", "operators.md")
+    assert [line for line in silent if not line.startswith(without) or line.count("| –") > 1] == []
+    options = [p for command in references.all_commands().values() for p in command.params]
+    assert [p.name for p in options if not getattr(p, "help", "")] == []
+    parts = {name: text.split("\n\n") for name, text in written.items()}
+    assert [(name, a) for name, found in parts.items() for a, b in pairwise(found) if silent_at(a, b)] == []
+
+
+def silent_at(part: str, following: str) -> bool:
+    return part.startswith("## ") and (following.startswith("## ") or not following.strip())
+
+
+def test_references_have_everything(written: dict[str, str]) -> None:
+    def headed(name: str) -> list[str]:
+        return re.findall(r"^## (.+)$", written[name], re.MULTILINE)
+
+    def first(name: str) -> set[str]:
+        return set(re.findall(r"^\| `([^`]+)` \|", written[name], re.MULTILINE))
+
+    assert headed("commands.md") == [f"propend {name}" for name in references.all_commands()]
+    assert headed("features.md") == [*FAMILIES, "Aggregates"]
+    assert first("features.md") >= {op.name.lower() for op in Op}
+    assert headed("charts.md") == sorted(references.all_charts())
+    assert len(headed("charts.md")) >= 20
+    assert {f"PROPEND-{kind.number}" for kind in errors()} == set(headed("errors.md"))
+    assert first("operators.md") == {name.replace("_", " ") for name in OPERATORS}
+    assert first("goal_atoms.md") >= {*COMBINATORS, *AGGREGATES}
+    assert first("settings.md") == {*SAYS, *Options.model_fields}
+    assert first("checks.md") >= {*leaks.KINDS, "gate_outcomes", "gate_quality", "gate_scores"}
+    assert first("rest.md") == {f"{route.method} {route.path}" for route in routes()}
+
+
+def test_every_notice_and_leak_has_words() -> None:
+    """Those in the code, wherever they are made."""
+    code = "\n".join(path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py")))
+    made = {symbol: number for number, symbol in re.findall(r'Notice\(\s*"(PROPEND-\d+)", "(\w+)"', code)}
+    assert made == {symbol: number for symbol, (number, _) in checks.NOTICES.items()}
+    assert set(re.findall(r'Leak\(\s*"(\w+)"', code)) == set(leaks.KINDS)
 
 
 # --- what is refused ------------------------------------------------------------------------------------------
@@ -146,7 +213,7 @@ def test_pages_are_read_by_everybody_and_ask_nothing_of_elsewhere(
     address: str, browser: Browser, width: int, dark: bool
 ) -> None:
     visitor = Visitor(browser, address, width=width, dark=dark)
-    for page in ("index", "how_it_works", "goal_language", "rest", "evidence", "repository/examples"):
+    for page in ("index", "how_it_works", "goal_language", "rest", "evidence", "reference/rest"):
         visitor.open(f"/{page}.html")
         visitor.look(f"site-{page.replace('/', '-')}-{width}-{'dark' if dark else 'light'}")
     visitor.close()

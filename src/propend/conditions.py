@@ -37,6 +37,23 @@ OPERATORS: tuple[Operator, ...] = (
 TEXT_ONLY: frozenset[str] = frozenset({"starts_with", "ends_with", "contains", "matches"})
 ORDERED: frozenset[str] = frozenset({"gt", "gte", "lt", "lte", "between"})
 LISTS: frozenset[str] = frozenset({"in", "not_in"})
+OPERATOR_SAYS: dict[str, str] = {
+    "exists": "it has a value; with `false`: it has none",
+    "eq": "it equals the value",
+    "ne": "it has a value, and another one",
+    "gt": "it is more",
+    "gte": "it is as much or more",
+    "lt": "it is less",
+    "lte": "it is as much or less",
+    "between": "it lies between two values, both included",
+    "in": "it is one of the values",
+    "not_in": "it has a value, and none of these",
+    "starts_with": "it begins with the text",
+    "ends_with": "it ends with the text",
+    "contains": "it has the text somewhere",
+    "matches": "it has a part that fits the pattern (a regular expression without look-around and back-references)",
+}
+"""Of each operator, when a condition holds of a field."""
 SYMBOLS = {">=": "gte", "<=": "lte", "!=": "ne", "<>": "ne", "==": "eq", "=": "eq", ">": "gt", "<": "lt"}
 
 MAX_PATTERN_LENGTH = 500

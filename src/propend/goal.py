@@ -196,6 +196,14 @@ class Did(Windowed):
 
 Aggregate = Literal["sum", "avg", "max", "min", "count_distinct"]
 AGGREGATES: tuple[Aggregate, ...] = ("sum", "avg", "max", "min", "count_distinct")
+AGGREGATE_SAYS: dict[str, str] = {
+    "sum": "all values of the field, added; 0 without any",
+    "avg": "their mean; without any it meets no bound",
+    "max": "the largest; without any it meets no bound",
+    "min": "the smallest; without any it meets no bound",
+    "count_distinct": "how many different values there are; 0 without any",
+}
+"""What each measure is of."""
 BOUNDS = ("gt", "gte", "lt", "lte", "eq")
 
 
@@ -281,6 +289,13 @@ class Then(Windowed):
 
 Combinator = Literal["all_of", "any_of", "none_of", "not_all_of"]
 COMBINATORS: tuple[Combinator, ...] = ("all_of", "any_of", "none_of", "not_all_of")
+COMBINATOR_SAYS: dict[str, str] = {
+    "all_of": "every item holds",
+    "any_of": "at least one item holds",
+    "none_of": "no item holds: the complement of `any_of`",
+    "not_all_of": "at least one item does not hold: the complement of `all_of`",
+}
+"""When each combinator holds."""
 STARTERS: tuple[str, ...] = (*COMBINATORS, "did", *AGGREGATES, "then")
 """The keys one of which every item has."""
 _LOOKING_BACK = (*STARTERS, "at_least", "at_most", *BOUNDS, "within")

@@ -67,6 +67,58 @@ class Notice:
         return asdict(self)
 
 
+NOTICES = {
+    "FEW_OUTCOMES": ("PROPEND-300", "under 500 profiles of the rarer outcome"),
+    "SAME_PERIOD_PROOF": ("PROPEND-301", "no room for a later proof"),
+    "LAST_DAY_PARTIAL": ("PROPEND-302", "the last day looks unfinished and ends the observation"),
+    "TRACKING_GAP": (
+        "PROPEND-303",
+        "days without any event where there usually are many; at scoring also whole weeks of the past year "
+        "without a kind that otherwise comes every week",
+    ),
+    "ATTRIBUTES_WITHOUT_TIME": ("PROPEND-304", "attributes neither timed nor constant are not used"),
+    "ROWS_SET_ASIDE": ("PROPEND-305", "more than 1 % of the rows were set aside"),
+    "LEAK_SUSPECT": ("PROPEND-306", "something knows the outcome suspiciously well; the certain is dropped"),
+    "INPUT_DRIFT": ("PROPEND-307", "an input is distributed otherwise now than in the proof"),
+    "SIMPLE_RULE_AS_GOOD": ("PROPEND-308", "a simple rule is not clearly beaten"),
+    "SCORE_DRIFT": (
+        "PROPEND-309",
+        "scores are distributed clearly otherwise than in the proof (index above 0.5; above 4 is refused)",
+    ),
+    "EXACT_DUPLICATES": ("PROPEND-310", "rows equal in every column, with no id to tell them apart"),
+    "VALUES_NOT_NUMBERS": ("PROPEND-311", "values that are not numbers were left empty"),
+    "ROWS_TOO_SHORT": ("PROPEND-312", "rows of CSV files end before the last column; what they lack was read as empty"),
+    "NO_SIGNAL": ("PROPEND-313", "the ranking of the test is not shown to be better than chance"),
+    "NEW_KIND": (
+        "PROPEND-314",
+        "a kind of event that was not there before the test's cutoff, so that the model ignores it",
+    ),
+    "VOLUME_DRIFT": (
+        "PROPEND-315",
+        "of some kind far more or fewer events came in the newest weeks than ever in a year, or worth far otherwise",
+    ),
+    "MANY_PROFILES": (
+        "PROPEND-316",
+        "of more than 20 million profiles, some, picked by chance, are learnt from; all are scored",
+    ),
+    "FORGOTTEN_LEFT_OUT": ("PROPEND-317", "rows of people who asked to be forgotten were not read"),
+    "WITHOUT_CONSENT": ("PROPEND-318", "profiles that have not given consent are not scored"),
+    "HORIZON_LEFT_OUT": ("PROPEND-320", "too few outcomes of windows of that length are known"),
+    "SCORED_NOT_IN_DATA": (
+        "PROPEND-330",
+        "`propend evaluate`: over 1 % of the scored profiles are not in the data any more",
+    ),
+    "CURRENCIES_MIXED": (
+        "PROPEND-331",
+        "values of XDM events are in several currencies, and are added as if they were one",
+    ),
+    "MARKETER_MADE": ("PROPEND-332", "rows of XDM that are something done to profiles were left out"),
+    "LINKS_LEFT_OUT": ("PROPEND-337", "over 1 % of the links between ids were left out"),
+    "PARTITIONS_LEFT_OUT": ("PROPEND-340", "files of days before `since` were not read"),
+}
+"""Every notice by its symbol: its code, and when it is said."""
+
+
 # --- enough to learn from --------------------------------------------------------------------------------
 
 

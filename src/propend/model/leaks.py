@@ -52,6 +52,17 @@ LATER_SHARE = 0.5
 REPLICATES = 100
 SEED = 20_111_209
 
+KINDS = {
+    "power": "one feature ranks almost perfectly by itself",
+    "outstanding": "an attribute or a field of events ranks far better than recency and frequency of all events",
+    "today": "an attribute follows from what happened up to today, and not from what had happened by the cutoff",
+    "herald": "a kind of event after which the goal hardly ever happens: dated back, or the goal under another name",
+    "later": "a column of times that lie after their event, and never after the last one: filled in later",
+    "decided": "almost all of the eligible meet the goal: it is decided before the cutoff",
+    "rewritten": "an attribute tells more as of today than as of the cutoff; noted only: the model is given the latter",
+}
+"""What each kind of leak is suspected for."""
+
 FACTS = frozenset({Op.ATTRIBUTE_NUMBER, Op.ATTRIBUTE_TEXT_IS})
 EVENT_FIELDS = frozenset({Op.NUMBER_MEAN, Op.NUMBER_LAST, Op.NUMBER_SUM, Op.TEXT_LAST_IS, Op.DISTINCT})
 AGES = frozenset({Op.DAYS_SINCE_LAST, Op.DAYS_SINCE_FIRST})

@@ -36,14 +36,14 @@ class Op(IntEnum):
     SHARE = 12  # events of the channel over all events, missing without any
     DISTINCT = 13  # distinct values of a text field over all events
     NUMBER_MEAN = 14  # of a numeric field over all events
-    NUMBER_LAST = 15
-    NUMBER_SUM = 16
+    NUMBER_LAST = 15  # of a numeric field, of the latest event that has one
+    NUMBER_SUM = 16  # of a numeric field over all events
     TEXT_LAST_IS = 17  # 1 if the latest value of a text field is this one, missing without any
     PART_OF_DAY = 18  # share of events in a quarter of the day
     WEEKEND = 19  # share of events on Saturday or Sunday
     SESSIONS = 20  # visits separated by half an hour without events
     ATTRIBUTE_NUMBER = 21  # of the latest attribute row true before the cutoff
-    ATTRIBUTE_TEXT_IS = 22
+    ATTRIBUTE_TEXT_IS = 22  # 1 if the text of the latest attribute row true before the cutoff is this one
     REPEAT_SPAN = 23  # days from the first to the last active day, 0 with one
     COUNT_BETWEEN = 24  # events of the channel in the long window and not in the short one
     TEXT_LAST = 25  # position of the latest value of a text field among the feature's, missing without any
