@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
@@ -30,10 +31,12 @@ from propend.errors import (
     PushFailedError,
     StatusError,
 )
+from propend.segments import Rule
 from propend.store.catalog import DestinationRow, PushRow, RunRow, now
-from propend.workspace import Workspace
+from propend.workspace import Workspace, score_file
 from propend.workspace.dispatch import Dispatcher, follow
 from propend.workspace.execution import after
+from propend.workspace.score_file import ScoreFile
 from workspaces import document, made
 
 
@@ -213,7 +216,7 @@ def test_an_older_run_replaces_nothing(workspace: Workspace) -> None:
 HALTING = """
 import sys, time
 from propend.exports.postgres import Merge
-from propend.workspace import Workspace
+from propend.workspace import Workspace, score_file
 whole = Merge._stage
 def halting(self, delivery):
     rows = whole(self, delivery)
@@ -402,6 +405,45 @@ def test_an_export_by_hand(workspace: Workspace, crm: Crm, tmp_path: Path, capsy
     assert found.num_rows and set(found.column("bucket").to_pylist()) == {"high"}
     assert json.loads(export(crm.url, "--table", "scores", "--json")) == {"run": run, "to": "scores", "rows": len(whom)}
     assert crm.ids() == whom
-    assert export("scores.xls").startswith("PROPEND-100")
+    mistaken = export("scores.xls")
+    assert mistaken.startswith("PROPEND-100")
+    assert ("correct these places." in mistaken, "propend check" in mistaken) == (True, False)
     assert export(crm.url).startswith("PROPEND-100")
     assert export(str(path), "--where", "age > 3").startswith("PROPEND-100")
+
+
+def test_the_schema_of_a_form_of_xdm_is_printed(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    def schema(*more: str) -> str:
+        with pytest.raises(SystemExit):
+            app(["export", "buyers", *more, "--workspace", str(workspace.home)])
+        found = capsys.readouterr()
+        return found.out + found.err
+
+    for form, first in (("xdm-profile", "identityMap"), ("xdm-event", "_id")):
+        options = {"tenant": "acme", "namespace": "ECID"}
+        number = add(workspace, form, form, options=options)
+        assert workspace.pushing.work(workspace.pushing.ask(number).id).state == "succeeded"
+        (beside,) = (workspace.home / "exports").glob(f"*{'events' if form == 'xdm-event' else 'all'}*.schema.json")
+        printed = json.loads(schema("--schema", form, "--option", "tenant=acme", "--option", "namespace=ECID"))
+        assert printed == json.loads(beside.read_text())
+        assert next(iter(printed["properties"])) == first
+        workspace.pushing.remove(number)
+    assert "tenant: is missing and needed" in schema("--schema", "xdm-profile")
+    assert "'csv' has no schema; there are: xdm-profile, xdm-event" in schema("--schema", "csv")
+    assert "one of them is needed" in schema()
+
+
+@pytest.mark.parametrize("where", [None, "probability >= 0.5", "bucket = 'high'", "percentile > 200"])
+def test_whole_rows_are_read_a_few_groups_at_a_time(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, where: str | None
+) -> None:
+    """In groups of a few rows, and parts that end within groups: the rows of the whole file, in its order."""
+    folder = workspace.runs.folder(served(workspace))
+    whole = pq.read_table(folder / "scores.parquet")
+    pq.write_table(whole, folder / "scores.parquet", row_group_size=7)
+    monkeypatch.setattr(score_file, "FACTOR_ROWS", 5)
+    rule = Rule.read(where) if where else Rule()
+    parts = list(ScoreFile.open(folder).batches(rule))
+    asked = rule.expression(whole.column_names)
+    assert pa.Table.from_batches(parts, whole.schema) == (whole if asked is None else whole.filter(asked))
+    assert all(part.num_rows <= 5 for part in parts)

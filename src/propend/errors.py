@@ -105,6 +105,11 @@ class UnexpectedError(PropendError):
 # --- configuration (exit 2) -------------------------------------------------------------------------
 
 
+_CORRECT, _CHECKED = "correct these places{}", "; `propend check` shows the effect before anything is trained."
+_NO_INSTANCES = ("the command", "the destination", "the export", "the segment", "the installation", "this installation")
+"""What else can have mistakes, by the name in the message."""
+
+
 class ConfigurationError(PropendError):
     """The instance document is not valid; every mistake found is listed at once."""
 
@@ -116,7 +121,7 @@ class ConfigurationError(PropendError):
         lines = "\n".join(f"  {i}. {m}" for i, m in enumerate(mistakes, 1))
         super().__init__(
             f"{count} {noun} in {document}:\n{lines}",
-            "correct these places; `propend check` shows the effect before anything is trained.",
+            _CORRECT.format("." if document in _NO_INSTANCES else _CHECKED),
             mistakes=[{"place": m.place, "problem": m.problem, "nearest": m.nearest} for m in mistakes],
         )
         self.mistakes, self.document = tuple(mistakes), document

@@ -96,20 +96,46 @@ def remove_destination(number: NumberArgument, keep: KeepOption = False, workspa
 
 def export(
     instance_id: IdArgument,
-    to: Annotated[str, typer.Option("--to", help="A file (.csv, .parquet, .jsonl, also .gz), or postgresql://...")],
+    to: Annotated[
+        str | None, typer.Option("--to", help="A file (.csv, .parquet, .jsonl, also .gz), or postgresql://...")
+    ] = None,
     segment: SegmentOption = None,
     where: Annotated[str | None, typer.Option("--where", help="Only profiles of whom this rule holds.")] = None,
     table: Annotated[str | None, typer.Option("--table", help="The table, where it goes to PostgreSQL.")] = None,
+    schema: Annotated[
+        str | None,
+        typer.Option("--schema", help="Print the JSON schema of xdm-profile or xdm-event, and write nothing."),
+    ] = None,
+    option: Annotated[list[str] | None, typer.Option("--option", help="KEY=VALUE of that form; repeatable.")] = None,
     workspace: WorkspaceOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
     """Write the scores of the newest run to a file or a table, once."""
+    if (to is None) == (schema is None):
+        problem = "one of them is needed: a place to write to, or the form of XDM whose JSON schema is printed"
+        raise ConfigurationError([Mistake("--to, --schema", problem)], "the command")
+    if to is None:
+        with opened(workspace, as_json) as found:
+            document = _schema_document(found.instances.get(instance_id).id, str(schema), option or [])
+        out.print_json(json.dumps(document))
+        return
     with opened(workspace, as_json) as found:
         done = found.pushing.export(instance_id, to, segment_id=segment, where=where, table=table)
     if as_json:
         out.print_json(json.dumps(done))
     else:
         tell(_exported_text(done))
+
+
+def _schema_document(instance_id: str, kind: str, given: list[str]) -> dict[str, Any]:
+    """The JSON schema of a row of a form of XDM; ``kind`` and ``given`` as for a destination."""
+    from propend.exports import options_of  # noqa: PLC0415
+    from propend.exports.xdm import FORMS, schema_of  # noqa: PLC0415
+
+    if kind not in FORMS:
+        problem = f"{kind!r:.80} has no schema; there are: {', '.join(FORMS)}"
+        raise ConfigurationError([Mistake("--schema", problem)], "the command")
+    return schema_of(FORMS[kind], options_of(kind, _read_options(given)), instance_id)
 
 
 # --- what is printed ------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from propend.store.erasure import Who
 
 Plain = dict[str, Any]
 SCHEMA_ENDING = ".schema.json"
-GROUP_ROWS, RECORDS_AT_ONCE = 65_536, 10_000
+GROUP_ROWS, RECORDS_AT_ONCE = 32_768, 10_000
 FIELDS = ("instance", "audience", "run_id", "scored_at")
 """What a name can have in braces."""
 Shape = Callable[[pa.RecordBatch], pa.RecordBatch]

@@ -18,6 +18,8 @@ from propend.goal import Part
 
 Plain = dict[str, Any]
 Form = Literal["profile", "event"]
+FORMS: dict[str, Form] = {"xdm-profile": "profile", "xdm-event": "event"}
+"""By the kinds of destinations that have them."""
 EVENT_TYPE = "propend.scored"
 _IMPORTANCES = ["low", "medium", "high"]
 

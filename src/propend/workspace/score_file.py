@@ -10,7 +10,7 @@ import functools
 import operator
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +34,9 @@ Kept = TypeVar("Kept")
 BATCH_ROWS = 16_384
 SIDE_BATCH_ROWS = 131_072
 """Rows of a few columns, read side by side."""
+GROUPS_AT_ONCE, FACTOR_ROWS = 16, 8_192
+"""Where factors are read, groups of rows that are opened together, and rows of a part: their texts take ten times the
+room that they take in a file."""
 FACTOR_LEAF = "factors.list.element"
 """Where Parquet has the fields of a factor."""
 FREQUENT = 30
@@ -178,8 +181,9 @@ class ScoreFile:
 
     def _batches(self, rule: Rule, wanted: list[str], beyond: pc.Expression | None) -> Iterator[pa.RecordBatch]:
         """See ``batches``; of a rule that is settled."""
+        asked = dict.fromkeys([*rule.fields, *(("profile_id", "probability") if beyond is not None else ())])
         if rule.is_plain:
-            yield from self._scanned(wanted, _both(rule.expression(self.names), beyond))
+            yield from self._rows(wanted, _both(rule.expression(self.names), beyond), asked)
             return
         types = self._types(rule)
         expression = _both(rule.expression(self.names, types), beyond)
@@ -192,11 +196,44 @@ class ScoreFile:
             parts = self._side_by_side(list(needed), rule.on_factors, slim, types)
         else:
             more = ["factors"] if rule.on_factors and "factors" not in needed else []
-            parts = self._scanned([*needed, *more], _both(rule.plain_part().expression(self.names), beyond))
+            plain_part = rule.plain_part()
+            asked = dict.fromkeys([*plain_part.fields, *(("profile_id", "probability") if beyond is not None else ())])
+            parts = self._rows([*needed, *more], _both(plain_part.expression(self.names), beyond), asked)
         for batch in parts:
             kept = rule.keep(batch, expression).select(wanted)
             if kept.num_rows:
                 yield kept
+
+    def _rows(
+        self, columns: list[str], condition: pc.Expression | None, asked: Iterable[str]
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of whom a condition holds, by the columns that it is ``asked`` of.
+
+        A scan is quick, and reads far ahead: with factors it would come to hold most of a file. These are read a few
+        groups of rows after the other, and not at all where nobody in the groups is meant.
+        """
+        if "factors" not in columns:
+            yield from self._scanned(columns, condition)
+            return
+        asked = [*dict.fromkeys(["profile_id", *(name for name in asked if name in self.names)])]
+        for path in self._parts:
+            with pq.ParquetFile(path, pre_buffer=False) as file:
+                groups = range(file.metadata.num_row_groups)
+                for some in (list(groups[i : i + GROUPS_AT_ONCE]) for i in groups[::GROUPS_AT_ONCE]):
+                    if condition is None:
+                        yield from (b.select(columns) for b in file.iter_batches(FACTOR_ROWS, some, columns))
+                        continue
+                    if not file.read_row_groups(some, asked).filter(condition).num_rows:
+                        continue
+                    for batch in file.iter_batches(FACTOR_ROWS, some, [*dict.fromkeys([*columns, *asked])]):
+                        kept = _filtered(batch, condition)
+                        if kept.num_rows:
+                            yield kept.select(columns)
+
+    @property
+    def _parts(self) -> list[Path]:
+        """The files, in order."""
+        return sorted(self.path.glob("*.parquet")) if self.path.is_dir() else [self.path]
 
     def _scanned(self, columns: list[str], condition: pc.Expression | None) -> Iterator[pa.RecordBatch]:
         scanner = self._data.scanner(
@@ -222,7 +259,7 @@ class ScoreFile:
             what: {column + name.removeprefix(head): name for name in types if name.startswith(head)}
             for what, (head, column) in BESIDE.items()
         }
-        for path in sorted(self.path.glob("*.parquet")) if self.path.is_dir() else [self.path]:
+        for path in self._parts:
             with pq.ParquetFile(path) as file:
                 streams = [file.iter_batches(SIDE_BATCH_ROWS if not factors else BATCH_ROWS, columns=read)]
                 streams += [
@@ -344,6 +381,11 @@ def stamp(run_id: str, folder: Path) -> Stamp:
 
 
 # --- tables side by side ------------------------------------------------------------------------------------------
+
+
+def _filtered(batch: pa.RecordBatch, condition: pc.Expression) -> pa.RecordBatch:
+    found = pa.Table.from_batches([batch]).filter(condition).combine_chunks().to_batches()
+    return found[0] if found else batch.slice(0, 0)
 
 
 def _both(one: pc.Expression | None, other: pc.Expression | None) -> pc.Expression | None:
