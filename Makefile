@@ -10,6 +10,8 @@ PACKAGED := .venv-package
 BENCH := .venv-bench
 SETUP_BENCH := $(BENCH)/.installed
 PEERS := .venv-bench-peers
+AUDIT := .venv-audit
+SETUP_AUDIT := $(AUDIT)/.installed
 PEERS_ASKED := benchmarks/speed/others/requirements.txt
 SETUP_PEERS := $(PEERS)/.installed
 
@@ -44,6 +46,20 @@ kills: $(SETUP_DEV)  ## workers and servers killed at random instants, sixty tim
 
 fuzz: $(SETUP_DEV)  ## inputs that nobody thought of, at everything that reads; MINUTES=n, ENGINE=atheris
 	$(BIN)/python -W ignore tests/fuzzing.py --minutes $${MINUTES:-10} --engine $${ENGINE:-hypothesis}
+
+# Tools of their own, apart from what they look at.
+$(SETUP_AUDIT): constraints-audit.txt
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-audit.txt cyclonedx-bom pip-audit
+	@touch $@
+
+audit: $(SETUP_AUDIT)  ## pinned versions beside a database of known weaknesses; says so where there is none
+	.ci/audit $(AUDIT)/bin/python
+
+sbom: $(SETUP) $(SETUP_AUDIT)  ## what is installed with propend, with versions and licences, as CycloneDX
+	mkdir -p .bench
+	$(AUDIT)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o .bench/sbom.json $(BIN)/python
+	@echo "sbom: .bench/sbom.json"
 
 lint: $(SETUP_DEV)  ## style and format
 	$(BIN)/ruff check src tests benchmarks docsite
@@ -152,5 +168,5 @@ browser:  ## Debian's Chromium, for the tests that open the report in a real bro
 	apt-get update -qq && apt-get install -y -qq chromium
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) $(LOWEST) $(NEWEST) $(PACKAGED) $(BENCH) $(PEERS) .bench .cache propend-demo build dist site \
+	rm -rf $(VENV) $(LOWEST) $(NEWEST) $(PACKAGED) $(BENCH) $(PEERS) $(AUDIT) .bench .cache propend-demo build dist site \
 	  .mypy_cache .ruff_cache .hypothesis

@@ -29,6 +29,10 @@ from propend.errors import NotEnoughMemoryError, SourceChangedError, SourceNotFo
 
 HEAD_BYTES = 1 << 18
 _CHUNK = 1 << 22
+MOST_COLUMNS = 2_000
+"""Of a CSV: each is looked at by itself; an export of Adobe's hits has about 1,200."""
+FREE_BYTES, MOST_TIMES = 200_000_000, 400
+"""What is compressed may unpack to so many bytes, and beyond that to so many times its size."""
 _FORMATS: dict[str, FileFormat] = {
     ".parquet": "parquet", ".pq": "parquet", ".parq": "parquet",
     ".csv": "csv", ".tsv": "csv", ".psv": "csv", ".txt": "csv", ".dat": "csv", ".tab": "csv",
@@ -327,8 +331,16 @@ def _open(path: Path, compression: Compression) -> Any:
 
 def _chunks(path: Path, compression: Compression) -> Iterator[bytes]:
     try:
+        size, unpacked = path.stat().st_size, 0
         with _open(path, compression) as stream:
             while chunk := stream.read(_CHUNK):
+                unpacked += len(chunk)
+                if compression != "none" and unpacked > max(FREE_BYTES, size * MOST_TIMES):
+                    raise _unreadable(
+                        path,
+                        f"unpacks to more than {MOST_TIMES} times its {size:,} bytes, which no table of events does",
+                        "look at what is in it; export it without compression if it is what it should be.",
+                    )
                 yield bytes(chunk)
     except (OSError, pa.ArrowException, EOFError) as error:
         problem = str(error).splitlines()[0]
@@ -481,7 +493,7 @@ def csv_shape(text: str, path: Path) -> FileGroup:
     """Delimiter, quotes and header of a CSV from its first lines.
 
     Raises:
-        SourceUnreadableError: the header names a column twice.
+        SourceUnreadableError: the header names a column twice, or more than 2,000.
     """
     body = _BLANK_LINES.sub("", text, count=1) if _BLANK_LINES.match(text) else text
     quote = _quote_of(body)
@@ -527,6 +539,12 @@ def _delimiter_of(body: str, quote: str) -> str:
 
 
 def _check_header(columns: tuple[str, ...], path: Path) -> None:
+    if len(columns) > MOST_COLUMNS:
+        raise _unreadable(
+            path,
+            f"has {len(columns):,} columns in its header, and at most {MOST_COLUMNS:,} are read",
+            "leave out what is no fact about events, or look whether it is a table with one row per event.",
+        )
     folded = [c.casefold() for c in columns]
     for i, name in enumerate(folded):
         if name in folded[:i]:

@@ -30,6 +30,8 @@ SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
@@ -42,6 +44,10 @@ log = logging.getLogger("propend.requests")
 
 class _TooLargeError(Exception):
     """The body is longer than is read."""
+
+
+class _NoAddressError(Exception):
+    """The query is not ASCII, as servers hand it on and nothing behind them reads it."""
 
 
 def _too_large(most: int) -> RequestInvalidError:
@@ -83,9 +89,15 @@ class Watch:
         scope = request.scope
         length = Headers(scope=scope).get("content-length", "0")
         try:
-            if not length.isdigit() or int(length) > request.most:
+            if not length.isdecimal() or len(length) > 20 or int(length) > request.most:
                 raise _TooLargeError
+            if not scope.get("query_string", b"").isascii():
+                raise _NoAddressError
             await self._app(scope, request.receive, request.send)
+        except _NoAddressError:
+            scope["query_string"] = b""  # a page of the refusal names its own address
+            told = RequestInvalidError("The address has signs that no address can have.", "write them as %XX.")
+            await self._instead(request, answer(told))
         except _TooLargeError:
             await self._instead(request, answer(_too_large(request.most)))
         except Exception as error:

@@ -87,4 +87,5 @@ def _gate_empty(*fields: str) -> None:
 
 def _own(address: str) -> str:
     """An address of this server; what leads elsewhere becomes the first page."""
-    return address if address.startswith("/") and not address.startswith(("//", "/\\")) else "/"
+    own = address.startswith("/") and not address.startswith(("//", "/\\")) and address.isprintable()
+    return address if own else "/"

@@ -181,7 +181,8 @@ class Page:
     def go(self, address: str) -> Response:
         """Send the browser elsewhere, after a change."""
         if self.is_part:
-            return Response(status_code=204, headers={"HX-Redirect": address})
+            # as ``RedirectResponse`` writes it: browsers leave out tabs, and a line break would end the header
+            return Response(status_code=204, headers={"HX-Redirect": quote(address, safe=":/%#?=@[]!$&'()*+,;")})
         return RedirectResponse(address, 303)
 
 
