@@ -16,9 +16,12 @@ from propend.errors import PropendError
 from propend.events import DAY_US, EventRequest, Partition
 from propend.goal import ANYTHING, Goal
 from propend.model import checks
+from propend.model.breaks import break_notices
 from propend.model.leaks import Leak, leak_notices
 from propend.model.train import useful_columns
 from propend.preparation import Prepared, Stages, gate_scoring
+from propend.snapshots.stitching import apart
+from propend.snapshots.volumes import weekly_volumes
 from propend.suspects import find_suspects
 from propend.timeline import day_date
 from propend.training import build_plan, gather, outcome_counts
@@ -68,8 +71,10 @@ def define(prepared: Prepared, stages: Stages) -> Check:
         refusals.append(refusal.to_dict())
     document = record.timeline_document(prepared)
     snapshots = sum(c["snapshots"] for c in document["cutoffs"])
-    notices = [*checks.few_outcomes_notice(counts), *record.data_notices(prepared), *leak_notices(leaks)]
-    notices = notices if not refusals else []
+    volumes = weekly_volumes(apart(prepared.log), timeline.now)
+    notices = [*record.data_notices(prepared), *checks.silent_kind_notices(volumes), *break_notices(volumes)]
+    if not refusals:  # what is told of the data may be why it is refused
+        notices = [*checks.few_outcomes_notice(counts), *notices, *leak_notices(leaks)]
     return Check(
         {
             "name": instance.name,

@@ -115,6 +115,7 @@ class SourceFacts:
         left_out: files that were not opened, since they are of days that were not asked for.
         xdm: what was recognised, where it is XDM.
         mirror: how its rows came, where it is incremental.
+        lacking: files without the column of a role that events can do without, by role.
     """
 
     path: str
@@ -126,6 +127,7 @@ class SourceFacts:
     left_out: int = 0
     xdm: XdmFacts | None = None
     mirror: MirrorFacts | None = None
+    lacking: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

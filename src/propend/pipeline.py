@@ -37,6 +37,7 @@ from propend.fairness import scored_groups
 from propend.instance import Instance
 from propend.language import speaking
 from propend.model import checks
+from propend.model.breaks import break_notices
 from propend.movement import Scene, difference, movement
 from propend.population import Population, population_of
 from propend.preparation import (
@@ -575,7 +576,7 @@ def score_stage(prepared: Prepared, saved: store.SavedModel, run_id: str, stages
         notices = checks.score_drift_notices(psi)
         notices += checks.new_kind_notices(saved.facts["kinds"], prepared.log.facts.kinds)
         volumes = weekly_volumes(apart(prepared.log), timeline.now)
-        notices += checks.volume_notices(volumes) + checks.silent_kind_notices(volumes)
+        notices += checks.volume_notices(volumes) + checks.silent_kind_notices(volumes) + break_notices(volumes)
         notices += checks.drift_notices(saved.reference, verdicts.inputs, used, timeline.now)
     bearings = _bearings(prepared, tabulation)
     return ScoredPopulation(everyone, len(probability), found, tuple(notices), bearings)

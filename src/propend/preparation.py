@@ -15,7 +15,14 @@ from propend.columns import choose_fields
 from propend.connectors.origins import is_address
 from propend.document import Lines, Place, is_database_address, read_document
 from propend.engines import connect
-from propend.errors import ConfigurationError, Mistake, NoRecentDataError, NoScoringDataError, PropendError
+from propend.errors import (
+    ConfigurationError,
+    Mistake,
+    NoRecentDataError,
+    NoScoringDataError,
+    NotEnoughHistoryError,
+    PropendError,
+)
 from propend.events import EventLog, EventRequest, Field, OpenedEvents
 from propend.instance import Data, Instance, Source, parse_instance, source_at
 from propend.kernel_cache import warn_if_lost
@@ -41,6 +48,8 @@ from propend.timeline import Observation, Timeline, Windows, day_date, observe, 
 Progress = Callable[[str], None]
 MAX_SURVEYED = 20_000_000
 """Profiles that are learnt from and counted; of more, those with the smallest keys, which are as good as any."""
+MANY_ASIDE = 0.01
+"""From which share of rows set aside on a history that is too short may be so for want of them."""
 FieldNames = tuple[tuple[str, ...], tuple[str, ...]]
 """Columns of numbers, and of texts."""
 
@@ -270,7 +279,7 @@ def survey_log(inputs: Inputs, opened: OpenedEvents, log: EventLog, saved: Saved
     windows, observation = windows_of(inputs.instance), observation_of(inputs, log)
     program = program_of(inputs, log, observation.now_day)
     if saved is None:
-        timeline = plan_timeline(windows, observation, inputs.instance.options.lookback)
+        timeline = _timeline(windows, observation, inputs.instance.options.lookback, log)
         cutoffs = [*timeline.matured, timeline.now]
     else:
         lookback = saved.plan.lookback_days
@@ -279,6 +288,27 @@ def survey_log(inputs: Inputs, opened: OpenedEvents, log: EventLog, saved: Saved
     share = min(1.0, MAX_SURVEYED / max(log.facts.profiles, 1))
     log = standing_at(log, cutoffs)
     return Prepared(inputs, opened, log, program, timeline, survey(log, program, cutoffs, share))
+
+
+def _timeline(windows: Windows, observation: Observation, lookback_days: int | None, log: EventLog) -> Timeline:
+    """The cutoffs; where history is too short, with how many rows were set aside, since these may be what is missing.
+
+    Raises:
+        NotEnoughHistoryError: the log covers too few days.
+    """
+    try:
+        return plan_timeline(windows, observation, lookback_days)
+    except NotEnoughHistoryError as error:
+        facts = log.facts
+        aside = {r: n for r, n in facts.set_aside.items() if n}
+        if sum(aside.values()) <= MANY_ASIDE * facts.read:
+            raise
+        reasons = ", ".join(f"{n:,} {reason.replace('_', ' ')}" for reason, n in aside.items())
+        raise NotEnoughHistoryError(
+            f"{error.message} {sum(aside.values()):,} of {facts.read:,} rows were set aside: {reasons}.",
+            f"{error.hint.rstrip('.')}; or mend the rows that were set aside.",
+            **error.facts | {"set_aside": aside},
+        ) from None
 
 
 def program_of(inputs: Inputs, log: EventLog, now_day: int) -> Program:
@@ -307,7 +337,8 @@ def windows_of(instance: Instance) -> Windows:
 def observation_of(inputs: Inputs, log: EventLog) -> Observation:
     """What the log covers, as of the day that was asked for."""
     cut_by_as_of = log.facts.set_aside.get("after_as_of", 0) > 0
-    return observe(log.facts.days, log.facts.last_time_of_day, inputs.as_of, cut_by_as_of)
+    facts = log.facts
+    return observe(facts.days, facts.last_time_of_day, inputs.as_of, cut_by_as_of, facts.events_per_day)
 
 
 def _request(inputs: Inputs, opened: OpenedEvents, fields: FieldNames | None) -> EventRequest:

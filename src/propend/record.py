@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from propend.doubts import doubts
 from propend.events import EventFacts, EventLog
 from propend.language import noted, numeral, say, say_many
 from propend.model.checks import Notice, first_of, no_signal_notice
@@ -26,13 +27,16 @@ from propend.model.level import LevelForecast
 from propend.model.train import Choices, Columns, TrainingSet
 from propend.preparation import Prepared
 from propend.question import spoken_sentence
-from propend.snapshots.stitching import StitchedLog
+from propend.snapshots.oddities import oddities
+from propend.snapshots.stitching import StitchedLog, apart
 from propend.snapshots.volumes import Months
-from propend.timeline import Timeline, day_date, instant_text
+from propend.timeline import Timeline, day_date, days_astray, instant_text
 from propend.version import __version__
 
 GAP_MIN_EVENTS = 20
 """A silent day counts as a tracking gap where the same weekday usually has at least so many events."""
+GAP_FEW_EVENTS, GAP_RUN_EVENTS = 3, 60
+"""The same of a shop so small that no weekday has that many: of each day, and of all silent days in a row."""
 MANY_SET_ASIDE = 0.01
 PACKAGES = ("duckdb", "numba", "numpy", "pyarrow", "scikit-learn", "scipy")
 ENGINE_PACKAGES = ("xgboost-cpu", "xgboost")
@@ -231,19 +235,26 @@ def events_by_kind(volumes: Months, others: str) -> list[dict[str, Any]]:
 def tracking_gaps(facts: EventFacts) -> list[dict[str, Any]]:
     """Runs of days without any event on which there usually are many; days that are usually silent do not part them.
 
+    Where no day of the week has many, of a small shop, those are meant that together usually have.
+
     Returns:
         ``from`` and ``to`` (the first day after) of each, and how many of its days usually have many events.
     """
-    first, last = int(facts.days[0]), int(facts.days[-1])
+    early, late = days_astray(facts.days, facts.events_per_day)
+    days, events = (x[early : len(x) - late] for x in (facts.days, facts.events_per_day))
+    first, last = int(days[0]), int(days[-1])
     counts = np.zeros(last - first + 1, dtype=np.int64)
-    counts[facts.days - first] = facts.events_per_day
+    counts[days - first] = events
     weekday = (np.arange(first, last + 1) + 3) % 7
     usual = np.array([np.median(counts[weekday == d]) if (weekday == d).any() else 0 for d in range(7)])
-    missed = np.flatnonzero((counts == 0) & (usual[weekday] >= GAP_MIN_EVENTS))
+    small = usual.max() < GAP_MIN_EVENTS
+    missed = np.flatnonzero((counts == 0) & (usual[weekday] >= (GAP_FEW_EVENTS if small else GAP_MIN_EVENTS)))
     if not len(missed):
         return []
     active = np.cumsum(counts > 0)  # two missed days belong together where no day between them has events
     runs = np.split(missed, np.flatnonzero(np.diff(active[missed])) + 1)
+    if small:
+        runs = [r for r in runs if usual[weekday[r]].sum() >= GAP_RUN_EVENTS]
     return [{"from": f"{day_date(first + r[0])}", "to": f"{day_date(first + r[-1] + 1)}", "days": len(r)} for r in runs]
 
 
@@ -259,7 +270,8 @@ def gaps_text(gaps: Sequence[dict[str, Any]], most: int = 3) -> str:
 def data_notices(prepared: Prepared) -> list[Notice]:
     """Warnings about the data: rows set aside, gaps, attributes left out, a partial last day."""
     facts = prepared.log.facts
-    notices = _rows_aside(facts) + _links_aside(facts) + _gap_notices(tracking_gaps(facts))
+    found = oddities(apart(prepared.log))
+    notices = doubts(facts, found) + _rows_aside(facts) + _links_aside(facts) + _gap_notices(tracking_gaps(facts))
     if facts.attributes_without_time:
         names = ", ".join(facts.attributes_without_time)
         message = say("attributes without a time from which they were true are not used: {names}.", names=names)

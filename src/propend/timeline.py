@@ -33,6 +33,8 @@ MAX_TRAINING_CUTOFFS_WITH_YEARS = 12
 WINDOWS_DAYS = (7, 14, 30, 60, 90, 180, 365)
 LEVEL_STEP_DAYS = 7
 MAX_LEVEL_CUTOFFS = 80
+ASTRAY_DAYS, MOST_ASTRAY = 180, 0.01
+"""From how many days apart on, and up to which share of all events, first or last days are of times that are wrong."""
 
 ProofKind = Literal["out-of-time", "same-period"]
 
@@ -149,20 +151,25 @@ def observe(
     last_time_of_day: NDArray[np.int64],
     as_of: date | None,
     cut_by_as_of: bool,
+    events_per_day: NDArray[np.int64] | None = None,
 ) -> Observation:
     """What is fully observed, from the days that have events.
 
     The data set's last day counts as complete when its events have no time of day, when ``as_of`` cut
     later events off, or when its last event is at least as late in the day as on one of the fourteen
-    active days before it; otherwise observation ends at the midnight that begins it.
+    active days before it; otherwise observation ends at the midnight that begins it. Observation begins
+    after days that lie ages before the others and have next to no events (``days_astray``): such times are
+    wrong, and history that is not there would be counted as days on which nobody did anything.
 
     Args:
         days: day numbers with events, ascending, at least one.
         last_time_of_day: microseconds after midnight of the last event of each day.
         as_of: the midnight that "now" is moved to.
         cut_by_as_of: whether events at or after ``as_of`` exist.
+        events_per_day: on each of ``days``.
     """
-    first, last = int(days[0]), int(days[-1])
+    astray = days_astray(days, events_per_day)[0] if events_per_day is not None else 0
+    first, last = int(days[astray]), int(days[-1])
     until = last + 1
     if as_of is not None and cut_by_as_of:
         until = day_number(as_of)
@@ -170,6 +177,24 @@ def observe(
         until = last
     now = day_number(as_of) if as_of is not None else until
     return Observation(first_day=first, until_day=min(until, now), now_day=now)
+
+
+def days_astray(days: NDArray[np.int64], events_per_day: NDArray[np.int64]) -> tuple[int, int]:
+    """How many of the first days, and of the last, lie ages apart from the others and have next to no events.
+
+    Ages are half a year, next to nothing one event in a hundred. Clocks that were never set (1970, 2000), mistyped
+    years and dates of birth make such days.
+
+    Args:
+        days: day numbers with events, ascending.
+        events_per_day: on each.
+    """
+    behind = np.cumsum(events_per_day)
+    apart = np.flatnonzero(np.diff(days) >= ASTRAY_DAYS)
+    few = behind[-1] * MOST_ASTRAY
+    early = [int(i) + 1 for i in apart if behind[i] <= few]
+    late = [len(days) - 1 - int(i) for i in apart if behind[-1] - behind[i] <= few]
+    return max(early, default=0), max(late, default=0)
 
 
 def _looks_complete(last_time_of_day: NDArray[np.int64]) -> bool:

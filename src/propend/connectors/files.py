@@ -272,6 +272,11 @@ def _describe(path: Path, scratch: Path, folders: tuple[str, ...]) -> FileGroup:
     start = _text_head(path, compression)
     if not start.text.strip():
         raise _unreadable(path, "holds no text", "export it again, or leave it out of the path.")
+    if _MARKUP.match(start.text):
+        shown = " ".join(re.sub(r"<[^>]*>", " ", start.text[:2_000]).split())[:80]
+        raise _unreadable(
+            path, f"is a web page or XML, not rows: {shown!r}", "look why the export failed, and repeat it."
+        )
     if start.encoding != "utf-8" or _needs_mending(start.text):
         path, compression = _rewrite(path, compression, start.encoding, scratch, folders), "none"
     encoding = start.encoding.removesuffix("-sig")
@@ -397,6 +402,8 @@ def _encoding_by_content(path: Path, compression: Compression) -> str:
     return "latin-1" if undefined else "cp1252"
 
 
+_MARKUP = re.compile(r"\s*<(!doctype|html|head|body|\?xml|error)\b", re.IGNORECASE)
+"""What a page that says why there is no export begins with; no header of a CSV does."""
 _BLANK_LINES = re.compile(r"(?:[ \t\ufeff]*(?:\r\n|\r|\n))+")
 
 

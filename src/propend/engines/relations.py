@@ -367,7 +367,7 @@ def files_without(db: Database, relation: Relation, column: str) -> list[str]:
     for group in relation.groups:
         if top in dict(group.partitions):
             continue
-        if group.format == "csv" and column not in group.columns:
+        if group.format == "csv" and column.lower() not in (name.lower() for name in group.columns):
             lacking += [p.name for p in group.paths]
         if group.format == "parquet" and len(relation.groups) + len(group.paths) > 2:
             named = f"bool_or(lower(name) = lower({quote_text(top)}))"
@@ -427,7 +427,8 @@ def _held_by_texts(
 
 def _typing_counts(name: str, sql: str) -> str:
     """Values there are; how many are numbers (not 007, not ids of 16 digits), booleans, times, or stand for nothing."""
-    number = f"regexp_full_match({sql}, '{_NUMBER}') AND NOT regexp_full_match({sql}, '0\\d+|\\d{{16,}}')"
+    bare = f"trim({sql})"
+    number = f"regexp_full_match({bare}, '{_NUMBER}') AND NOT regexp_full_match({bare}, '0\\d+|\\d{{16,}}')"
     boolean, time = f"lower({sql}) IN ('true', 'false')", f"regexp_full_match({sql}, '{_TIME}')"
     filler = f"lower(trim({sql})) IN ({', '.join(map(quote_text, (*NUMBER_FILLERS, name.lower())))})"
     return ", ".join([f"count({sql})", *(f"count(*) FILTER ({test})" for test in (number, boolean, time, filler))])

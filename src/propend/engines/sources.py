@@ -34,6 +34,8 @@ NO_KIND = "(none)"
 DEFAULT_KIND = "event"
 EVENTS_TABLE = "events"
 """The name under which a caller's table stands in for all event sources."""
+MOSTLY_NUMBERS = 0.9
+"""From which share of numbers on a column of values is one of numbers; what is none is left empty, counted and said."""
 FACTS_CELLS = 60_000_000
 """Cells looked at for the facts of fields; beyond, some profiles stand for all."""
 FEW_ROWS = 200_000
@@ -54,6 +56,7 @@ class EventSource:
         made: of XDM's events that are something done to a profile: how many, by kind.
         currencies: of XDM's events with a value: how many, by currency.
         found: kinds of XDM's events there are.
+        lacking: files without the column of a role that events can do without, by role.
     """
 
     relation: Relation
@@ -65,6 +68,7 @@ class EventSource:
     made: dict[str, int] = field(default_factory=dict)
     currencies: dict[str, int] = field(default_factory=dict)
     found: tuple[str, ...] = ()
+    lacking: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def column(self, role: str) -> RawColumn | None:
         """The column of a role; None if none has it."""
@@ -110,6 +114,7 @@ class EventSource:
             relation.left_out,
             xdm,
             relation.mirror,
+            self.lacking,
         )
 
 
@@ -286,12 +291,15 @@ def _with_roles(db: Database, relation: Relation, source: Source, data: Data) ->
             raise _not_guessed(relation, role, getattr(data.columns, role))
         if relation.xdm is None:  # of XDM, a file may say the same in another way
             _check_every_file(db, relation, role, roles[role])
-    _check_value(db, relation, roles)
+    relation = _with_value(db, relation, roles)
     at = relation.columns[roles["at"]]
     with db.reading(relation.name):
         time = read_times(db, relation.table, at.name, at.sql, at.native)
     ordered = {role: roles[role] for role in ROLES if role in roles}
-    found = EventSource(relation, ordered, tuple(guesses.values()), kind, time, _said_namespace(source))
+    lacking = {} if relation.xdm is not None else _lacking(db, relation, ordered)
+    found = EventSource(
+        relation, ordered, tuple(guesses.values()), kind, time, _said_namespace(source), lacking=lacking
+    )
     return found if relation.xdm is None else _of_xdm(db, found)
 
 
@@ -367,6 +375,13 @@ def _check_every_file(db: Database, relation: Relation, role: str, column: str) 
         )  # fmt: skip
 
 
+def _lacking(db: Database, relation: Relation, roles: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Files without the column of a role that events can do without: such rows are read as if it were empty."""
+    with db.reading(relation.name):
+        found = {r: tuple(files_without(db, relation, c)) for r, c in roles.items() if r not in NEEDED}
+    return {role: files for role, files in found.items() if files}
+
+
 _MEANING = {"profile": "the profile's id", "at": "the event's time"}
 
 
@@ -387,17 +402,23 @@ def _not_guessed(relation: Relation, role: str, named: str | None) -> ColumnNotF
     )  # fmt: skip
 
 
-def _check_value(db: Database, relation: Relation, roles: Mapping[str, str]) -> None:
-    """A column of values must hold a number somewhere, if it holds anything."""
+def _with_value(db: Database, relation: Relation, roles: Mapping[str, str]) -> Relation:
+    """A column of values must hold a number somewhere, if it holds anything; texts of which most are numbers are such.
+
+    Raises:
+        ColumnTypeError: none is a number.
+    """
     column = relation.columns[roles["value"]] if "value" in roles else None
     if column is None or column.type == "number":
-        return
+        return relation
     forms = column.column
     with db.reading(relation.name):
         counted = f"SELECT count({forms.text}), count({forms.number}), min({forms.text}) FROM {relation.table}"
         given, numbers, example = db.rows(counted)[0]
+    if given and column.type == "text" and numbers >= MOSTLY_NUMBERS * given:
+        return replace(relation, columns=relation.columns | {column.name: replace(column, type="number")})
     if not given or (numbers and column.type == "text"):
-        return
+        return relation
     raise ColumnTypeError(
         f"The column {column.name!r} of {relation.name!r} holds {column.type} values, such as {str(example)[:60]!r}, "
         "and a value is a number.",

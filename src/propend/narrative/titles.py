@@ -36,7 +36,9 @@ TITLES = frozenset({
     noted("Scored not in data"), noted("No profile"), noted("No time"), noted("Unparsable time"), noted("Before 1970"),
     noted("In the future"), noted("Duplicate"), noted("Excluded"), noted("After as of"), noted("Poor"), noted("Fair"),
     noted("Good"), noted("Excellent"), noted("Currencies mixed"), noted("Marketer made"), noted("Links left out"),
-    noted("Partitions left out"),
+    noted("Partitions left out"), noted("Times astray"), noted("Days twice"), noted("Column lacking"),
+    noted("Ids doubtful"), noted("Kind replaced"), noted("Kinds alike"), noted("Ids alike"), noted("Values broken"),
+    noted("Day out of line"),
 })  # fmt: skip
 """What notices, reasons to set a row aside, and grades are called: their codes, written as titles."""
 CODES = frozenset({
