@@ -41,6 +41,9 @@ demo-quick: $(SETUP)  ## the first of the two instances only
 test: $(SETUP_DEV)  ## all tests, on every core
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
+crashes: $(SETUP_DEV)  ## faults at every operation that changes a file, hours; POINTS=n of each scene, SEED=n, SCENE=, KIND=, AT=
+	POINTS=$${POINTS:-all} $(BIN)/python -m pytest -s --timeout 0 tests/test_crashes.py
+
 kills: $(SETUP_DEV)  ## workers and servers killed at random instants, sixty times each; KILLS=n, SEED=n
 	KILLS=$${KILLS:-60} $(BIN)/python -m pytest -s --timeout 0 tests/test_kills.py
 
@@ -141,6 +144,9 @@ bench-serving: $(SETUP_DEV)  ## look-ups and live scores, over HTTP while a run 
 
 bench-pages: $(SETUP_DEV)  ## server time of every page; FULL=1 a million scored profiles, 200 instances
 	$(BIN)/python -m benchmarks.pages
+
+soak: $(SETUP_DEV)  ## a server under mixed work: what it holds must not grow; MINUTES=5, FULL=1 an hour
+	$(BIN)/python -m benchmarks.soak
 
 evidence: $(SETUP_BENCH)  ## tables and pictures of docs/evidence.md from the results of FULL=1 make bench-accuracy, bench-speed
 	$(BENCH)/bin/python -m benchmarks.accuracy.evidence

@@ -31,6 +31,7 @@ from propend.model.metrics import METRICS
 from propend.scoring import FACTOR_TYPE, HORIZONS_SCHEMA, SCORES_SCHEMA
 from propend.sentence import write_sentence
 from propend.snapshots.plan import FAMILIES
+from propend.store.seals import unsealed
 from servers import serving
 from shops import SHOP, shop
 
@@ -162,7 +163,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", ["evaluation", "insights", "run"])
 def test_every_key_of_a_runs_documents_is_described(name: str, results: Path) -> None:
     text = section(page("docs/results.md"), f"## {name}.json")
-    document = json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
+    document = unsealed(json.loads((results / f"{name}.json").read_text(encoding="utf-8")))
     assert firsts(text) | (set(METRICS) if name == "evaluation" else set()) == set(document)
 
 

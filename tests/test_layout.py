@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "propend"
 
 LAYERS = (
-    ("errors", "version", "wall_clock", "language", "demo", "kernel_cache", "compiling"),
+    ("errors", "version", "wall_clock", "language", "demo", "kernel_cache", "compiling", "writing"),
     ("diagnosis",),
     ("conditions", "timeline", "phrasing"),
     ("drawing",),

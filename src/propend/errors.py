@@ -7,6 +7,9 @@ Run errors carry the numbers of the reference spec (section 7.2); codes under 30
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -527,6 +530,48 @@ class NoInfluentialFactorsError(PropendError):
     """The model's contributions name no usable factor."""
 
     number, symbol, stage, exit_status = 414, "NO_INFLUENTIAL_FACTORS", "explain", 4
+
+
+_OF_THE_DISK = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space, or have the quota raised",
+    errno.EIO: "see to the disk: it fails, and what is on it may be damaged",
+    errno.EROFS: "see to the disk: it was mounted to be read, as systems do after errors",
+    errno.EACCES: "see to the rights of the folder",
+    errno.EPERM: "see to the rights of the folder",
+    errno.EFBIG: "see to the limit of the size of files (ulimit -f)",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "raise the system's limit of open files",
+}
+"""What a disk, or a limit of the system, refuses with, and what helps."""
+
+
+def told_of(error: BaseException, doing: str = "Something could not be written") -> PropendError:
+    """What is said of an exception: of a disk that refuses what it says and how much is free; else it was not expected.
+
+    Args:
+        doing: what was being done, as the beginning of a sentence.
+    """
+    if isinstance(error, PropendError):
+        return error
+    if not isinstance(error, OSError) or error.errno not in _OF_THE_DISK:
+        return UnexpectedError.of(error)
+    place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    free = free_near(place)
+    where = f" ({place!r})" if place else ""
+    return WriteFailedError(
+        f"{doing}: {error.strerror}{where}; {free / 1e6:,.0f} MB are free there.",
+        f"{_OF_THE_DISK[error.errno]}, then do it again; what there was before stands.",
+        path=place, free_bytes=free,
+    )  # fmt: skip
+
+
+def free_near(place: str) -> int:
+    """Free bytes of the disk that a path is on, whether it is there or not; an empty one is where the process works."""
+    path = os.path.abspath(place)  # noqa: PTH100  a name may be too long for others to ask for it
+    while not os.path.exists(path) and path != os.path.dirname(path):  # noqa: PTH110, PTH120
+        path = os.path.dirname(path)  # noqa: PTH120
+    return shutil.disk_usage(path).free
 
 
 def first_line(error: Exception) -> str:

@@ -10,9 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
-import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,6 +25,7 @@ from propend.errors import WriteFailedError
 from propend.language import ENGLISH, numeral, say, say_many, say_marked, speaking, spoken
 from propend.narrative import Given, compose
 from propend.phrasing import NOTHING, Words, capital, shown
+from propend.writing import whole_file
 
 Plain = dict[str, Any]
 Table = list[dict[str, str]]
@@ -113,18 +112,10 @@ def write_whole(target: Path, text: str) -> None:
     Raises:
         WriteFailedError: the folder cannot be written, or the disk is full.
     """
-    unfinished: Path | None = None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}-", suffix=".tmp", dir=target.parent)
-        unfinished = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        unfinished.chmod(0o644)
-        unfinished.replace(target)
+        with whole_file(target) as file:
+            file.write(text.encode())
     except OSError as error:
-        if unfinished is not None:
-            unfinished.unlink(missing_ok=True)
         raise WriteFailedError(
             f"The report could not be written to {target.name!r}: {error.strerror or error}.",
             "free some space, or name another file with --out; nothing half-written was left.",

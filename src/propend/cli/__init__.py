@@ -23,7 +23,7 @@ from propend.cli.doctor import doctor
 from propend.cli.people import token_app, user_app
 from propend.cli.screen import JsonOption, err, fail, out, show_error, tell
 from propend.cli.segments import segment_app
-from propend.errors import ColumnNotFoundError, ConfigurationError, Mistake, PropendError, UnexpectedError
+from propend.errors import ColumnNotFoundError, ConfigurationError, Mistake, PropendError, told_of
 from propend.version import __version__
 
 app = typer.Typer(
@@ -471,5 +471,6 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("PROPEND_DEBUG", "0") not in ("", "0"):
             raise
-        show_error(UnexpectedError.of(error), "--json" in sys.argv)
-        sys.exit(UnexpectedError.exit_status)
+        told = told_of(error)
+        show_error(told, "--json" in sys.argv)
+        sys.exit(told.exit_status)

@@ -156,6 +156,7 @@ def _write(scores: ScoreFile, rule: Rule, to: Path | None) -> None:
         WriteFailedError: it cannot be written.
     """
     from propend.server.serving import MEDIA, stream  # noqa: PLC0415
+    from propend.writing import whole_file  # noqa: PLC0415
 
     scores.gate(rule)
     if to is None:
@@ -168,15 +169,11 @@ def _write(scores: ScoreFile, rule: Rule, to: Path | None) -> None:
         raise ConfigurationError([Mistake("--out", f"{to.name!r} ends in none of {ends}")], "the command")
     if to.exists():
         raise OutputExistsError(f"{to.name!r} is there already.", "name another --out file.", path=str(to))
-    beside = to.with_name(f".{to.name}.part")
     try:
-        with beside.open("wb") as file:
+        with whole_file(to) as file:
             file.writelines(stream(scores, rule, form))
-        beside.replace(to)
     except OSError as error:
         raise WriteFailedError(
             f"{to.name!r} cannot be written: {error.strerror}.", "name another --out file."
         ) from None
-    finally:
-        beside.unlink(missing_ok=True)
     tell(f"{scores.count(rule):,} profiles in {to}")

@@ -9,8 +9,6 @@ import csv
 import gzip
 import io
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -28,6 +26,7 @@ from propend.exports.delivery import Delivery, Options, Past, Place, Pushed
 from propend.exports.sheets import as_csv
 from propend.exports.texts import rows_as_json
 from propend.store.erasure import Who
+from propend.writing import whole_file
 
 Plain = dict[str, Any]
 SCHEMA_ENDING = ".schema.json"
@@ -261,18 +260,8 @@ def _parquet(out: IO[bytes], parts: Iterator[pa.RecordBatch], schema: pa.Schema)
 @contextmanager
 def replaced(path: Path) -> Iterator[IO[bytes]]:
     """A file to write that takes the place of another at the end, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp", delete=False) as file:
-        beside = Path(file.name)
-        try:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            beside.chmod(0o640)
-            beside.replace(path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
+    with whole_file(path, 0o640) as file:
+        yield file
 
 
 @contextmanager

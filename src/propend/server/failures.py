@@ -28,6 +28,7 @@ from propend.errors import (
     StatusError,
     TooManyAttemptsError,
     UnexpectedError,
+    told_of,
 )
 from propend.store.runs import plain
 
@@ -75,6 +76,9 @@ def answer(error: PropendError, status: int | None = None) -> JSONResponse:
 
 def unexpected(error: BaseException, request_id: str) -> JSONResponse:
     """What is said of a fault of the server: its kind, and what finds it in the log; never what it was about."""
+    told = told_of(error)
+    if not isinstance(told, UnexpectedError):  # the disk is full; no place on it is named to who asks
+        return answer(type(told)(told.message.replace(f" ({told.facts['path']!r})", ""), told.hint), 500)
     name = type(error).__name__
     return answer(
         UnexpectedError(

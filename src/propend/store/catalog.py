@@ -11,6 +11,7 @@ Tables are described here and made by the migrations beside this file; a test ho
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,11 +44,13 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from propend.document import without_passwords
-from propend.errors import CatalogUnavailableError
+from propend.errors import CatalogUnavailableError, free_near
 
 HEAD = "0005"
 """The newest migration."""
 BUSY_SECONDS = 30
+_OF_THE_DISK = re.compile("disk is full|disk I/O error|readonly database|unable to open database")
+"""What SQLite says where its file cannot be written."""
 _MIGRATING = threading.Lock()
 """Alembic works on one database at a time in a process; in the database, transactions take turns."""
 
@@ -502,6 +505,13 @@ def _upgrade(connection: Connection) -> None:
 
 def _unavailable(shown: str, error: BaseException) -> CatalogUnavailableError:
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if shown.startswith("sqlite") and _OF_THE_DISK.search(first):
+        free = free_near(make_url(shown).database or "")
+        return CatalogUnavailableError(
+            f"The catalog {shown!r} cannot be written: {first:.300}; {free / 1e6:,.0f} MB are free there.",
+            "free some space, or see to the disk and the rights of the folder; what was committed stands.",
+            url=shown, free_bytes=free,
+        )  # fmt: skip
     return CatalogUnavailableError(
         f"The catalog {shown!r} cannot be used: {without_passwords(first):.300}.",
         "look at PROPEND_DATABASE_URL; without it the catalog is a file in the workspace. For PostgreSQL, "

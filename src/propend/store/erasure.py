@@ -23,6 +23,7 @@ from propend.errors import InstanceNotFoundError
 from propend.protection import Forgotten
 from propend.report import Report
 from propend.store.runs import read_json, table_options, write_json
+from propend.writing import sweep
 
 ID = "profile_id"
 TABLES = ("scores", "contributions", "attributes")
@@ -69,6 +70,7 @@ def erase(folder: Path, who: Who) -> Erased:
         OSError: the folder cannot be written.
         InstanceNotFoundError: a document is damaged.
     """
+    sweep(folder)
     for left in folder.rglob(f"*{MARK}"):
         left.unlink(missing_ok=True)
     found = Erased()

@@ -9,9 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 import struct
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -25,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xgboost as xgb
 
-from propend.errors import InstanceNotFoundError, OutputExistsError, PropendError, WriteFailedError
+from propend.errors import InstanceNotFoundError, OutputExistsError, PropendError, WriteFailedError, free_near
 from propend.instance import Instance
 from propend.model.calibrate import Calibration
 from propend.model.certainty import Certainty
@@ -37,6 +35,7 @@ from propend.model.train import Model
 from propend.snapshots.plan import Channel, Factor, Feature, Op, Plan
 from propend.store.seals import digest_of, sealed, unsealed
 from propend.store.trees import booster_of
+from propend.writing import begun_folder, flush, flush_folder, swap
 
 MODEL_FORMAT = 2
 DAMAGE = (
@@ -114,18 +113,15 @@ def new_run(destination: Path) -> Iterator[Path]:
     try:
         _refuse_foreign(destination)
         destination.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{destination.name}-", suffix=".tmp", dir=destination.parent))
-    except OSError as error:
-        _remove_empty(missing)
-        raise _write_failed(destination, error) from None
-    try:
-        fresh.chmod(0o755)
-        yield fresh
-        _swap(fresh, destination)
+        with begun_folder(destination) as fresh:
+            fresh.chmod(0o755)
+            yield fresh
+            flush(fresh)
+            swap(fresh, destination)
+            flush_folder(destination.parent)
     except (OSError, pa.ArrowException) as error:
         raise _write_failed(destination, error) from error
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
         _remove_empty(missing)
 
 
@@ -155,35 +151,14 @@ def _refuse_foreign(destination: Path) -> None:
         )  # fmt: skip
 
 
-def _swap(fresh: Path, destination: Path) -> None:
-    if not destination.exists():
-        fresh.rename(destination)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{destination.name}-", suffix=".tmp", dir=destination.parent))
-    destination.rename(old / "run")
-    try:
-        fresh.rename(destination)
-    except OSError:
-        (old / "run").rename(destination)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
-
-
 def _write_failed(destination: Path, error: BaseException) -> WriteFailedError:
     reason = getattr(error, "strerror", None) or str(error)
-    free = shutil.disk_usage(_existing(destination)).free
+    free = free_near(str(destination))
     return WriteFailedError(
         f"The run could not be written to {destination.name!r}: {reason}; {free / 1e6:,.0f} MB are free there.",
         "free some space or name another --out folder; nothing half-written was left.",
         path=str(destination), free_bytes=free,
     )  # fmt: skip
-
-
-def _existing(path: Path) -> Path:
-    while not os.path.exists(path):  # noqa: PTH110  false, not an error, for a name that is too long
-        path = path.parent
-    return path
 
 
 def write_table(path: Path, table: pa.Table, group_rows: int | None = None) -> None:

@@ -28,8 +28,9 @@ from propend.store.catalog import Catalog, RunRow, sqlite_url
 from propend.store.runs import WORK_FOLDER
 from propend.workspace.alerts import Alerts
 from propend.workspace.audit import LOCAL, Audit
+from propend.workspace.destinations import FOLDER as EXPORTS
 from propend.workspace.destinations import Destinations
-from propend.workspace.instances import Instances
+from propend.workspace.instances import PROPOSALS, Instances
 from propend.workspace.mirrors import KeptMirrors
 from propend.workspace.privacy import Privacy, forgotten_of
 from propend.workspace.pushing import Pushing
@@ -37,6 +38,7 @@ from propend.workspace.runs import Runs
 from propend.workspace.segments import Segments
 from propend.workspace.settings import SETTINGS_FILE, Settings, read_settings
 from propend.workspace.uploads import Uploads
+from propend.writing import sweep
 
 DATABASE_VARIABLE = "PROPEND_DATABASE_URL"
 log = logging.getLogger("propend.workspace")
@@ -90,6 +92,8 @@ class Workspace:
 
     def refresh(self) -> None:
         """Take in files that were edited by hand, end runs that nobody is at work on, finish what was being removed."""
+        for folder in self._written():
+            sweep(folder)
         self.problems = self.instances.sync()
         for run_id in self.runs.reap():
             self.alerts.of_run(self.runs.get(run_id))
@@ -100,6 +104,14 @@ class Workspace:
             self.privacy.resume()
         except ForgettingFailedError:
             log.exception("somebody who is to be forgotten could not be removed yet; it is tried again")
+
+    def _written(self) -> list[Path]:
+        """Folders that somebody may have been killed while writing into."""
+        others = [self.home / folder for folder in self.settings.exports.folders]
+        return [
+            self.home, self.instances.folder, self.data.folder, self.home / EXPORTS, *others,
+            *(self.home / WORK_FOLDER).glob("runs/*"), self.home / WORK_FOLDER / PROPOSALS,
+        ]  # fmt: skip
 
     def protection(self) -> Protection:
         """What is demanded wherever the workspace's data are used, as of this moment."""

@@ -19,6 +19,8 @@ from propend.errors import TooManyAttemptsError
 from propend.store.catalog import AttemptRow, Catalog, alone, now
 
 WINDOW = timedelta(hours=1)
+AHEAD = timedelta(minutes=1)
+"""By so much clocks of servers may differ; what lies further ahead was written before a clock was put back."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Attempts:
         with self._catalog.writing() as session:
             alone(session, "attempts")
             instant = now()
-            session.execute(delete(AttemptRow).where(AttemptRow.at < instant - WINDOW))
+            gone = (AttemptRow.at < instant - WINDOW) | (AttemptRow.at > instant + AHEAD)
+            session.execute(delete(AttemptRow).where(gone))
             wait = max(_wait(session, key, limit, instant) for key, limit in keys)
             if wait <= 0:
                 rows = [AttemptRow(key=key, at=instant) for key, _ in keys]

@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from sqlalchemy import select, update
 
-from propend.errors import PropendError, RunWaitingError, StatusError
+from propend.errors import RunWaitingError, StatusError
 from propend.instance import Instance
 from propend.store.catalog import InstanceRow, RunRow, VersionRow, now
 from propend.workspace import Workspace
@@ -127,7 +127,7 @@ class Dispatcher(threading.Thread):
         while not self._halt.is_set():
             try:
                 self.look()
-            except PropendError:
+            except Exception:  # a full disk, no more processes: whatever it is may pass, and nobody else looks after it
                 log.exception("the workspace cannot be looked after now; it is tried again")
             self._halt.wait(LOOK_SECONDS)
 

@@ -26,13 +26,14 @@ from typing import Any
 
 from propend import pipeline
 from propend.errors import (
+    CatalogUnavailableError,
     InstanceNotFoundError,
     NotEnoughMemoryError,
     PropendError,
     RunCancelledError,
     RunInterruptedError,
     TimeLimitError,
-    UnexpectedError,
+    told_of,
 )
 from propend.instance import Instance
 from propend.protection import Forgotten, Protection
@@ -41,6 +42,7 @@ from propend.store.runs import read_json
 from propend.workspace import Workspace, outcomes
 from propend.workspace.journal import Journal
 from propend.workspace.retraining import Champion, Decision, decide
+from propend.writing import flush
 
 Plain = dict[str, Any]
 WATCH_SECONDS = 0.5
@@ -99,7 +101,7 @@ def _end_failed(workspace: Workspace, run_id: str, error: Exception) -> None:
         workspace.runs.end(run_id, "failed", error)
     else:
         log.exception("run %s failed", run_id, exc_info=error)
-        workspace.runs.end(run_id, "failed", UnexpectedError.of(error))
+        workspace.runs.end(run_id, "failed", told_of(error))
 
 
 @contextmanager
@@ -158,10 +160,11 @@ class _Watch(threading.Thread):
         """Until the work is done, or must end."""
         while not self.done.wait(WATCH_SECONDS):
             outcome = self._outcome()
-            if outcome is not None and self._workspace.runs.end(self._run.id, *outcome):
-                log.warning("%s: %s", outcome[0], outcome[1].message)
-                self._workspace.clear_scratch(self._run)
-                os._exit(1)
+            with suppress(PropendError):  # a catalog that cannot be written now may be later
+                if outcome is not None and self._workspace.runs.end(self._run.id, *outcome):
+                    log.warning("%s: %s", outcome[0], outcome[1].message)
+                    self._workspace.clear_scratch(self._run)
+                    os._exit(1)
 
     def began(self, stage: str) -> None:
         """Told by the work as each stage begins.
@@ -170,10 +173,14 @@ class _Watch(threading.Thread):
             _Stopped: the run is not wanted any more.
         """
         self._passed = min(self._passed + SHARES.get(stage, 0.0), 0.99)
-        told = self._workspace.runs.tell(self._run.id, stage, self._passed - SHARES.get(stage, 0.0))
+        self._journal.began(stage)
+        try:
+            told = self._workspace.runs.tell(self._run.id, stage, self._passed - SHARES.get(stage, 0.0))
+        except CatalogUnavailableError as error:
+            log.warning("the catalog cannot be told of it: %s", error.message)  # how far a run is does not end it
+            return
         if not told:
             raise _Stopped("cancelled", self._cancelled())
-        self._journal.began(stage)
 
     def _outcome(self) -> tuple[str, PropendError] | None:
         limits = self._workspace.settings.runs
@@ -267,7 +274,7 @@ def _commit(
         since = forgotten.digests - before if forgotten else frozenset()
         if forgotten and since:
             workspace.privacy.clean(out, Forgotten(forgotten.key, since))
-        _sync(out)
+        flush(out)
         nobody_since = partial(workspace.privacy.as_many, forgotten=forgotten)
         if workspace.runs.succeed(run.id, summary, model_run, nobody_since):
             return True
@@ -337,16 +344,6 @@ def summary_of(finished: pipeline.Run, decision: Decision, challenge: Plain | No
         "decision": decision.document(),
         "challenge": challenge,
     }
-
-
-def _sync(folder: Path) -> None:
-    """What the commit will speak of is on the disk before it."""
-    for path in (folder, *(p for p in folder.rglob("*") if p.is_file())):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _terminated(_signal: int, _frame: FrameType | None) -> None:

@@ -9,6 +9,7 @@ from propend.document import write_yaml
 from propend.errors import OutputExistsError, WriteFailedError
 from propend.proposal import Proposal
 from propend.workspace.settings import SETTINGS_FILE
+from propend.writing import whole_file
 
 INSTANCE_FILE = "first.yaml"
 FIRST_LINE = (
@@ -37,7 +38,8 @@ def write_workspace(home: Path, proposal: Proposal | None) -> list[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         for path, text in texts.items():
-            path.write_text(text, encoding="utf-8")
+            with whole_file(path) as file:
+                file.write(text.encode())
     except OSError as error:
         raise WriteFailedError(
             f"The workspace {str(home)!r} cannot be written: {error.strerror}.", "name another folder."

@@ -7,9 +7,7 @@ edited by hand is a new version at the next look; an edit through Python or REST
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +35,7 @@ from propend.workspace.audit import LOCAL, note
 from propend.workspace.journal import FOLDER as LOGS
 from propend.workspace.mirrors import FOLDER as MIRRORS
 from propend.workspace.schedules import next_due
+from propend.writing import whole_file
 
 INSTANCES = "instances"
 RESERVED = {"new"}
@@ -353,13 +352,8 @@ class Instances:
         text = instance.to_yaml().encode()
         path = self._path(instance_id)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{instance_id}-", delete=False) as file:
+            with whole_file(path) as file:
                 file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(file.name).chmod(0o644)
-            Path(file.name).replace(path)
         except OSError as error:
             raise WriteFailedError(
                 f"{str(path)!r} cannot be written: {error.strerror}.", "see to the folder."

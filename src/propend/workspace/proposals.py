@@ -14,6 +14,7 @@ from propend.proposal import Note
 from propend.store.runs import WORK_FOLDER
 from propend.workspace.drafting import name_of_goal
 from propend.workspace.instances import PROPOSALS
+from propend.writing import whole_file
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Proposals:
             "as_of": as_of and as_of.isoformat(),
             "name": name,
         }
-        self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / f"{instance_id}.json").write_text(json.dumps(plain), encoding="utf-8")
+        with whole_file(self._folder / f"{instance_id}.json") as file:
+            file.write(json.dumps(plain).encode())
 
     def stand_at(self, instance_id: str, day: str) -> None:
         """Remember another day to stand at; an empty text: the day that the data end.

@@ -25,7 +25,7 @@ from propend.errors import (
     OlderRunError,
     PropendError,
     PushFailedError,
-    UnexpectedError,
+    told_of,
 )
 from propend.exports import Delivery, Destination, Past, Pushed, destination
 from propend.exports.files import write_file
@@ -94,7 +94,8 @@ class Pushing:
     def due(self) -> list[int]:
         """Pushes that wait and whose time has come, the oldest first."""
         waiting = [row for row in self._destinations.unfinished() if row.state == "waiting"]
-        return [row.id for row in waiting if row.due_at is None or row.due_at <= now()]
+        soon, later = now(), now() + 2 * LONGEST_WAIT  # so long nobody waits: the clock was put back
+        return [row.id for row in waiting if row.due_at is None or not soon < row.due_at <= later]
 
     # --- doing --------------------------------------------------------------------------------------------
 
@@ -112,7 +113,7 @@ class Pushing:
                 return self._failed(begun, error)
             except Exception as error:  # told in the push, whatever it was
                 log.exception("push %d failed", push_id)
-                return self._failed(begun, UnexpectedError.of(error))
+                return self._failed(begun, told_of(error))
             return self._destinations.end(
                 push_id, state="succeeded", finished_at=now(), rows=pushed.rows, added=pushed.added,
                 updated=pushed.updated, retracted=pushed.retracted, facts=plain(pushed.facts), error=None,
@@ -320,10 +321,23 @@ class Pushing:
 
     @contextmanager
     def _alone(self, destination_id: int, wait_seconds: float = -1) -> Iterator[None]:
-        """Nobody else works on the destination meanwhile; waits for whoever does."""
-        self._locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._locks / f"{destination_id}.lock", timeout=wait_seconds):
+        """Nobody else works on the destination meanwhile; waits for whoever does.
+
+        Raises:
+            WriteFailedError: there is no room for the lock.
+        """
+        lock = FileLock(self._locks / f"{destination_id}.lock", timeout=wait_seconds)
+        try:
+            self._locks.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout:
+            raise
+        except OSError as error:
+            raise told_of(error, f"Destination {destination_id} cannot be worked on") from None
+        try:
             yield
+        finally:
+            lock.release()
 
 
 def _audience(row: DestinationRow) -> str:

@@ -258,7 +258,11 @@ class Runs:
             found = session.get(RunRow, run_id)
             if found is None or found.state != "running" or (may is not None and not may(session)):
                 return False
+            before = _newest_succeeded(session, found.instance_id)
             _end(found, "succeeded", None)
+            if before is not None and before.finished_at is not None and found.finished_at is not None:
+                # what came later is served, also where the clock was put back in between
+                found.finished_at = max(found.finished_at, before.finished_at + timedelta(microseconds=1))
             found.summary, found.model_run, found.scores_kept = plain(summary), model_run, True
             instance = session.get(InstanceRow, found.instance_id)
             if instance is not None:
@@ -312,6 +316,7 @@ class Runs:
                     self.end(run_id, *_broken_off(found))
                     ended.append(run_id)
         self._remove_locks()
+        self._remove_left()
         return ended
 
     def prune(self) -> None:
@@ -324,9 +329,10 @@ class Runs:
             old = select(RunRow).where(RunRow.scores_kept.is_(True), RunRow.finished_at < limit)
             due = [run for run in session.scalars(old) if run.id not in served]
         for run in due:
+            self.remove_scores(self.folder(run))  # before it is said: who is killed in between does it again
             with self._catalog.writing() as session:
                 self._row(session, run.id).scores_kept = False
-            self.remove_scores(self.folder(run))
+            self.remove_scores(self.folder(run))  # somebody who was being forgotten may have been taken out meanwhile
 
     @staticmethod
     def remove_scores(folder: Path) -> None:
@@ -396,6 +402,20 @@ class Runs:
         folder = self.folder(run)
         for path in (folder, self.scratch(run), *folder.parent.glob(f".{run.id}-*.tmp")):
             _remove(path)
+
+    def _remove_left(self) -> None:
+        """Files of runs that have ended without scores, whose process was killed before it had removed them."""
+        scratch = [path.name for path in self._work.glob("tmp/*")]
+        there = {path.name for path in self._work.glob("runs/*/*")}  # looked at first: what is there has its row
+        with self._catalog.reading() as session:
+            without = select(RunRow.id).where(RunRow.state.in_(ENDED), RunRow.state != "succeeded")
+            wanted = there.intersection(session.scalars(without))
+            ended = select(RunRow).where(RunRow.id.in_([*wanted, *scratch]), RunRow.state.in_(ENDED))
+            found = list(session.scalars(ended)) if wanted or scratch else []
+        for run in found:
+            _remove(self.scratch(run))
+            if run.state != "succeeded":
+                self._remove_files(run)
 
     def _remove_locks(self) -> None:
         """Lock files of runs that have ended."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,13 +14,11 @@ from propend.connectors.files import ENDINGS, is_data_file
 from propend.errors import RequestInvalidError, WriteFailedError
 from propend.store.catalog import Catalog
 from propend.workspace.audit import LOCAL, note
+from propend.writing import begun_file, sweep
 
 DATA = "data"
 LONGEST_NAME = 120
 BUFFER_BYTES = 1 << 20
-UNFINISHED = ".arriving-"
-OLD_SECONDS = 24 * 3600
-"""What arrives for longer is not coming any more: its server was stopped."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +56,7 @@ class Uploads:
             RequestInvalidError: its name does not say that it can be read.
             WriteFailedError: the folder cannot be written.
         """
-        wanted = safe_name(name)
-        self._clear_old()
-        return Arrival(self, wanted)
+        return Arrival(self, safe_name(name))
 
     def add(self, source: Path, name: str, by: str = LOCAL) -> StoredFile:
         """A copy of a file; where the folder has the very same under that name, nothing is copied."""
@@ -79,15 +74,15 @@ class Uploads:
         stem, ending = _parted(wanted)
         for number in range(1, 10_000):
             target = self.folder / (wanted if number == 1 else f"{stem}-{number}{ending}")
-            try:
-                target.open("xb").close()  # whoever makes the name has it
-            except FileExistsError:
+            if not _named(arrived, target):
                 continue
-            arrived.chmod(0o644)
-            arrived.replace(target)
-            found = self._stored(target)
-            with self._catalog.writing() as session:
-                note(session, by, "create", "data", found.path, after={"bytes": found.size})
+            try:
+                found = self._stored(target)
+                with self._catalog.writing() as session:
+                    note(session, by, "create", "data", found.path, after={"bytes": found.size})
+            except BaseException:
+                target.unlink(missing_ok=True)
+                raise
             return found
         raise WriteFailedError(f"There are too many files named {wanted!r}.", "name it otherwise.")
 
@@ -95,14 +90,6 @@ class Uploads:
         told = path.stat()
         changed_at = datetime.fromtimestamp(told.st_mtime, UTC)
         return StoredFile(path.relative_to(self._home).as_posix(), told.st_size, changed_at)
-
-    def _clear_old(self) -> None:
-        if not self.folder.is_dir():
-            return
-        now = datetime.now(UTC).timestamp()
-        for path in self.folder.glob(f"{UNFINISHED}*"):
-            if now - path.stat().st_mtime > OLD_SECONDS:
-                path.unlink(missing_ok=True)
 
 
 class Arrival:
@@ -113,10 +100,11 @@ class Arrival:
         self._uploads, self._wanted, self._size = uploads, wanted, 0
         try:
             uploads.folder.mkdir(exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=UNFINISHED, dir=uploads.folder)
+            sweep(uploads.folder)
+            handle, self._path = begun_file(uploads.folder / wanted)
         except OSError as error:
             raise _unwritable(error) from None
-        self._path, self._file = Path(name), os.fdopen(handle, "wb", buffering=BUFFER_BYTES)
+        self._file = os.fdopen(handle, "wb", buffering=BUFFER_BYTES)
 
     def write(self, part: bytes) -> None:
         """The next part.
@@ -148,17 +136,40 @@ class Arrival:
             self.drop()
             raise RequestInvalidError(f"{self._wanted!r} is empty.", "export it again.")
         try:
-            self._file.close()
+            self._file.flush()
+            os.fsync(self._file.fileno())
             return self._uploads.place(self._path, self._wanted, by)
         except OSError as error:
-            self.drop()
             raise _unwritable(error) from None
+        finally:
+            self.drop()
 
     def drop(self) -> None:
-        """It does not come: nothing of it is left."""
+        """It does not come, or has its name: nothing else of it is left."""
         with suppress(OSError):  # what is still unwritten is not wanted
             self._file.close()
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):  # what cannot be removed now is swept later
+            self._path.unlink(missing_ok=True)
+
+
+def _named(arrived: Path, target: Path) -> bool:
+    """Give a file a name that nobody has yet; False where somebody has it. Nobody sees less than the whole file."""
+    try:
+        arrived.chmod(0o644)
+        target.hardlink_to(arrived)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links: whoever makes the name has it
+        try:
+            target.open("xb").close()
+        except FileExistsError:
+            return False
+        try:
+            arrived.replace(target)
+        except OSError:
+            target.unlink(missing_ok=True)
+            raise
+    return True
 
 
 def safe_name(name: str) -> str:

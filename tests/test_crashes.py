@@ -1,0 +1,233 @@
+"""Faults at every operation of every scene: what was served is served, nothing is left over, a repeat gives the same.
+
+    make crashes                    # every operation that changes a file, with every fault; hours
+    POINTS=20 make crashes          # twenty of each scene
+    SCENE=push KIND=kill AT=17      # one of them, as a failure names it
+
+Here a few of each scene, by a seed that is said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pyarrow as pa
+import pytest
+import yaml
+
+from faults import Fault, Played, Stage, stage
+from postgres import databases
+from propend.pipeline import Run
+from propend.store.runs import load_model
+from propend.workspace import Workspace
+from scenes import SCENES, served
+
+POINTS = os.environ.get("POINTS", "")
+FEW, SLOW = 2, ("score", "train", "run --out")
+"""Points of a scene where nothing else is asked for: half as many of those in which something is trained or scored."""
+SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
+FAULTS = ("kill", "end", "full", "broken", "read-only", "day-on", "day-back")
+OF_RUN = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
+ASIDE = re.compile(r"\.propend/(catalog\.db.*|logs/.*|locks/.*|pushes/.*\.lock|forgetting\.lock)")
+"""What is judged by what is read from it, or is there to stay."""
+CONTENT = re.compile(r"exports/.*|data/.*|instances/.*|best.*|events.*|new/.*")
+"""Files that are, to the byte, what they were or what they are to be."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A workspace as the next process finds it.
+
+    Attributes:
+        scores: of every instance that serves any, a digest of its scores.
+        files: of every file, by its path without ids of runs, a digest; empty where its content is not compared.
+    """
+
+    scores: dict[str, str]
+    files: dict[str, str]
+
+
+def look(home: Path) -> Seen:
+    """Open a workspace as the next process would, and read all that it says it has."""
+    workspace = Workspace.open(home)
+    try:
+        assert workspace.problems == {}
+        scores = {}
+        for instance in workspace.instances.all():
+            document = yaml.safe_load((home / "instances" / f"{instance.id}.yaml").read_text())
+            assert document["name"] == instance.name
+            run = workspace.runs.serving(instance.id)
+            if run is not None:
+                folder = workspace.runs.folder(run)
+                found = Run.load(folder)
+                assert (folder / "report.html").read_text().rstrip().endswith("</html>")
+                assert found.contributions.num_rows == found.scores.num_rows
+                load_model(workspace.runs.folder(workspace.runs.get(run.model_run or run.id)) / "model")
+                scores[instance.id] = digest_of(found.scores)
+        known = {r.folder for r in workspace.runs.history(limit=1000) if r.state not in ("failed", "interrupted")}
+        there = {p.relative_to(home).as_posix() for p in home.glob(".propend/runs/*/*")}
+        assert there <= known, f"nobody's: {there - known}"
+    finally:
+        workspace.close()
+    if os.environ.get("PROPEND_DATABASE_URL"):
+        scores["table"] = digest_of_table(os.environ["PROPEND_DATABASE_URL"])
+    if (home / "results").is_dir():
+        scores["results"] = digest_of(Run.load(home / "results").scores)
+    return Seen(scores, files_of(home))
+
+
+def digest_of(scores: pa.Table) -> str:
+    """Of scores, whichever run they are of."""
+    table = scores.drop_columns(["run_id"]).combine_chunks()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return hashlib.sha256(sink.getvalue()).hexdigest()[:12]
+
+
+def digest_of_table(url: str) -> str:
+    """Of what was pushed to a table."""
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT profile_id, probability, percentile, (SELECT count(*) FROM propend_pushes) FROM buyers ORDER BY 1"
+        ).fetchall()
+    return hashlib.sha256(repr(rows).encode()).hexdigest()[:12]
+
+
+def files_of(home: Path) -> dict[str, str]:
+    found = {}
+    for path in sorted(home.rglob("*")):
+        name = path.relative_to(home).as_posix()
+        if not ASIDE.fullmatch(name) and path.is_file():
+            compared = CONTENT.fullmatch(name) is not None
+            found[OF_RUN.sub("RUN", name)] = hashlib.sha256(path.read_bytes()).hexdigest()[:12] if compared else ""
+    return found
+
+
+@pytest.fixture(scope="module")
+def on() -> Iterator[Stage]:
+    with stage() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace that serves scores, at the place where scenes are played."""
+    home = tmp_path_factory.mktemp("crashes") / "shop"
+    served(home)
+    keep(home, "base")
+    return home
+
+
+def keep(home: Path, name: str) -> None:
+    """A state of the folder, and of its catalog where that is in a server of its own, to come back to."""
+    shutil.rmtree(home.with_name(name), ignore_errors=True)
+    shutil.copytree(home, home.with_name(name))
+    copy_database(os.environ.get("PROPEND_DATABASE_URL", ""), "", name)
+
+
+def restore(home: Path, name: str) -> None:
+    """Back to it."""
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.copytree(home.with_name(name), home)
+    copy_database(os.environ.get("PROPEND_DATABASE_URL", ""), name, "")
+
+
+def copy_database(url: str, source: str, target: str) -> None:
+    """A database of PostgreSQL in the place of another: names are those of the address with a suffix."""
+    if url:
+        server, _, name = url.rpartition("/")
+        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}{target}" WITH (FORCE)')
+            connection.execute(f'CREATE DATABASE "{name}{target}" TEMPLATE "{name}{source}"')
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_faults_at_every_operation(name: str, base: Path, on: Stage) -> None:
+    assert struck_everywhere(name, base, on, FAULTS) == []
+
+
+@pytest.mark.parametrize("name", ["score", "push", "edit", "segment", "delete"])
+def test_faults_at_every_message_to_postgres(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The catalog, and a table that scores are pushed to, are in PostgreSQL: nothing but messages is counted."""
+    server = databases(request)
+    url, home = server.new(), tmp_path / "shop"
+    port = int(server.url.rpartition(":")[2])
+    monkeypatch.setenv("PROPEND_DATABASE_URL", url)
+    served(home, {"url": url, "table": "buyers"})
+    keep(home, "base")
+    with stage(PROPEND_DATABASE_URL=url) as on:
+        assert struck_everywhere(name, home, on, ("kill", "cut"), port) == []
+
+
+def struck_everywhere(name: str, home: Path, on: Stage, kinds: Sequence[str], port: int = 0) -> list[str]:
+    """A scene with faults at all its operations, or a sample of these; gives what was promised in vain."""
+    scene = SCENES[name]
+    restore(home, "base")
+    scene.prepare(home)
+    keep(home, "ready")
+    clean = on.play(home, name, Fault(), port)
+    assert clean.status == 0, clean.text
+    after = look(home)
+    restore(home, "ready")
+    before = look(home)
+    print(f"{name}: {len(clean.operations)} operations, SEED={SEED}")
+    failed = []
+    for fault in points(name, len(clean.operations), kinds):
+        restore(home, "ready")
+        try:
+            strike(name, home, on, fault, before, after, port)
+        except Exception as error:
+            where = clean.operations[fault.at - 1] if fault.at <= len(clean.operations) else "?"
+            failed.append(f"SCENE={name!r} KIND={fault.kind} AT={fault.at} ({where}): {type(error).__name__} {error}")
+            print(failed[-1], file=sys.stderr)
+    return failed
+
+
+def points(name: str, operations: int, kinds: Sequence[str]) -> list[Fault]:
+    """Which faults are tried of a scene."""
+    if "AT" in os.environ:
+        wanted = os.environ.get("SCENE", name) == name
+        return [Fault(os.environ["KIND"], int(os.environ["AT"]))] if wanted else []
+    every = [Fault(kind, at) for at in range(1, operations + 1) for kind in kinds]
+    if POINTS == "all":
+        return every
+    few = int(POINTS or (FEW // 2 if name in SLOW else FEW))
+    return random.Random(f"{SEED} {name}").sample(every, min(few, len(every)))
+
+
+def strike(name: str, home: Path, on: Stage, fault: Fault, before: Seen, after: Seen, port: int) -> None:
+    """A scene with one fault: what is promised holds after it, and a repeat gives what it would have given."""
+    struck = on.play(home, name, fault, port)
+    told_as_promised(struck, fault)
+    found = look(home)
+    for instance, digest in found.scores.items():
+        assert digest in (before.scores.get(instance), after.scores.get(instance)), f"other scores of {instance}"
+    lost = before.scores.keys() & after.scores.keys() - found.scores.keys()
+    assert not lost, f"not served any more: {lost}"
+    left = {n for n, d in found.files.items() if d not in (before.files.get(n), after.files.get(n))}
+    assert not left, f"left over, or neither old nor new: {sorted(left)}"
+    SCENES[name].again(home)
+    again = on.play(home, name, Fault())
+    assert again.status == 0 or "already" in again.text or "There is no" in again.text, f"a repeat fails: {again.text}"
+    at_last = look(home)
+    assert at_last.scores == after.scores, f"other scores after a repeat: {at_last.scores} {after.scores}"
+    assert at_last.files.keys() == after.files.keys(), at_last.files.keys() ^ after.files.keys()
+
+
+def told_as_promised(struck: Played, fault: Fault) -> None:
+    """Nobody sees a traceback, or an error that says nothing."""
+    if fault.kind not in ("kill", "end"):
+        assert struck.status >= 0
+        assert "PROPEND-1 " not in struck.text, struck.text
