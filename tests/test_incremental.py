@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
 import sys
 import threading
 from dataclasses import replace
@@ -11,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -32,6 +35,8 @@ from propend.protection import USUAL, Forgotten, Mirrors, digest_of
 from propend.workspace import Workspace
 from propend.workspace.dispatch import follow
 from propend.workspace.journal import Journal
+from propend.workspace.standing import standing_of
+from servers import serving
 from workspaces import document, opened
 
 LATE = 3
@@ -330,6 +335,50 @@ def test_two_that_read_at_once(small: InSqlite, tmp_path: Path) -> None:
     assert len(files(mirrors.folder)) == 3
 
 
+DYING = """
+import json, os, signal, sys
+from pathlib import Path
+from propend.engines import connect, mirrors
+from propend.engines.mirror_files import Mirror
+from propend.events import EventRequest
+from propend.instance import Data
+from propend.protection import Mirrors
+
+place, step, data, folder = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4]
+room, name = (mirrors, "fetch") if place == "fetch" else (Mirror, place)
+work, passed = getattr(room, name), []
+
+def dying(*given, **named):
+    passed.append(name)
+    found = work(*given, **named) if step > 0 else None
+    if len(passed) == abs(step):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return found if step > 0 else work(*given, **named)
+
+setattr(room, name, dying)
+with connect(mirrors=Mirrors(Path(folder))) as session:
+    session.load(Data(**data), Path(), EventRequest(()))
+"""
+"""A reading that kills itself before (-) or after (+) a step is done for that time."""
+KILLS = {"rows are read": ("fetch", 1), "a piece is there": ("piece", 1), "before the swap": ("swap", -1),
+         "before what was is removed": ("tidy", -2)}  # fmt: skip
+
+
+@pytest.mark.parametrize("point", KILLS)
+def test_killed_while_a_mirror_changes(point: str, small: InSqlite, tmp_path: Path) -> None:
+    mirrors, data = Mirrors(tmp_path / "mirrors"), section(small)
+    for goes_on_from, new in (("first", days(20, 22)), ("newer", days(22, 24))):
+        given = [sys.executable, "-c", DYING, KILLS[point][0], str(KILLS[point][1]), json.dumps(data)]
+        died = subprocess.run([*given, str(mirrors.folder)], capture_output=True, timeout=300, check=False)
+        assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+        small.add(new)
+        rows, facts = read(data, mirrors)
+        whole = read(data, None)[0]
+        swapped = point == "before what was is removed"
+        assert (rows == whole, facts.why) == (True, "newer" if swapped else goes_on_from)  # type: ignore[union-attr]
+        assert len(files(mirrors.folder)) == 3, "nothing is left of it"
+
+
 def test_forgotten_people_are_not_kept(small: InSqlite, tmp_path: Path) -> None:
     """Neither those who were forgotten before, nor those who are while rows are read."""
     who: list[str] = []
@@ -379,6 +428,9 @@ def test_a_workspace_reads_what_is_new_forgets_and_removes(tmp_path: Path) -> No
         mirrors = workspace.home / ".propend" / "mirrors" / "buyers"
         whys = [ran(workspace)[:2]]
         table.add(between(events, CUT, shops.last_day()))
+        assert standing_of(workspace, workspace.instances.get("buyers")).is_incremental, (
+            "the page offers to read everything again"
+        )
         why, kept, newer = ran(workspace)
         whys += [(why, kept > 10_000)]
         log = str(Journal(workspace.home, workspace.runs.served("buyers")).lines())
@@ -399,6 +451,7 @@ def test_a_workspace_reads_what_is_new_forgets_and_removes(tmp_path: Path) -> No
         changed = workspace.instances.version("buyers").document
         del changed["data"]["events"][0]["incremental"]
         workspace.instances.edit("buyers", changed)
+        assert not standing_of(workspace, workspace.instances.get("buyers")).is_incremental
         follow(workspace, workspace.runs.start("buyers").id, lambda _run: None)
         assert not list(mirrors.glob("*/*")), "what no source needs any more is removed"
         workspace.delete("buyers")
@@ -461,3 +514,18 @@ def test_the_command_line_keeps_a_mirror_where_it_is_told(tmp_path: Path, capsys
     assert told[1] == "all: there were none from an earlier run"
     assert told[2].endswith("kept from before")
     assert told[3] == "all: that was asked for"
+
+
+def test_everything_is_read_again_where_that_is_asked_for(small: InSqlite, tmp_path: Path) -> None:
+    """Over REST by the client, and by the page's form."""
+    home = home_with(small, tmp_path / "home")
+    with serving(home, "--no-auth") as server, propend.connect(server.url) as client:
+        client.create(document("Others") | {"data": section(small, incremental=None)})
+        asked = [client.run("buyers", wait=False, full=True)]
+        with httpx.Client(base_url=server.url, timeout=120.0) as http:
+            csrf = http.get("/instances/others").text.split('name="csrf_token" value="')[1].split('"')[0]
+            answer = http.post("/instances/others/runs", data={"csrf_token": csrf, "full": "true"})
+        asked.append(client.get_run(answer.headers["location"].rpartition("/")[2]))
+        for run in asked:
+            client.cancel(run["id"])
+    assert [run["options"] for run in asked] == [{"full": True}] * 2

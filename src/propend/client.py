@@ -156,6 +156,7 @@ class Client:
         *,
         kind: str = "auto",
         as_of: date | str | None = None,
+        full: bool = False,
         wait: bool = True,
         told: Callable[[Plain], None] | None = None,
     ) -> Plain:
@@ -163,13 +164,14 @@ class Client:
 
         Args:
             kind: ``auto``, ``train`` or ``score``.
+            full: whether tables of databases are read as a whole, where only new rows are read else.
             told: hears of the run now and then.
 
         Raises:
             RunWaitingError: one of the instance waits already.
             PropendError: what the run failed with.
         """
-        started = self._made(_of(instance_id, "runs"), _given(kind=kind, as_of=_day(as_of)))
+        started = self._made(_of(instance_id, "runs"), _given(kind=kind, as_of=_day(as_of), full=full or None))
         return self.follow(started["id"], told=told) if wait else started
 
     def follow(

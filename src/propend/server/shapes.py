@@ -259,6 +259,9 @@ class RunBody(Asked):
         Field(description="auto trains where the policy says so, and scores with the model in force else"),
     ] = "auto"
     as_of: Annotated[date | None, Field(description="Stand at this date: nothing from it on is read.")] = None
+    full: Annotated[
+        bool, Field(description="Read tables of databases as a whole again, where only new rows are read else.")
+    ] = False
 
 
 class RunPage(Shape):

@@ -12,6 +12,7 @@ from pathlib import Path
 from propend.engines.duckdb import DuckdbDatabase
 from propend.engines.mirror_files import DamagedError, Mirror
 from propend.engines.mirrors import erased
+from propend.errors import MirrorFailedError
 from propend.protection import Forgotten, Mirrors
 from propend.store.runs import WORK_FOLDER
 
@@ -32,13 +33,16 @@ class KeptMirrors:
 
     def sweep(self, instance_id: str, since: datetime) -> None:
         """Remove mirrors that were not read since: their table is not the instance's any more, or was changed."""
-        for mirror in self._of_folder(self._folder / instance_id):
-            with mirror.swapping():
-                manifest = None
-                with suppress(DamagedError):
-                    manifest = mirror.manifest()
-                if manifest is None or manifest.read_at < since:
-                    shutil.rmtree(mirror.folder, ignore_errors=True)
+        try:
+            for mirror in self._of_folder(self._folder / instance_id):
+                with mirror.swapping():
+                    manifest = None
+                    with suppress(DamagedError):
+                        manifest = mirror.manifest()
+                    if manifest is None or manifest.read_at < since:
+                        shutil.rmtree(mirror.folder, ignore_errors=True)
+        except MirrorFailedError as error:  # what the run gave stands; the next run tries again
+            log.warning("mirrors that nothing needs could not be removed: %s", error.message)
 
     def forget(self) -> int:
         """Take everybody who is to be forgotten out of all mirrors; gives how many rows that were.
@@ -48,17 +52,15 @@ class KeptMirrors:
         Raises:
             MirrorFailedError: a folder cannot be written.
         """
-        forgotten, removed = self._forgotten(), 0
-        if not forgotten:
+        forgotten = self._forgotten()
+        found = [mirror for folder in sorted(self._folder.glob("*")) for mirror in self._of_folder(folder)]
+        if not forgotten or not found:
             return 0
         database = DuckdbDatabase(None, None)
         try:
-            for folder in sorted(self._folder.glob("*")):
-                for mirror in self._of_folder(folder):
-                    removed += self._cleared(database, mirror, forgotten)
+            return sum(self._cleared(database, mirror, forgotten) for mirror in found)
         finally:
             database.close()
-        return removed
 
     @staticmethod
     def _cleared(database: DuckdbDatabase, mirror: Mirror, forgotten: Forgotten) -> int:

@@ -53,6 +53,14 @@ class InstanceStanding:
         return self.newest if self.newest is not None and self.newest.state in UNDER_WAY else None
 
     @property
+    def is_incremental(self) -> bool:
+        """Whether only new rows of some database are read."""
+        events = dict(self.document.get("data") or {}).get("events")
+        return any(
+            isinstance(s, dict) and "incremental" in s for s in (events if isinstance(events, list) else [events])
+        )
+
+    @property
     def undone(self) -> RunRow | None:
         """The newest run, where it did not succeed: what is served is older."""
         return self.newest if self.newest is not None and self.newest.state in UNDONE else None

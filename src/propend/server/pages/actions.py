@@ -17,10 +17,13 @@ Version = Annotated[int, Form(ge=1, le=2_000_000_000)]
 
 
 @router.post("/instances/{instance_id}/runs")
-def run_now(instance_id: InstanceId, page: Manage, kind: Kind = "auto") -> Response:
-    """Ask for a run, and show it; where one waits already, that one."""
+def run_now(
+    instance_id: InstanceId, page: Manage, kind: Kind = "auto", full: Annotated[bool, Form()] = False
+) -> Response:
+    """Ask for a run, and show it; where one waits already, that one. ``full``: databases are read as a whole again."""
     try:
-        run_id = page.space.runs.start(instance_id, by=page.who, kind=kind).id
+        options = {"full": True} if full else {}
+        run_id = page.space.runs.start(instance_id, by=page.who, kind=kind, options=options).id
     except RunWaitingError as error:
         run_id = str(error.facts["run"])
     return page.go(path("runs", run_id))

@@ -55,7 +55,8 @@ def start_run(
 ) -> Response:
     """Ask for a run; it waits until it can be executed, in a process of its own."""
     asked = body or RunBody()
-    options = {"as_of": asked.as_of.isoformat()} if asked.as_of is not None else {}
+    options: Plain = {"as_of": asked.as_of.isoformat()} if asked.as_of is not None else {}
+    options |= {"full": True} if asked.full else {}
 
     def work() -> RunOut:
         return RunOut.of(
