@@ -47,8 +47,8 @@ crashes: $(SETUP_DEV)  ## faults at every operation that changes a file, hours; 
 kills: $(SETUP_DEV)  ## workers and servers killed at random instants, sixty times each; KILLS=n, SEED=n
 	KILLS=$${KILLS:-60} $(BIN)/python -m pytest -s --timeout 0 tests/test_kills.py
 
-fuzz: $(SETUP_DEV)  ## inputs that nobody thought of, at everything that reads; MINUTES=n, ENGINE=atheris
-	$(BIN)/python -W ignore tests/fuzzing.py --minutes $${MINUTES:-10} --engine $${ENGINE:-hypothesis}
+fuzz: $(SETUP_DEV)  ## inputs that nobody thought of, at everything that reads; MINUTES=n
+	$(BIN)/python -W ignore tests/fuzzing.py --minutes $${MINUTES:-10}
 
 # Tools of their own, apart from what they look at.
 $(SETUP_AUDIT): constraints-audit.txt

@@ -2,7 +2,7 @@
 
 Each target is tried for a while in a process that may take so much time and memory for one input; what kills it, hangs
 it, or raises anything but a ``PropendError`` is a find, kept under ``.bench/fuzz/finds`` in its shortest form. Inputs
-begin with good ones, changed by Hypothesis; ``--engine atheris`` lets coverage guide them, where that is installed.
+begin with good ones, changed by Hypothesis, which also makes finds shorter.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import hashlib
-import importlib.util
 import itertools
 import json
 import multiprocessing
@@ -223,48 +222,13 @@ def by_hypothesis(trial: Trial, seconds: float, start: int) -> None:
             print("".join(traceback.format_exception(error))[-3000:], file=sys.stderr)
 
 
-def by_atheris(trial: Trial, seconds: float, start: int) -> None:
-    """Inputs by libFuzzer, guided by the lines of propend that they reach."""
-    import atheris  # noqa: PLC0415  installed by whoever asks for it
-
-    found = PLACE / "grown" / trial.target
-    found.mkdir(parents=True, exist_ok=True)
-    for i, content in enumerate(seeds(trial.target, trial.ground)):
-        (found / f"seed-{i}").write_bytes(content)
-
-    def one(given: bytes) -> None:
-        try:
-            trial(given)
-        except TooLongError:
-            keep(trial.target, given, f"TooLongError: more than {MOST_SECONDS} s")
-        except Exception as error:
-            keep(trial.target, given, f"{place_of_error(error)}\n")
-        if trial.cases % BATCH == 0:
-            told(trial)
-
-    atheris.instrument_all()
-    atheris.Setup(
-        [
-            sys.argv[0],
-            f"-max_total_time={int(seconds)}",
-            f"-seed={start + 1}",
-            "-max_len=4000",
-            "-rss_limit_mb=6000",
-            "-verbosity=0",
-            str(found),
-        ],
-        one,
-    )
-    atheris.Fuzz()
-
-
 def told(trial: Trial) -> None:
     """How many inputs there were, where whoever started this process reads it."""
     counts = {"cases": trial.cases, "taken": trial.taken}
     (trial.current.parent / "counts.json").write_text(json.dumps(counts), encoding="utf-8")
 
 
-def child(target: str, engine: str, seconds: float, start: int, folder: Path) -> None:
+def child(target: str, seconds: float, start: int, folder: Path) -> None:
     """Try one target in this process."""
     warnings.simplefilter("ignore")
     faulthandler.enable()
@@ -272,7 +236,7 @@ def child(target: str, engine: str, seconds: float, start: int, folder: Path) ->
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     trial = Trial(target, folder)
     try:
-        (by_atheris if engine == "atheris" else by_hypothesis)(trial, seconds, start)
+        by_hypothesis(trial, seconds, start)
     finally:
         told(trial)
 
@@ -284,17 +248,13 @@ def main() -> int:
     """Try all targets in turn; 1 where something was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=float(os.environ.get("MINUTES", "10")))
-    parser.add_argument("--engine", choices=("hypothesis", "atheris"), default="hypothesis")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--only", choices=sorted(TARGETS), action="append")
     asked = parser.parse_args()
-    if asked.engine == "atheris" and importlib.util.find_spec("atheris") is None:
-        print("atheris is not installed: pip install atheris")
-        return 2
-    return all_in_turn(asked.minutes * 60, asked.engine, asked.seed, asked.only or list(TARGETS))
+    return all_in_turn(asked.minutes * 60, asked.seed, asked.only or list(TARGETS))
 
 
-def all_in_turn(seconds: float, engine: str, seed: int, targets: list[str]) -> int:
+def all_in_turn(seconds: float, seed: int, targets: list[str]) -> int:
     """Each target for an equal share, in slices of at most a minute."""
     _apart(900, PLACE / "ground" / "log", lambda: Ground.lay(PLACE / "ground") and None)
     slice_seconds = min(60.0, max(2.0, seconds / len(targets)))
@@ -306,11 +266,14 @@ def all_in_turn(seconds: float, engine: str, seed: int, targets: list[str]) -> i
             break
         shutil.rmtree(folder, ignore_errors=True)
         start = time.monotonic()
-        work = partial(child, target, engine, slice_seconds, seed + number, folder)
+        work = partial(child, target, slice_seconds, seed + number, folder)
         status = _apart(slice_seconds * 2 + 240, folder / "log", work)
         if status:
             said = (folder / "log").read_text(encoding="utf-8", errors="replace")
-            keep(target, (folder / "current").read_bytes(), f"the process ended with {status}\n{said[-3000:]}")
+            last = folder / "current"
+            keep(
+                target, last.read_bytes() if last.exists() else b"", f"the process ended with {status}\n{said[-3000:]}"
+            )
         told = folder / "counts.json"
         counts = json.loads(told.read_text(encoding="utf-8")) if told.exists() else {}
         cases[target] += counts.get("cases", 0)
@@ -322,7 +285,7 @@ def all_in_turn(seconds: float, engine: str, seed: int, targets: list[str]) -> i
         print(f"{target:12} {cases[target]:>10,} inputs, {taken[target]:>9,} taken, {spent[target]:>6,} s")
     for find in finds:
         print(f"FOUND {find.with_suffix('')}: {find.read_text(encoding='utf-8').splitlines()[0]}")
-    print(f"{sum(cases.values()):,} inputs in {time.monotonic() - began:,.0f} s by {engine}; {len(finds)} finds.")
+    print(f"{sum(cases.values()):,} inputs in {time.monotonic() - began:,.0f} s; {len(finds)} finds.")
     return 1 if finds else 0
 
 

@@ -22,6 +22,7 @@ import pytest
 import yaml
 
 from propend import cli
+from propend.store.runs import read_json
 from propend.version import __version__
 from shops import SHOP, before, last_day, no_signal, shop
 
@@ -301,7 +302,7 @@ def test_run_leaves_exactly_its_files(finished: Path) -> None:
 
 
 def test_run_prints_its_documents(finished: Path, ran: Called) -> None:
-    documents = {name: json.loads((finished / f"{name}.json").read_text()) for name in ("run", "evaluation")}
+    documents = {name: read_json(finished / f"{name}.json") for name in ("run", "evaluation")}
     assert ran.json == {"folder": str(finished), **documents}
 
 
@@ -374,7 +375,7 @@ def test_train_then_score_later(home: Path, tmp_path: Path) -> None:
     scored = propend("score", tmp_path / "model", "--out", tmp_path / "scores", "--data", home, "--json")
     assert (scored.status, scored.err, set(scored.json)) == (0, "", {"folder", "run", "evaluation"})
     assert scored.json["run"]["scored_at"] == "2022-10-30T00:00:00Z"
-    assert scored.json["evaluation"] == json.loads((tmp_path / "model" / "evaluation.json").read_text())
+    assert scored.json["evaluation"] == read_json(tmp_path / "model" / "evaluation.json")
     assert {"scores.parquet", "run.json", "report.html"} <= {p.name for p in (tmp_path / "scores").iterdir()}
 
 

@@ -6,7 +6,6 @@ Engines are held against each other in ``test_spark.py``, partitions and threads
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import pytest
 import yaml
 
 from propend.demo.simulator import simulate
+from propend.store.runs import read_json
 
 NOW = date(2024, 9, 1)
 OF_THE_RUN = ("run_id", "started_at", "finished_at", "seconds", "peak_memory_bytes", "stages")
@@ -57,14 +57,14 @@ def run(folder: Path, tables: list[pa.Table], **environment: str) -> dict[str, A
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (out,) = (path.parent for path in folder.glob("out*/**/run.json"))
-    record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    record = read_json(out / "run.json")
     kept = {key: value for key, value in record.items() if key not in {*OF_THE_RUN, *OF_THE_FORM}}
     kept["model"] |= {"trained_at": ""}
     scores = pq.read_table(out / "scores.parquet").drop_columns("run_id")
     return {
         "scores": scores.to_pydict(),
         "contributions": pq.read_table(out / "contributions.parquet").to_pydict(),
-        "evaluation": json.loads((out / "evaluation.json").read_text(encoding="utf-8")) | {"run_id": ""},
+        "evaluation": read_json(out / "evaluation.json") | {"run_id": ""},
         "record": kept,
     }
 

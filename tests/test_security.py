@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 from fastapi import FastAPI
 
+import propend
 from loopback import served
 from permissions import routes
 from propend.connectors.files import FREE_BYTES
@@ -288,6 +289,39 @@ def test_what_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
     assert path.stat().st_size < 2_000_000
     with pytest.raises(SourceUnreadableError, match="unpacks to more than"):
         propose(path, tmp_path)
+
+
+# --- SQL ------------------------------------------------------------------------------------------------------------
+
+SQL = [
+    "a'; DROP TABLE events; --",
+    "a\"; ATTACH 'x' AS y; --",
+    "/* ; */ 'OR' 1=1 --",
+    "$1 %s {x} \\",
+    "); SELECT getenv('HOME') --",
+]
+
+
+@pytest.mark.parametrize("text", SQL)
+def test_names_and_values_are_never_statements(text: str) -> None:
+    """Columns, kinds, values, named events: hostile ones mean what plain ones mean."""
+    plain, table = "plain", shop(200, 200)
+    found = []
+    for word in (plain, text):
+        names = {"event": f"event {word}", "category": f"category {word}", "profile_id": f"who {word}"}
+        kinds = pc.if_else(pc.equal(table.column("event"), "visit"), word, table.column("event"))
+        values = pc.if_else(pc.equal(table.column("category"), "bags"), word, table.column("category"))
+        given = table.set_column(2, "event", kinds).set_column(4, "category", values)
+        given = given.rename_columns([names.get(n, n) for n in given.column_names])
+        asked = copy.deepcopy(SHOP)
+        asked["data"]["columns"] |= {"profile": names["profile_id"], "event": names["event"]}
+        field = names["category"]
+        asked["events"] = {"buy": {"is": "purchase"}, word: {"is": word, "where": {field: {"in": [word, "shoes"]}}}}
+        lines = [{"did": word, "within": "90d"}, {"count_distinct": f"buy.{field}", "gte": 2}]
+        funnel = propend.check(asked | {"eligible": {"any_of": lines}}, data=given).to_dict()["funnel"]
+        found.append([[n for n in line.values() if isinstance(n, int)] for line in funnel])
+    assert found[0] == found[1]
+    assert sum(map(sum, found[0])) > 100
 
 
 # --- what others wrote ------------------------------------------------------------------------------------------------
