@@ -132,6 +132,12 @@ def test_scores_are_tables_and_profiles_plain(served: Client) -> None:
 def test_segments(served: Client) -> None:
     found = served.create_segment("buyers", "Likely", "bucket = 'high'")
     assert found["count"] == served.members(found["id"]).num_rows > 0
+    assert [(r["members"], r["joined"], r["left"]) for r in served.history(found["id"])] == [
+        (found["count"],) * 2 + (0,)
+    ]
+    assert {c["change"] for c in served.changes(found["id"])} == {"joined"}
+    assert len(served.changes(found["id"], "joined")) == found["count"]
+    assert served.changes(found["id"], "left") == []
     changed = served.change_segment(found["id"], "Unlikely", "bucket = 'low'")
     assert served.segment(found["id"]) == changed
     assert [s["name"] for s in served.segments("buyers")] == ["Unlikely"]

@@ -63,7 +63,7 @@ ROOMS = {
     "fastapi": ("server",),
     "filelock": (
         *("workspace.runs", "workspace.privacy", "workspace.pushing", "exports.table"),
-        "engines.mirror_files",
+        *("engines.mirror_files", "workspace.membership"),
     ),
     "httpx": ("workspace.alerts", "client", "server.oidc", "exports.webhook", "connectors.web"),
     "jinja2": ("report", "server.pages"),
@@ -104,7 +104,7 @@ ROOMS = {
         "snapshots.oddities",
         *("connectors", "engines", "scoring", "store", "pipeline", "demo", "aftermath", "challenge", "movement"),
         *("explain.wording", "segments", "workspace.score_file", "workspace.audiences", "server", "client"),
-        *("live", "exports", "contracts", "snapshots.attributes", "population"),
+        *("live", "exports", "contracts", "snapshots.attributes", "population", "workspace.membership"),
     ),
     "packaging": ("diagnosis",),
     "prometheus_client": ("server.metrics",),

@@ -399,6 +399,39 @@ def test_the_list_counts_what_is_seen_and_viewers_only_look(browser: Browser, sh
     visitor.close()
 
 
+def test_a_segment_has_a_history_of_who_joined_and_who_left(browser: Browser, shop: Shop) -> None:
+    workspace = Workspace.open(shop.home)
+    rules = Segments(workspace.catalog, workspace.instances)
+    one = rules.create("buyers", "Followed", "percentile >= 61").id
+    workspace.membership.history(one)
+    rules.change(one, "Followed", "percentile >= 41")
+    workspace.close()
+    table = shop.scores["buyers"]
+    ids = table.filter(pc.greater_equal(table.column("percentile"), 61)).column("profile_id").to_pylist()
+    visitor = shop.visitor(browser, "view", NARROW, dark=True)
+    visitor.open(f"/segments/{one}")
+    visitor.settle()
+    history = visitor.page.locator("section[aria-label='Run by run']")
+    expect(history.locator("tbody tr")).to_have_count(1)
+    cells = history.locator("tbody td").all_inner_texts()
+    assert cells[:3] == [count(len(ids)), count(len(ids)), "0"]
+    expect(history).to_contain_text("By an earlier rule: Profiles that have a percentile of at least 61")
+    visitor.look("segment-history-narrow-dark")
+    assert history.locator("text=Who left").count() == 0
+    history.locator("text=Who joined").click()
+    visitor.page.wait_for_url("**/changes?change=joined")
+    assert visitor.page.locator("p.ids a").all_inner_texts() == sorted(ids)[:200]
+    visitor.look("segment-joined-narrow-dark")
+    visitor.open(f"/segments/{one}/changes?change=left")
+    expect(visitor.page.locator("main")).to_contain_text("Nobody.")
+    visitor.close()
+    visitor = shop.visitor(browser)
+    visitor.open(f"/segments/{one}")
+    visitor.settle()
+    visitor.look("segment-history-wide")
+    visitor.close()
+
+
 # --- profiles ---------------------------------------------------------------------------------------------------
 
 

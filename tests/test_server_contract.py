@@ -347,6 +347,14 @@ def test_segments_are_rules_over_scores(shop: Shop) -> None:
     assert shop.code("POST", path, 422, json={"name": "Bad", "where": "1; DROP TABLE segments"}) == "PROPEND-100"
     assert shop.code("POST", "/instances/nobody/segments", 404, json=body) == "PROPEND-103"
     own = f"/segments/{made_one['id']}"
+    joined_ids = paged(shop, f"{own}/members?change=joined")
+    assert joined_ids == [{"profile_id": i, "change": "joined"} for i in wanted]
+    history = shop.plain("GET", f"{own}/history")
+    assert [(r["run"], r["members"], r["where"]) for r in history["items"]] == [
+        (shop.runs[1], len(wanted), body["where"])
+    ]
+    shop.ask("GET", f"{own}/members?change=gone", 422)
+    shop.ask("GET", "/segments/999/history", 404)
     members = shop.ask("GET", f"{own}/members")
     assert [r["profile_id"] for r in members.json()["items"]] == wanted[:100]
     shop.ask("GET", f"{own}/members", 304, headers={"If-None-Match": members.headers["etag"]})

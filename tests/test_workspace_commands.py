@@ -227,6 +227,18 @@ def test_segments_are_made_shown_changed_and_taken_along(home: Path, tmp_path: P
     assert propend("segment", "list", *at, "--json").json == [made_one]
     sheet = propend("segment", "members", "1", *at).out
     assert [line["profile_id"] for line in csv.DictReader(io.StringIO(sheet))] == wanted
+    history = propend("segment", "show", "1", "--history", *at, "--json").json
+    assert [(r["run"], r["members"], r["joined"], r["left"]) for r in history] == [(run.name, *[len(wanted)] * 2, 0)]
+    line = propend("segment", "show", "1", "--history", *at).out.splitlines()[1]
+    assert line.split()[:4] == [run.name, str(len(wanted)), str(len(wanted)), "0"]
+    joined = propend("segment", "members", "1", "--change", "joined", *at).out
+    assert joined.splitlines() == ["profile_id,change", *(f"{i},joined" for i in wanted)]
+    assert propend("segment", "members", "1", "--change", "left", *at).out == "profile_id,change\n"
+    refused = propend("segment", "members", "1", "--change", "gone", *at)
+    assert (refused.status, "there is no change 'gone'; there are: any, joined, stayed, left" in refused.err) == (
+        2,
+        True,
+    )
     for name in ("members.csv", "members.parquet", "members.arrow"):
         told = propend("segment", "members", "1", "--out", tmp_path / name, *at)
         assert (told.status, told.out) == (0, f"{len(wanted):,} profiles in {tmp_path / name}\n")

@@ -341,6 +341,21 @@ class Client:
         """The scores of a segment's profiles, as an Arrow table."""
         return self._table(f"/segments/{segment_id}/members", {})
 
+    def changes(self, segment_id: int, change: str = "any") -> list[Plain]:
+        """Who joined, stayed or left by the newest run, by id: ``profile_id`` and ``change``.
+
+        Args:
+            change: ``joined``, ``stayed``, ``left`` or ``any``.
+
+        Raises:
+            NotKeptError: no run has told yet.
+        """
+        return list(self._pages(f"/segments/{segment_id}/members", change=change))
+
+    def history(self, segment_id: int) -> list[Plain]:
+        """A segment run by run, the newest first: members, joined, left, and how many are expected to meet the goal."""
+        return list(self._pages(f"/segments/{segment_id}/history"))
+
     # --- within -----------------------------------------------------------------------------------------------
 
     def _pages(self, path: str, **asked: Any) -> Iterator[Plain]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,11 @@ segment_app = typer.Typer(help="Rules over scores, and whom they mean.", no_args
 NumberArgument = Annotated[
     int, typer.Argument(metavar="ID", help="The segment's id, as `propend segment list` has it.")
 ]
+ChangeOption = Annotated[
+    str | None, typer.Option("--change", help="Ids of those who joined, stayed or left by the newest run, or any.")
+]
+CHANGES = ("joined", "stayed", "left")
+CHANGES_AT_ONCE = 10_000
 OutOption = Annotated[Path | None, typer.Option("--out", help="A new file: .csv, .parquet or .arrow.")]
 
 
@@ -71,15 +77,28 @@ def list_segments(
 
 
 @segment_app.command("show")
-def show_segment(segment_id: NumberArgument, home: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
-    """One segment: its rule, and how many profiles it has."""
+def show_segment(
+    segment_id: NumberArgument,
+    history: Annotated[bool, typer.Option("--history", help="Run by run: members, joined, left, expected.")] = False,
+    home: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """One segment: its rule, and how many profiles it has; or its history."""
+    if history:
+        _history(segment_id, home, as_json)
+        return
     with _opened(home, as_json) as (segments, serving):
         _show([_document(segments.get(segment_id), serving)], as_json, alone=True)
 
 
 @segment_app.command("members")
-def members(segment_id: NumberArgument, to: OutOption = None, home: WorkspaceOption = Path()) -> None:
-    """The scores of a segment's profiles, as CSV on standard output or in a file."""
+def members(
+    segment_id: NumberArgument, to: OutOption = None, change: ChangeOption = None, home: WorkspaceOption = Path()
+) -> None:
+    """The scores of a segment's profiles, as CSV on standard output or in a file; or who joined, stayed or left."""
+    if change is not None:
+        _changes(segment_id, change, to, home)
+        return
     with _opened(home) as (segments, serving):
         row = segments.get(segment_id)
         _write(serving.of(row.instance_id), _rule(row.where), to)
@@ -125,6 +144,36 @@ def take(
         _write(ScoreFile.open(latest_run(run).folder), _rule(where), to)
     except PropendError as error:
         fail(error, False)
+
+
+def _history(segment_id: int, home: Path, as_json: bool) -> None:
+    from propend.screen.listing import memberships_text  # noqa: PLC0415
+
+    with opened(home, as_json) as workspace:
+        rows = workspace.membership.history(segment_id)
+        names = ("at", "where", "members", "joined", "left", "expected", "expected_low", "expected_high")
+        found = [{"run": row.run_id, **{name: getattr(row, name) for name in names}} for row in rows]
+        if as_json:
+            out.print_json(json.dumps(found, default=str))
+        else:
+            tell(memberships_text(found))
+
+
+def _changes(segment_id: int, change: str, to: Path | None, home: Path) -> None:
+    """Ids with what became of each, as CSV, a page at a time; the command holds no more of them."""
+    if to is not None:
+        raise typer.BadParameter("--out takes scores; send what --change prints to a file.", param_hint="--out")
+    wanted = None if change == "any" else change
+    with opened(home) as workspace:
+        if wanted is not None and wanted not in CHANGES:
+            problem = f"there is no change {change!r}; there are: any, {', '.join(CHANGES)}"
+            raise ConfigurationError([Mistake("--change", problem)], "the command")
+        _, found = workspace.membership.page(segment_id, wanted, None, CHANGES_AT_ONCE)
+        table = csv.writer(sys.stdout, lineterminator="\n")
+        table.writerow(["profile_id", "change"])
+        while found:
+            table.writerows([one["profile_id"], one["change"]] for one in found)
+            _, found = workspace.membership.page(segment_id, wanted, found[-1]["profile_id"], CHANGES_AT_ONCE)
 
 
 def _rule(where: str) -> Rule:

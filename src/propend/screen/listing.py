@@ -192,3 +192,16 @@ def _segment_text(one: dict[str, Any]) -> str:
     says = f"{one['count']:,} profiles by run {one['run']}" if one["count"] is not None else "no scores yet"
     lines = [f"{one['id']}  {one['name']}  ({one['instance']})", one["where"], one["sentence"], one["problem"] or says]
     return "\n    ".join(lines)
+
+
+def memberships_text(found: Sequence[dict[str, Any]]) -> str:
+    """A segment run by run, the newest first."""
+    if not found:
+        return "no run has told the members yet"
+    head = f"{'run':<24}  {'members':>9}  {'joined':>8}  {'left':>8}  {'expected':>9}  rule"
+    return "\n".join([head, *map(_membership_line, found)])
+
+
+def _membership_line(one: dict[str, Any]) -> str:
+    joined, left = (f"{one[name]:,}" if one[name] is not None else "-" for name in ("joined", "left"))
+    return f"{one['run']:<24}  {one['members']:>9,}  {joined:>8}  {left:>8}  {one['expected']:>9,.0f}  {one['where']}"

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from propend.store.catalog import InstanceRow, RunRow, SegmentRow, VersionRow
+from propend.store.catalog import InstanceRow, MembershipRow, RunRow, SegmentRow, VersionRow
 
 Plain = dict[str, Any]
 Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many items.")]
@@ -450,6 +450,47 @@ class SegmentOut(SegmentItem):
     run: Annotated[str | None, Field(description="whose scores are counted; null where there are none yet")] = None
     count: int | None = None
     problem: Annotated[str | None, Field(description="why they cannot be counted")] = None
+
+
+class MembershipItem(Shape):
+    """A segment by the scores of one run."""
+
+    run: Annotated[str, Field(examples=["20260301T040000-1f2e3d"])]
+    at: datetime
+    where: Annotated[str, Field(description="the rule that the members were told by")]
+    members: int
+    joined: Annotated[int | None, Field(description="since the one before; null where that is not kept any more")]
+    left: Annotated[int | None, Field(description="likewise")]
+    expected: Annotated[float, Field(description="of the members to meet the goal")]
+    expected_low: float
+    expected_high: float
+
+    @classmethod
+    def of(cls, row: MembershipRow) -> Self:
+        """From its row."""
+        return cls(run=row.run_id, **{n: getattr(row, n) for n in cls.model_fields if n != "run"})
+
+
+class MembershipPage(Shape):
+    """A segment run by run, the newest first."""
+
+    items: list[MembershipItem]
+    next: str | None
+
+
+class ChangeItem(Shape):
+    """What became of one profile as a member."""
+
+    profile_id: Annotated[str, Field(examples=["c-1042"])]
+    change: Literal["joined", "stayed", "left"]
+
+
+class ChangePage(Shape):
+    """A page of them, by id."""
+
+    run: Annotated[str, Field(description="that told the members", examples=["20260301T040000-1f2e3d"])]
+    items: list[ChangeItem]
+    next: str | None
 
 
 class SegmentPage(Shape):

@@ -46,7 +46,7 @@ from sqlalchemy.types import TypeDecorator
 from propend.document import without_passwords
 from propend.errors import CatalogUnavailableError, free_near
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration."""
 BUSY_SECONDS = 30
 _OF_THE_DISK = re.compile("disk is full|disk I/O error|readonly database|unable to open database")
@@ -299,6 +299,30 @@ class SegmentRow(Base):
     created_by: Mapped[str] = mapped_column(String(200))
 
     __table_args__ = (UniqueConstraint("instance_id", "name"),)
+
+
+class MembershipRow(Base):
+    """A segment by the scores of one run.
+
+    Attributes:
+        run_id: the newest of the runs that it speaks of; in its folder is the file of the members.
+        where: the rule that they were told by.
+        joined, left: since the row before; None where its file was not kept.
+        expected, expected_low, expected_high: how many of them are expected to meet the goal, with the 95 % interval.
+    """
+
+    __tablename__ = "memberships"
+
+    segment_id: Mapped[int] = mapped_column(ForeignKey("segments.id", ondelete="CASCADE"), primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    where: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime]
+    members: Mapped[int]
+    joined: Mapped[int | None]
+    left: Mapped[int | None]
+    expected: Mapped[float] = mapped_column(Float)
+    expected_low: Mapped[float] = mapped_column(Float)
+    expected_high: Mapped[float] = mapped_column(Float)
 
 
 class DestinationRow(Base):

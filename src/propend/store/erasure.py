@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from propend.errors import InstanceNotFoundError
 from propend.protection import Forgotten
 from propend.report import Report
+from propend.store.membership import MEMBERS
 from propend.store.runs import read_json, table_options, write_json
 from propend.writing import sweep
 
 ID = "profile_id"
-TABLES = ("scores", "contributions", "attributes")
+TABLES = ("scores", "contributions", "attributes", MEMBERS)
 DOCUMENTS = ("insights", "run", "evaluation", "aftermath")
 MARK = ".erasing"
 """How files end that are being written."""
@@ -40,7 +41,7 @@ class Erased:
     """What was taken out.
 
     Attributes:
-        rows: of tables of scores, contributions and attributes.
+        rows: of tables of scores, contributions, attributes and members of segments.
         examples: entries of documents.
         files: that were written anew.
     """
@@ -75,7 +76,7 @@ def erase(folder: Path, who: Who) -> Erased:
         left.unlink(missing_ok=True)
     found = Erased()
     for name in TABLES:
-        path = folder / f"{name}.parquet"
+        path = folder / (name if name == MEMBERS else f"{name}.parquet")
         for part in sorted(path.glob("*.parquet")) if path.is_dir() else [path]:
             if part.is_file():
                 try:

@@ -31,6 +31,7 @@ from propend.workspace.audit import LOCAL, Audit
 from propend.workspace.destinations import FOLDER as EXPORTS
 from propend.workspace.destinations import Destinations
 from propend.workspace.instances import PROPOSALS, Instances
+from propend.workspace.membership import Membership
 from propend.workspace.mirrors import KeptMirrors
 from propend.workspace.privacy import Privacy, forgotten_of
 from propend.workspace.pushing import Pushing
@@ -50,7 +51,7 @@ class Workspace:
     Attributes:
         home: its folder.
         settings: of ``propend.toml``.
-        catalog, instances, runs, audit, alerts, destinations, pushing, mirrors, privacy, data: its rooms.
+        catalog, instances, runs, audit, alerts, destinations, pushing, mirrors, privacy, membership, data: its rooms.
         problems: files of instances that could not be taken in when it was opened, by name.
     """
 
@@ -66,6 +67,7 @@ class Workspace:
         self.pushing = Pushing(home, self.destinations, self.runs, segments, self.alerts, settings.exports.tries)
         self.mirrors = KeptMirrors(home, settings.mirrors.full_every_days, partial(forgotten_of, catalog))
         self.privacy = Privacy(home, catalog, self.runs, self.pushing.forget, self.mirrors.forget)
+        self.membership = Membership(home, catalog, self.runs, segments, self.privacy)
         self.data = Uploads(home, catalog, settings.uploads.most_bytes)
         self.problems: dict[str, PropendError] = {}
 

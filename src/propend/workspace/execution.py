@@ -120,7 +120,7 @@ def _scratch_in(folder: Path) -> Iterator[None]:
 
 
 def after(workspace: Workspace, run_id: str) -> None:
-    """What follows a run that has ended: alerts, its scores to destinations, a look at what came of earlier ones."""
+    """What follows a run that has ended: alerts, destinations, members of segments, what came of earlier ones."""
     run = workspace.runs.get(run_id)
     workspace.alerts.of_run(run)
     if run.state != "succeeded":
@@ -129,6 +129,7 @@ def after(workspace: Workspace, run_id: str) -> None:
         workspace.pushing.of_run(run)
     except PropendError:
         log.exception("run %s: its scores could not be pushed", run_id)
+    workspace.membership.of_run(run)
     try:
         verdicts = outcomes.look_back(workspace, run.instance_id, workspace.settings.runs.memory)
     except PropendError as error:

@@ -32,6 +32,7 @@ from propend.instance import Instance
 from propend.labels import gate_policies
 from propend.pipeline import new_run_id
 from propend.store.catalog import Catalog, InstanceRow, RunRow, alone, now
+from propend.store.membership import MEMBERS
 from propend.store.runs import WORK_FOLDER, plain
 from propend.workspace.audit import LOCAL, note
 from propend.workspace.instances import Instances
@@ -336,9 +337,10 @@ class Runs:
 
     @staticmethod
     def remove_scores(folder: Path) -> None:
-        """Remove scores, contributions and attributes of a run; model, proof and report stay."""
+        """Remove scores, contributions, attributes and members of segments of a run; model, proof and report stay."""
         for name in ("scores", "contributions", "attributes"):
             _remove(folder / f"{name}.parquet")
+        _remove(folder / MEMBERS)
 
     def _lock_path(self, run_id: str) -> Path:
         path = self._work / "locks" / f"{run_id}.lock"

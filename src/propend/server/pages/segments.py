@@ -30,6 +30,8 @@ Plain = dict[str, Any]
 PER_PAGE = 25
 MEMBERS = 50
 MOST_ROWS = 30
+HISTORY = 24
+PER_CHANGES = 200
 Text = Annotated[str, Form(max_length=200_000)]
 Texts = Annotated[list[str], Form(max_length=MOST_ROWS)]
 Cursor = Annotated[str, Query(max_length=3000)]
@@ -383,6 +385,36 @@ def _members(page: Page, row: SegmentRow, rule: Rule, cursor: str) -> tuple[list
     found = scores.page(rule, "-probability", after, MEMBERS + 1)
     more = cursor_of(found[MEMBERS - 1]["profile_id"], found[MEMBERS - 1]["probability"]) if found[MEMBERS:] else None
     return found[:MEMBERS], more
+
+
+@router.get("/segments/{segment_id}/history")
+def segment_history(page: View, segment_id: Number) -> Response:
+    """The segment run by run: a part of its page."""
+    row = _segments(page).get(segment_id)
+    found = page.space.membership.history(segment_id, HISTORY)
+    served = Served.of(page, row.instance_id) if page.space.runs.serving(row.instance_id) is not None else None
+    rows = [
+        {
+            "row": one, "day": served.given.day(one.at.isoformat()) if served else f"{one.at:%Y-%m-%d}",
+            "other": _words(page, row.instance_id, Rule.read(one.where)) if one.where != row.where else "",
+        }
+        for one in found
+    ]  # fmt: skip
+    return page.html(
+        "segment_history_part.html.j2", segment=row, rows=rows, words=served.given.words if served else None
+    )
+
+
+@router.get("/segments/{segment_id}/changes")
+def segment_changes(page: View, segment_id: Number, change: Asked = "", cursor: Cursor = "") -> Response:
+    """Who joined or left by the newest run, by id."""
+    row = _segments(page).get(segment_id)
+    change = change if change in ("joined", "stayed", "left") else "joined"
+    after = place_of(cursor, str)[0] if cursor else None
+    _, found = page.space.membership.page(segment_id, change, after, PER_CHANGES + 1)
+    ids = [one["profile_id"] for one in found[:PER_CHANGES]]
+    more = cursor_of(ids[-1]) if len(found) > PER_CHANGES else None
+    return page.html("segment_changes.html.j2", segment=row, change=change, ids=ids, more=more)
 
 
 @router.get("/segments/{segment_id}/movement")
