@@ -45,7 +45,7 @@ def databases(request: pytest.FixtureRequest) -> Databases:
     return found
 
 
-def _programs() -> Path | None:
+def programs() -> Path | None:
     """The folder of the newest server's programs."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parent.parent.name))
     if found:
@@ -56,8 +56,8 @@ def _programs() -> Path | None:
 
 @cache
 def _started() -> Databases | None:
-    programs = _programs()
-    if programs is None:
+    found = programs()
+    if found is None:
         return None
     home = Path(tempfile.mkdtemp(prefix="propend-postgres-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
@@ -74,9 +74,9 @@ def _started() -> Databases | None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     data = home / "data"
-    initdb = [programs / "initdb", "-D", data, "-U", "propend", "--auth=trust", "--no-sync", "--encoding=UTF8"]
+    initdb = [found / "initdb", "-D", data, "-U", "propend", "--auth=trust", "--no-sync", "--encoding=UTF8"]
     subprocess.run(initdb, check=True, capture_output=True, cwd=home, **as_other)  # type: ignore[call-overload]
-    control = [programs / "pg_ctl", "-D", data, "-w", "-t", "60"]
+    control = [found / "pg_ctl", "-D", data, "-w", "-t", "60"]
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
     start = [*control, "-o", options, "-l", home / "log", "start"]
     subprocess.run(start, check=True, capture_output=True, cwd=home, **as_other)  # type: ignore[call-overload]

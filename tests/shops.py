@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from propend.demo import orders_path
 
 FIRST_DAY = date(2022, 1, 3)
 DAYS = 300
@@ -138,3 +141,11 @@ def before(events: pa.Table, day: date) -> pa.Table:
 def shuffled(events: pa.Table, seed: int = 3) -> pa.Table:
     """The same rows in another order."""
     return events.take(pa.array(np.random.default_rng(seed).permutation(len(events))))
+
+
+def some_orders() -> pa.Table:
+    """Orders of some of the demo's customers, and of 17841, of whom the pages speak."""
+    orders = pq.read_table(orders_path())
+    ids = orders.column("customer_id")
+    some = pc.or_(pc.equal(pc.bit_wise_and(pc.cast(ids, "int64"), 3), 0), pc.equal(pc.cast(ids, "string"), "17841"))
+    return orders.filter(some)

@@ -115,6 +115,44 @@ NOTICES = {
     "MARKETER_MADE": ("PROPEND-332", "rows of XDM that are something done to profiles were left out"),
     "LINKS_LEFT_OUT": ("PROPEND-337", "over 1 % of the links between ids were left out"),
     "PARTITIONS_LEFT_OUT": ("PROPEND-340", "files of days before `since` were not read"),
+    "TIMES_ASTRAY": (
+        "PROPEND-350",
+        "up to 1 % of the events lie half a year or more before, or after, all others; history begins after "
+        "the early ones",
+    ),
+    "DAY_OUT_OF_LINE": (
+        "PROPEND-358",
+        "a twentieth of all events is of one day, twenty times what is usual",
+    ),
+    "DAYS_TWICE": (
+        "PROPEND-351",
+        "on some days every event is there twice, alike in all that is used of it though not in every column",
+    ),
+    "COLUMN_LACKING": (
+        "PROPEND-352",
+        "not every file has the column of the value, the kind or the event's id",
+    ),
+    "KINDS_ALIKE": (
+        "PROPEND-355",
+        "kinds of events differ in case, spaces, signs between words or forms of letters only",
+    ),
+    "IDS_ALIKE": (
+        "PROPEND-356",
+        "ids differ in case, spaces, zeros before them, `.0`, exponents or forms of letters only (from 0.2 % "
+        "of all on)",
+    ),
+    "IDS_DOUBTFUL": (
+        "PROPEND-353",
+        "ids that stand for nobody (`N/A`), are named like tests, have a twentieth of all events, or an exponent",
+    ),
+    "VALUES_BROKEN": (
+        "PROPEND-357",
+        "in the past year the values of a kind are four times as high from some week on, or low, or are not there",
+    ),
+    "KIND_REPLACED": (
+        "PROPEND-354",
+        "in the past year a kind of event ends in the week in which another begins, about as often",
+    ),
 }
 """Every notice by its symbol: its code, and when it is said."""
 
