@@ -1,11 +1,16 @@
-"""A hundred ways of being broken, each done to real orders: what propend answers is what is stated of it."""
+"""A hundred ways of being broken, each done to real orders: what propend answers is what is stated of it.
+
+What only scores show is tried on a model of the good orders, trained once.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks import bad_data
 
 import propend
 from corruptions import CORRUPTIONS, DOCUMENT, GROUPS, Corruption, Rows, as_csv, canonical, good_orders
@@ -92,3 +97,53 @@ def test_rows_are_set_aside_and_counted(name: str, orders: Rows, tmp_path: Path)
 def test_events_are_the_same_to_the_last_bit(name: str, orders: Rows, good_events: str, tmp_path: Path) -> None:
     one = CORRUPTIONS[name]
     assert canonical(one.document, one.make(orders, tmp_path)) == good_events
+
+
+# --- what scores show -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model(good: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return propend.train(DOCUMENT, data=good, out=tmp_path_factory.mktemp("learnt") / "model")
+
+
+@pytest.fixture(scope="module")
+def scored(model: Path, good: Path, tmp_path_factory: pytest.TempPathFactory) -> propend.Run:
+    return propend.score(model, data=good, out=tmp_path_factory.mktemp("scored") / "run")
+
+
+@pytest.mark.parametrize("name", named("within"))
+def test_probabilities_hardly_move(name: str, orders: Rows, model: Path, scored: propend.Run, tmp_path: Path) -> None:
+    found = propend.score(model, data=CORRUPTIONS[name].make(orders, tmp_path), out=tmp_path / "run")
+    change = bad_data.moved(bad_data.moved_from(scored.scores), found.scores)
+    assert max(change["median"], change["lost"]) <= bad_data.MOST_MEDIAN
+    assert change["most"] <= bad_data.MOST_OF_95
+
+
+@pytest.mark.parametrize("name", [n for n in named("warned") if CORRUPTIONS[n].code in RUN_ONLY])
+def test_scores_are_warned_of(name: str, orders: Rows, model: Path, scored: propend.Run, tmp_path: Path) -> None:
+    one = CORRUPTIONS[name]
+    found = propend.score(model, data=one.make(orders, tmp_path), out=tmp_path / "run")
+    assert one.code in {code for code, _ in said(found.record) - said(scored.record)}
+
+
+def test_another_folder_stands_in_for_files_of_whole_paths(orders: Rows, model: Path, tmp_path: Path) -> None:
+    """The model was trained on a file that was named by its whole path: what is handed over is read all the same."""
+    as_csv(orders[:-500], tmp_path / "other")
+    found = propend.score(model, data=tmp_path / "other", out=tmp_path / "run")
+    assert found.record["counts"]["events_read"] == len(orders) - 500
+
+
+# --- the page -----------------------------------------------------------------------------------------------------
+
+
+def test_what_was_measured_is_what_is_stated() -> None:
+    measured = json.loads(bad_data.MEASURED.read_text(encoding="utf-8"))
+    assert list(measured) == list(CORRUPTIONS)
+    found = {name: bad_data.verdict_of(CORRUPTIONS[name], one) for name, one in measured.items()}
+    assert found == {name: one.answer for name, one in CORRUPTIONS.items()}
+    assert [name for name in named("unnoticed") if not CORRUPTIONS[name].why] == []
+
+
+def test_the_page_is_of_what_was_measured() -> None:
+    assert bad_data.PAGE.read_text(encoding="utf-8") == bad_data.page()

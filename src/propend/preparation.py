@@ -187,7 +187,7 @@ def _with_data(inputs: Inputs, data: Any) -> Inputs:
     if not isinstance(data, str | Path):
         return replace(inputs, folder=inputs.folder / old.folder, tables={"events": data})
     path, named = Path(data), source_at(str(data))
-    if named is None and path.is_dir() and old.events:
+    if named is None and path.is_dir() and any(map(_is_beside, old.events)):
         return replace(inputs, folder=path)
     place = data if isinstance(data, str) and is_address(data) else str(path.absolute())
     first = old.events[0] if old.events else None
@@ -203,6 +203,12 @@ def _with_data(inputs: Inputs, data: Any) -> Inputs:
         folder=inputs.folder / old.folder,
         instance=inputs.instance.model_copy(update={"data": changed}),
     )
+
+
+def _is_beside(source: Source) -> bool:
+    """Whether a source is looked for in the data folder, so that another folder in its place has another."""
+    paths = (source.path,) if isinstance(source.path, str) else tuple(source.path or ())
+    return source.query is not None or any(not is_address(p) and not Path(p).is_absolute() for p in paths)
 
 
 def _data_mistakes(document: Any, home: Path, data: Any, engine: Any, protection: Protection) -> list[Mistake]:

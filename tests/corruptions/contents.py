@@ -73,13 +73,18 @@ def _(rows: Rows, folder: Path) -> Path:
     return as_csv(of_some(rows, 0.06, lambda row: row | {"amount": "NaN" if chance(row) < 0.03 else "inf"}), folder)
 
 
-@breaks("values", "huge numbers", "unnoticed")
+@breaks("values", "huge numbers", "within")
 def _(rows: Rows, folder: Path) -> Path:
     """five amounts are 1e300"""
     return as_csv(some_values(rows, 0.0006, "amount", 1e300), folder)
 
 
-@breaks("values", "signs turned", "unnoticed")
+@breaks(
+    "values",
+    "signs turned",
+    "unnoticed",
+    why="an amount below nothing may be a return; whoever bought nothing else is then no buyer",
+)
 def _(rows: Rows, folder: Path) -> Path:
     """5 % of the amounts are negative though they are purchases"""
     return as_csv(of_some(rows, 0.05, lambda row: row | {"amount": -row["amount"]}), folder)
@@ -105,13 +110,13 @@ def _(rows: Rows, folder: Path) -> Path:
     return as_csv(changed(before, "amount", lambda v: round(v * 100)) + after, folder)
 
 
-@breaks("values", "another currency half-way", "unnoticed")
+@breaks("values", "another currency half-way", "within")
 def _(rows: Rows, folder: Path) -> Path:
     """from half-way on amounts are in euros, 1.17 times as large"""
     return as_csv(from_half(rows, "amount", lambda v: round(v * 1.17, 2)), folder)
 
 
-@breaks("values", "some values in cents", "unnoticed")
+@breaks("values", "some values in cents", "within")
 def _(rows: Rows, folder: Path) -> Path:
     """5 % of the amounts have lost their decimal point"""
     return as_csv(of_some(rows, 0.05, lambda row: row | {"amount": round(row["amount"] * 100)}), folder)
@@ -124,7 +129,12 @@ def _(rows: Rows, folder: Path) -> Path:
     return as_csv([r | {"amount": None} if HALF <= r["ordered_at"] < end else r for r in rows], folder)
 
 
-@breaks("values", "some values zero", "unnoticed")
+@breaks(
+    "values",
+    "some values zero",
+    "unnoticed",
+    why="an amount of nothing may be a gift; whoever bought nothing else is then no buyer",
+)
 def _(rows: Rows, folder: Path) -> Path:
     """5 % of the amounts are 0"""
     return as_csv(some_values(rows, 0.05, "amount", 0), folder)
@@ -217,7 +227,7 @@ def _(rows: Rows, folder: Path) -> Path:
     return as_csv(of_some(rows, 0.03, lambda r: r | {"customer_id": "" if chance(r) < 0.02 else "null"}), folder)
 
 
-@breaks("ids", "ids used again", "unnoticed")
+@breaks("ids", "ids used again", "unnoticed", why="an id is all that tells customers apart")
 def _(rows: Rows, folder: Path) -> Path:
     """from half-way on a tenth of the ids belong to other people"""
     known = sorted({r["customer_id"] for r in rows})
@@ -225,7 +235,7 @@ def _(rows: Rows, folder: Path) -> Path:
     return as_csv(from_half(rows, "customer_id", lambda i: taken.get(i, i)), folder)
 
 
-@breaks("ids", "new ids half-way", "unnoticed")
+@breaks("ids", "new ids half-way", "unnoticed", why="nothing tells new customers from old ones with new ids")
 def _(rows: Rows, folder: Path) -> Path:
     """from half-way on everybody has another id, as after a change of systems"""
     return as_csv(from_half(rows, "customer_id", lambda i: f"x{i}"), folder)
@@ -279,7 +289,7 @@ def _(rows: Rows, folder: Path) -> Path:
     return _with_attributes(rows, facts, folder)
 
 
-@breaks("leaks", "the outcome dated back", "unnoticed")
+@breaks("leaks", "the outcome dated back", "warned", "PROPEND-315")
 def _(rows: Rows, folder: Path) -> Path:
     """whoever orders gets an event `deal_won`, dated a week before the order"""
     won = [r | {"order_id": f"w{r['order_id']}", "kind": "deal_won", "ordered_at": r["ordered_at"] - timedelta(days=7)}

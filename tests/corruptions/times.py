@@ -96,7 +96,7 @@ def _(rows: Rows, folder: Path) -> Path:
     return as_csv([r | {"ordered_at": r["ordered_at"].replace(year=2019)} if r in found else r for r in rows], folder)
 
 
-@breaks("times", "summer time for standard time", "unnoticed")
+@breaks("times", "summer time for standard time", "within")
 def _(rows: Rows, folder: Path) -> Path:
     """times are London's, an hour ahead in summer, and are read as UTC"""
     zone = ZoneInfo("Europe/London")
@@ -116,7 +116,7 @@ def _(rows: Rows, folder: Path) -> Path:
     return as_csv([written(row) for row in rows], folder)
 
 
-@breaks("times", "one clock three hours ahead", "unnoticed")
+@breaks("times", "one clock three hours ahead", "within")
 def _(rows: Rows, folder: Path) -> Path:
     """orders of a third of the categories are dated three hours later"""
     ahead = sorted({r["category"] for r in rows})[::3]
@@ -126,7 +126,7 @@ def _(rows: Rows, folder: Path) -> Path:
     )
 
 
-@breaks("times", "a day late", "unnoticed")
+@breaks("times", "a day late", "within")
 def _(rows: Rows, folder: Path) -> Path:
     """from half-way on every order is dated a day later, but for the last day"""
     before, after = halves([r for r in rows if r["ordered_at"] < END - timedelta(days=1)])
@@ -139,19 +139,19 @@ def _(rows: Rows, folder: Path) -> Path:
     return as_csv(_times(rows, lambda at: f"{at:%d %b %H:%M}"), folder)
 
 
-@breaks("times", "days only", "unnoticed")
+@breaks("times", "days only", "within")
 def _(rows: Rows, folder: Path) -> Path:
     """no time has an hour"""
     return as_csv(_times(rows, lambda at: f"{at:%Y-%m-%d}"), folder)
 
 
-@breaks("times", "days only half-way", "unnoticed")
+@breaks("times", "days only half-way", "within")
 def _(rows: Rows, folder: Path) -> Path:
     """from half-way on no time has an hour"""
     return as_csv(from_half(rows, "ordered_at", lambda at: f"{at:%Y-%m-%d}"), folder)
 
 
-@breaks("times", "half of the clock", "unnoticed")
+@breaks("times", "half of the clock", "within")
 def _(rows: Rows, folder: Path) -> Path:
     """hours go to twelve, and nothing says which half of the day"""
     return as_csv(_times(rows, lambda at: f"{at:%Y-%m-%d %I:%M:%S}"), folder)
@@ -175,13 +175,13 @@ def _(rows: Rows, folder: Path) -> Path:
     return as_csv(some_values(rows, 0.005, "ordered_at", datetime.now() + timedelta(days=7)), folder)
 
 
-@breaks("times", "the last day unfinished", "unnoticed")
+@breaks("times", "the last day unfinished", "within")
 def _(rows: Rows, folder: Path) -> Path:
     """the export was made at eight in the morning of the last day"""
     return as_csv([r for r in rows if r["ordered_at"] < END - timedelta(hours=16)], folder)
 
 
-@breaks("times", "the last days late", "warned", "PROPEND-315")
+@breaks("times", "the last days late", "within")
 def _(rows: Rows, folder: Path) -> Path:
     """of the last seven days one order in eight has come so far"""
     before, after = newest(rows, 7)
