@@ -41,7 +41,7 @@ from propend.workspace import Workspace
 from propend.workspace.dispatch import follow
 
 MINUTES = float(os.environ.get("MINUTES") or (60 if os.environ.get("FULL") == "1" else 5))
-FOLDER = Path(os.environ.get("OUT") or ".bench/soak")
+FOLDER = Path(os.environ.get("OUT") or ".bench/soak").absolute()
 SIZE, SCORED, LIVELY = Size(60_000, 1_500), 20_000, 50
 READERS = 3
 EVERY_SECONDS = 1.0 if MINUTES <= 10 else 5.0
@@ -122,7 +122,7 @@ def main() -> int:
 def serving(home: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """A server whose temporary files lie in a folder of its own; its address and its process."""
     command = [sys.executable, "-m", "propend", "serve", "--workspace", str(home), "--port", "0", "--no-auth"]
-    temporary = FOLDER.absolute() / "tmp"
+    temporary = FOLDER / "tmp"
     temporary.mkdir()
     with (FOLDER / "server.log").open("w") as log, subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=log, text=True, env=os.environ | {"TMPDIR": str(temporary)}
