@@ -28,7 +28,7 @@ from propend.workspace.settings import SAYS
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("li", "table", "tr", "pre", "blockquote", "h1", "h2", "h3", "code")
-GATHERED = ("docs", "examples", "src", "benchmarks", *(path.name for path in ROOT.glob("*.md")), SETTINGS)
+GATHERED = ("docs", "examples", "src", "tests", "benchmarks", *(path.name for path in ROOT.glob("*.md")), SETTINGS)
 
 
 @pytest.fixture(scope="module")
