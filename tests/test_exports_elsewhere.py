@@ -11,15 +11,19 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import keyring
 import psycopg
 import pyarrow.parquet as pq
 import pytest
 from jsonschema import Draft202012Validator
+from keyring.backend import KeyringBackend
+from keyring.backends import fail
 
 from deliveries import delivery, scores
 from postgres import databases
 from propend.errors import ConfigurationError, DestinationRefusedError, OlderRunError, PushFailedError
 from propend.exports import Past, Place, Pushed, destination, options_of
+from propend.exports.delivery import secret_of
 from propend.exports.webhook import looked_up
 from propend.store.erasure import exactly
 from propend.workspace.destinations import place_of
@@ -237,3 +241,40 @@ def test_a_redirect_is_not_followed(listener: Listener) -> None:
     listener.answers += [(302, {"Location": "http://169.254.169.254/"})]
     with pytest.raises(PushFailedError, match="HTTP 302"):
         hook(listener).push(delivery(scores(PEOPLE)), Past())
+
+
+class Pockets(KeyringBackend):
+    """A keyring of one entry."""
+
+    priority = 1  # type: ignore[assignment]
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return "geheim" if (service, username) == ("crm", "propend") else None
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise RuntimeError(service)
+
+    def delete_password(self, service: str, username: str) -> None:
+        raise RuntimeError(service)
+
+
+def test_a_secret_is_taken_from_the_keyring() -> None:
+    url = "https://example.com/x"
+    assert options_of("webhook", {"url": url, "secret": "keyring:crm/propend"}).secret == "keyring:crm/propend"
+    assert options_of("postgres", {"url": "keyring:crm/all", "table": "t", "password": "keyring:crm/propend"})
+    for wrong in ("keyring:crm", "keyring:/propend", "keyring:crm/", "geheim"):
+        with pytest.raises(ConfigurationError, match="the name of a secret is needed") as refused:
+            options_of("webhook", {"url": url, "secret": wrong})
+        assert "geheim" not in str(refused.value)
+    before = keyring.get_keyring()
+    try:
+        keyring.set_keyring(Pockets())
+        assert secret_of("keyring:crm/propend") == "geheim"
+        with pytest.raises(DestinationRefusedError, match="the keyring has nothing under 'crm' for 'ben'"):
+            secret_of("keyring:crm/ben")
+        keyring.set_keyring(fail.Keyring())
+        with pytest.raises(DestinationRefusedError, match="The keyring cannot be read") as locked:
+            secret_of("keyring:crm/propend")
+        assert "env:NAME" in (locked.value.hint or "")
+    finally:
+        keyring.set_keyring(before)

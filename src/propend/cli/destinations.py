@@ -111,15 +111,14 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write the scores of the newest run to a file or a table, once."""
-    if (to is None) == (schema is None):
-        problem = "one of them is needed: a place to write to, or the form of XDM whose JSON schema is printed"
-        raise ConfigurationError([Mistake("--to, --schema", problem)], "the command")
-    if to is None:
-        with opened(workspace, as_json) as found:
-            document = _schema_document(found.instances.get(instance_id).id, str(schema), option or [])
-        out.print_json(json.dumps(document))
-        return
     with opened(workspace, as_json) as found:
+        if (to is None) == (schema is None):
+            problem = "one of them is needed: a place to write to, or the form of XDM whose JSON schema is printed"
+            raise ConfigurationError([Mistake("--to, --schema", problem)], "the command")
+        if to is None:
+            document = _schema_document(found.instances.get(instance_id).id, str(schema), option or [])
+            out.print_json(json.dumps(document))
+            return
         done = found.pushing.export(instance_id, to, segment_id=segment, where=where, table=table)
     if as_json:
         out.print_json(json.dumps(done))

@@ -12,12 +12,13 @@ from typing import Any, ClassVar, Protocol
 
 import pyarrow as pa
 
-from propend.errors import DestinationRefusedError
+from propend.connectors.libraries import load
+from propend.errors import DatabaseUnreachableError, DestinationRefusedError, LibraryMissingError
 from propend.goal import Part
 from propend.store.erasure import Who
 
 Plain = dict[str, Any]
-_SECRET = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
+_SECRET = re.compile(r"env:(?P<variable>[A-Za-z_][A-Za-z0-9_]*)|keyring:(?P<service>[^/\s]{1,200})/(?P<user>\S{1,200})")
 
 
 @dataclass(frozen=True)
@@ -156,28 +157,53 @@ class Destination(Protocol):
         """
 
 
+def is_secret_name(text: str) -> bool:
+    """Whether a text names a secret, as ``env:NAME`` or ``keyring:SERVICE/USER`` does."""
+    return _SECRET.fullmatch(text) is not None
+
+
 def secret_of(named: str) -> str:
-    """The secret that ``env:NAME`` names; it is never stored, shown or logged.
+    """The secret that ``env:NAME`` or ``keyring:SERVICE/USER`` names; it is never stored, shown or logged.
 
     Raises:
-        DestinationRefusedError: the text names none, or there is no such variable here.
+        DestinationRefusedError: the text names none, or nothing is kept under that name here.
     """
     found = _SECRET.fullmatch(named)
     if found is None:
         raise DestinationRefusedError(
             "A secret stands in place of its name.", "write `env:NAME`, and put the secret into that variable."
         )
-    value = os.environ.get(found[1])
+    if found["variable"] is None:
+        return _from_keyring(named, found["service"], found["user"])
+    value = os.environ.get(found["variable"])
     if not value:
         raise DestinationRefusedError(
-            f"There is no secret {named!r}: the variable {found[1]} is not set.",
+            f"There is no secret {named!r}: the variable {found['variable']} is not set.",
             "set it where the server and its runs are started.", secret=named,
         )  # fmt: skip
     return value
 
 
+def _from_keyring(named: str, service: str, user: str) -> str:
+    try:
+        value = load("propend.connectors.keyrings").kept(service, user)
+    except LibraryMissingError as error:
+        raise DestinationRefusedError(f"There is no secret {named!r}: keyring is not installed.", error.hint) from None
+    except DatabaseUnreachableError as error:  # as addresses of databases say it
+        hint = "on a server there is often none: keep the secret in a variable, as env:NAME."
+        raise DestinationRefusedError(error.message, hint, secret=named) from None
+    if not value:
+        raise DestinationRefusedError(
+            f"There is no secret {named!r}: the keyring has nothing under {service!r} for {user!r}.",
+            f"keep it there, as the account that propend runs as: keyring set {service} {user}.", secret=named,
+        )  # fmt: skip
+    return str(value)
+
+
 def secret_name(value: str) -> str:
     """A validator of options: only the name of a secret, never one itself."""
-    if _SECRET.fullmatch(value) is None:
-        raise ValueError("the name of a secret is needed, such as env:CRM_SECRET, not the secret itself")
+    if not is_secret_name(value):
+        raise ValueError(
+            "the name of a secret is needed, such as env:CRM_SECRET or keyring:crm/propend, not the secret itself"
+        )
     return value

@@ -22,7 +22,7 @@ from pydantic import Field, field_validator
 
 from propend.document import without_passwords
 from propend.errors import DestinationRefusedError, OlderRunError, PushFailedError
-from propend.exports.delivery import Delivery, Options, Past, Place, Pushed, secret_name, secret_of
+from propend.exports.delivery import Delivery, Options, Past, Place, Pushed, is_secret_name, secret_name, secret_of
 from propend.exports.texts import as_json
 from propend.store.erasure import Who
 
@@ -93,7 +93,7 @@ def checked_address(value: str) -> str:
     Raises:
         ValueError: it has one, or is none.
     """
-    if value.startswith("env:"):
+    if value.startswith(("env:", "keyring:")):
         return secret_name(value)
     if not value.startswith(("postgresql://", "postgres://")):
         raise ValueError("an address such as postgresql://propend@db.example.com/crm is needed")
@@ -343,7 +343,7 @@ def connected(options: Any) -> Iterator[Cursor]:
     Raises:
         PushFailedError: the database cannot be reached, or refuses.
     """
-    address = secret_of(options.url) if options.url.startswith("env:") else options.url
+    address = secret_of(options.url) if is_secret_name(options.url) else options.url
     password = secret_of(options.password) if options.password is not None else None
     try:
         whole = make_conninfo(address, **({"password": password} if password else {}))

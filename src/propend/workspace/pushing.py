@@ -227,7 +227,7 @@ class Pushing:
             audience = f"segment-{segment_id}"
             rule += Rule.read(self._segments.get(segment_id).where)
         delivery = self.delivery(run, rule, audience)
-        if to.startswith(("postgresql://", "postgres://", "env:")):
+        if to.startswith(("postgresql://", "postgres://", "env:", "keyring:")):
             given = {"url": to, "table": table or ""}
             pushed = destination("postgres", given, self._destinations.place).push(delivery, Past())
             return {"run": run.id, "to": table, "rows": pushed.rows}

@@ -15,6 +15,7 @@ from propend.server.pages import (
     builder,
     changes,
     data,
+    destinations,
     entrance,
     home,
     insights,
@@ -31,7 +32,7 @@ from propend.workspace.looks import Looks
 ROUTERS = (
     *(home.router, entrance.router, begin.router, builder.router, data.router),
     *(audiences.router, segments.router, profiles.router),
-    *(insights.router, performance.router, runs.router, actions.router),
+    *(destinations.router, insights.router, performance.router, runs.router, actions.router),
     *(people.router, changes.router, settings.router),
 )
 """In the order in which they are asked: fixed addresses, such as ``/instances/new``, before ``/instances/ID``."""
