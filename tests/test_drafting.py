@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from oracle_events import shared_data
 from propend.errors import ConfigurationError, RequestInvalidError, SentenceError
 from propend.instance import Data, Source
 from propend.proposal import Note, kind_of_file, propose
@@ -54,6 +55,20 @@ def test_a_look_tells_columns_values_and_completeness_of_the_last_year(tmp_path:
     )  # fmt: skip
     assert look.opened is not None
     assert dict(look.opened.kinds) == {"buy": 2, "see": 2}
+
+
+def test_what_is_empty_by_nature_is_no_fault(tmp_path: Path) -> None:
+    kinds = ("buy", "see", "call")
+    cells = [";".join("x" if kind == kinds[c // 3] else "" for c in range(9)) for kind in kinds]
+    rows = [f"c{i};2025-12-{i + 1:02};{kind};{cells[k]}\n" for i in range(20) for k, kind in enumerate(kinds)]
+    head = "customer;day;what;" + ";".join("abcdefghi") + "\n"
+    (natural,) = Looks().of(written(tmp_path, "kinds.csv", head + "".join(rows)), tmp_path).previews
+    lost = [f"c{i};2025-12-{i + 1:02};buy;{'x' if not i else ''};;;;;;;;\n" for i in range(20)]
+    (empty,) = Looks().of(written(tmp_path, "lost.csv", head + "".join(lost)), tmp_path).previews
+    assert (round(natural.filled, 2), natural.due, natural.much_empty, empty.much_empty) == (0.5, 1.0, False, True)
+    events = shared_data("luma_xdm/events.parquet")
+    (xdm,) = Looks().of(Data(events=(Source(path=str(events / "luma_xdm/events.parquet")),)), tmp_path).previews
+    assert (xdm.filled < 0.6, xdm.much_empty) == (True, False)
 
 
 def test_looks_are_kept_until_the_file_changes(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ PACKAGE = ROOT / "src" / "propend"
 LAYERS = (
     ("errors", "version", "wall_clock", "language", "demo", "kernel_cache", "compiling", "writing"),
     ("diagnosis",),
-    ("conditions", "timeline", "phrasing"),
+    ("conditions", "timeline", "phrasing", "retelling"),
     ("drawing",),
     ("charts", "curves", "profile_charts"),
     ("goal",),
@@ -56,7 +56,7 @@ ROOMS = {
     "altair": ("drawing", "charts", "curves", "profile_charts"),
     "argon2": ("workspace.accounts",),
     "authlib": ("server.oidc",),
-    "babel": ("language",),
+    "babel": ("language", "retelling"),
     "croniter": ("workspace.schedules",),
     "deltalake": ("connectors.delta",),
     "duckdb": ("engines.duckdb", "connectors.duckdb_files"),

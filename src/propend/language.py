@@ -80,7 +80,7 @@ def say_marked(text: str, /, **values: Any) -> Markup:
 
 def numeral(text: str) -> str:
     """A number as Python writes it, ``1,240.5``, as the language does."""
-    decimal, group = _signs(spoken())
+    decimal, group = signs(spoken())
     return text.translate({ord("."): decimal, ord(","): group})
 
 
@@ -107,6 +107,19 @@ def listed(names: Sequence[str]) -> str:
 
 
 @cache
+def catalog_texts(language: str) -> tuple[tuple[str, str], ...]:
+    """Every text of a catalog in English and in the language, with values as names in braces; plurals are two texts."""
+    if language == ENGLISH:
+        return ()
+    found: list[tuple[str, str]] = []
+    with (TRANSLATIONS / f"{language}.po").open("rb") as file:
+        for message in read_po(file, locale=language):
+            told, said = (part if isinstance(part, tuple | list) else (part,) for part in (message.id, message.string))
+            found += [(one, other) for one, other in zip(told, said, strict=True) if one and other]
+    return tuple(found)
+
+
+@cache
 def _catalog(language: str) -> gettext.NullTranslations:
     if language == ENGLISH:
         return gettext.NullTranslations()
@@ -118,6 +131,7 @@ def _catalog(language: str) -> gettext.NullTranslations:
 
 
 @cache
-def _signs(language: str) -> tuple[str, str]:
+def signs(language: str) -> tuple[str, str]:
+    """What stands ahead of decimals, and between thousands."""
     place = LANGUAGES[language]
     return get_decimal_symbol(place), get_group_symbol(place)

@@ -19,6 +19,8 @@ VALUES_SHOWN = 30
 VALUE_ROWS = 500_000
 """Rows from which the usual values are counted."""
 LONGEST_VALUE = 80
+MUCH_FILLED = 0.6
+"""Under this share of cells that hold something, much is empty."""
 YEAR = "INTERVAL 365 DAY"
 
 
@@ -51,6 +53,9 @@ class SourcePreview:
         columns: all of them, in their order.
         first: its first rows as texts, None where empty.
         lately: whether completeness is that of the last year.
+        due: the share of cells that hold something, of those that one could expect to: a column that belongs to some
+            kinds of events is empty by nature in all others; of XDM, whose fields belong to some events each, it is
+            that of the columns that play a role.
     """
 
     name: str
@@ -59,6 +64,7 @@ class SourcePreview:
     columns: tuple[ColumnPreview, ...]
     first: tuple[tuple[str | None, ...], ...]
     lately: bool
+    due: float = 1.0
 
     @property
     def shown(self) -> tuple[ColumnPreview, ...]:
@@ -71,6 +77,11 @@ class SourcePreview:
         """The first rows, of these columns."""
         places = [self.columns.index(c) for c in self.shown]
         return [[row[i] for i in places] for row in self.first]
+
+    @property
+    def much_empty(self) -> bool:
+        """Whether much is empty that one could expect to hold something."""
+        return self.due < MUCH_FILLED
 
     @property
     def filled(self) -> float:
@@ -120,6 +131,7 @@ def _seen(
     with db.reading(relation.name):
         lately, shares = _filled(db, relation, at)
         first = _first(db, relation)
+        due = _due(db, relation, roles, shares)
         values = {name: _values(db, relation, name) for name in relation.columns}
     by_column = {column: role for role, column in roles.items()}
     columns = tuple(
@@ -129,7 +141,7 @@ def _seen(
         )
         for name, column in relation.columns.items()
     )  # fmt: skip
-    return SourcePreview(relation.name, relation.format, relation.rows, columns, first, lately)
+    return SourcePreview(relation.name, relation.format, relation.rows, columns, first, lately, due)
 
 
 def _roles(db: Database, relation: Relation, own: Columns, usual: Columns) -> tuple[dict[str, str], Mapping[str, str]]:
@@ -153,6 +165,25 @@ def _filled(db: Database, relation: Relation, at: str | None) -> tuple[bool, dic
     counts = ", ".join(["count(*)", *(f"count({relation.columns[n].column.text})" for n in names)])
     row = db.rows(f"SELECT {counts} FROM {relation.table}{where}")[0]
     return lately, {name: int(n) / max(int(row[0]), 1) for name, n in zip(names, row[1:], strict=True)}
+
+
+def _due(db: Database, relation: Relation, roles: Mapping[str, str], shares: Mapping[str, float]) -> float:
+    """See ``SourcePreview.due``; kinds are only told apart where much is empty."""
+    played = [shares[name] for name in roles.values() if name in shares]
+    if relation.xdm is not None:
+        return sum(played) / max(len(played), 1)
+    whole = sum(shares.values()) / max(len(shares), 1)
+    if whole >= MUCH_FILLED or "event" not in roles:
+        return whole
+    names = list(relation.columns)
+    counts = ", ".join(["count(*)", *(f"count({relation.columns[n].column.text})" for n in names)])
+    kind = relation.columns[roles["event"]].column.text
+    rows = db.rows(f"SELECT {counts} FROM {relation.table} GROUP BY {kind}")
+    found = []
+    for place in range(1, len(names) + 1):
+        having = [(int(row[0]), int(row[place])) for row in rows if int(row[place])]
+        found.append(sum(n for _, n in having) / max(sum(n for n, _ in having), 1))
+    return sum(found) / max(len(found), 1)
 
 
 def _first(db: Database, relation: Relation) -> tuple[tuple[str | None, ...], ...]:

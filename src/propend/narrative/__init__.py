@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from propend.narrative.given import TONES, Given, Plain
 from propend.narrative.making import data_section, making
-from propend.narrative.opening import judged, people, summary
+from propend.narrative.opening import judged, people, spread_words, summary
 from propend.narrative.proof import choice, fairness, quality
 from propend.narrative.reasons import drivers, scores, when
 from propend.narrative.titles import TITLES, titled
 
-__all__ = ["TITLES", "TONES", "Given", "compose", "judged", "titled"]
+__all__ = ["TITLES", "TONES", "Given", "compose", "judged", "spread_words", "titled"]
 
 
 def compose(given: Given) -> Plain:

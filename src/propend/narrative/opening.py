@@ -112,11 +112,12 @@ def people(given: Given) -> Plain:
         {**c, "cutoff_on": str(given.date_of(c["cutoff_at"])), "role": ROLES[c["role"]]}
         for c in defined(run["timeline"]["cutoffs"], "base_rate")
     ]
-    spread = _spread_words([c["base_rate"] for c in cutoffs], given.words.did)
+    spread = spread_words([c["base_rate"] for c in cutoffs], given.words.did)
     return {"pictures": [picture("funnel", rows, left), picture("base_rates", cutoffs, spread)]}
 
 
-def _spread_words(rates: Sequence[float], did: str) -> str:
+def spread_words(rates: Sequence[float], did: str) -> str:
+    """What share met the goal at past dates: one, or from the least to the most."""
     if not rates:
         return ""
     low, high = percent(min(rates)), percent(max(rates))

@@ -48,6 +48,7 @@ def sample(page: Manage, which: Text = "purchase") -> Response:
     document = read_text(demo.instance_texts()[which])[0]
     document["data"] = document["data"] | {"events": stored.path, "folder": ".."}
     row = page.space.instances.create_draft(document["name"], document, page.who)
+    Proposals(page.space.home).keep(row.id, (), None, document["name"])
     return page.go(path("instances", row.id, "edit") + "?step=goal")
 
 

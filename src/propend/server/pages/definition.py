@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 
 from propend.charts import CHARTS
 from propend.instance import Instance
-from propend.phrasing import Words, percent, words_of
+from propend.narrative import spread_words
+from propend.phrasing import Words, words_of
 
 Plain = dict[str, Any]
 ROLES = {"training": "learnt from", "proof": "test"}
@@ -48,5 +49,4 @@ def _rates(cutoffs: Iterable[Plain], zone: ZoneInfo, words: Words) -> Plain:
         if c["base_rate"] is not None
     ]
     rates = [row["base_rate"] for row in rows]
-    message = f"At past dates {percent(min(rates))} to {percent(max(rates))} {words.did}" if rates else ""
-    return picture("base_rates", rows, message)
+    return picture("base_rates", rows, spread_words(rates, words.did))

@@ -15,6 +15,8 @@ from propend.document import without_passwords, write_yaml
 from propend.drill import factor_in_buckets
 from propend.errors import InstanceNotFoundError
 from propend.narrative import Given, compose, titled
+from propend.report import language_of
+from propend.retelling import english
 from propend.server.pages.runs import mend_of
 from propend.server.pages.served import given_of
 from propend.server.pages.shell import Page, View
@@ -92,7 +94,7 @@ def model(instance_id: InstanceId, page: View, before: Number = None, after: Num
         "model.html.j2", instance=instance, tab="model", given=given, versions=versions[:MANY_VERSIONS],
         report=compose(given) if given is not None else None, differences=differences, before=before, after=after,
         document=write_yaml(without_passwords(versions[0].document)) if versions else "",
-        families=_families(space.runs.folder(run) / "model") if run is not None else [],
+        families=_families(space.runs.folder(run) / "model", language_of(given.run)) if given and run else [],
         learnt=space.runs.get(run.model_run) if run is not None and run.model_run else None,
     )  # fmt: skip
 
@@ -102,13 +104,13 @@ def _written(value: Any) -> str:
     return "–" if value is None else json.dumps(without_passwords(value), ensure_ascii=False)
 
 
-def _families(folder: Path) -> list[Plain]:
-    """The families of features that a model has, the largest first."""
+def _families(folder: Path, language: str) -> list[Plain]:
+    """The families of features that a model has, the largest first; told in a language, and shown in English."""
     found: dict[str, list[str]] = {}
     for feature in read_features(folder).values():
         found.setdefault(feature.family, []).append(feature.sentence)
     labels = {name: str(FAMILIES[name].__doc__).splitlines()[0] if name in FAMILIES else titled(name) for name in found}
-    told = [{"label": labels[name], "n": len(s), "example": s[0]} for name, s in found.items()]
+    told = [{"label": labels[name], "n": len(s), "example": english(s[0], language)} for name, s in found.items()]
     return sorted(told, key=lambda family: -family["n"])
 
 

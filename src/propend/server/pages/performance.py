@@ -10,8 +10,11 @@ from fastapi import APIRouter, Query, Response
 
 from propend.aftermath_page import compose, newest, trend
 from propend.phrasing import words_of
-from propend.server.pages.shell import View, invalid
+from propend.report import language_of
+from propend.retelling import in_english
+from propend.server.pages.shell import Page, View, invalid
 from propend.server.state import InstanceId
+from propend.store.catalog import InstanceRow
 from propend.workspace.outcomes import so_far, told
 from propend.workspace.standing import standing_of
 
@@ -28,11 +31,12 @@ def performance(
     """What every run expected, and what came of those whose outcome window is over; before that, when it will be."""
     instance = page.space.instances.get(instance_id)
     kind, zone = _kind_and_zone(standing_of(page.space, instance))
-    every = so_far(page.space, instance_id)
+    language = _language(page, instance)
+    every = in_english(so_far(page.space, instance_id), language)
     shown = [r for r in every if _within(_day(r["scored_at"], zone), since, until)]
     judged = [r for r in every if r["matured"] and r["known"]]
     one = next((r for r in judged if r["run_id"] == run), judged[-1] if judged else None)
-    document = told(page.space, instance_id)
+    document = in_english(told(page.space, instance_id), language)
     report = _report(document, shown, len(every)) if judged and document else None
     return page.html(
         "performance.html.j2", instance=instance, tab="performance", every=every, shown=shown, judged=judged, one=one,
@@ -44,6 +48,12 @@ def performance(
 
 def _kind_and_zone(standing: Any) -> tuple[str, ZoneInfo]:
     return standing.propensity_type, ZoneInfo(standing.time_zone)
+
+
+def _language(page: Page, instance: InstanceRow) -> str:
+    """In which its reports are, and so what was told of its runs."""
+    document = page.space.instances.version(instance.id).document if instance.version else {}
+    return language_of({"instance": document})
 
 
 def _report(document: Plain, shown: list[Plain], runs: int) -> Plain:

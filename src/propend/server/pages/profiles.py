@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Path, Query, Response
 
 from propend.errors import InstanceNotFoundError, ProfileNotFoundError
+from propend.report import language_of
+from propend.retelling import in_english
 from propend.segments import Rule
 from propend.server.cursors import cursor_of, place_of
 from propend.server.pages.served import Served, instance_names, name_of
@@ -103,7 +105,8 @@ def one_profile(page: View, profile_id: ProfileId) -> Response:
 
 def _shown(served: Served, row: Plain, profile_id: str) -> Plain:
     """A score with what stands around it."""
-    given, factors = served.given, row.get("factors") or []
+    given = served.given
+    factors = in_english(row.get("factors") or [], language_of(given.run))
     return {
         "instance": served.instance, "row": row, "words": given.words, "tone": given.tones[row["bucket"]],
         "raises": [f for f in factors if f["impact"] > 0], "lowers": [f for f in factors if f["impact"] <= 0],

@@ -10,7 +10,10 @@ from fastapi import APIRouter, Query, Response
 
 from propend.narrative import titled
 from propend.pipeline import Run
+from propend.report import language_of
+from propend.retelling import in_english
 from propend.server.cursors import cursor_of, moment_of
+from propend.server.pages.served import retold
 from propend.server.pages.shell import Manage, Page, View, invalid, path
 from propend.server.shapes import Cursor
 from propend.server.state import InstanceId, RunId
@@ -83,7 +86,7 @@ def one_run(run_id: RunId, page: View) -> Response:
     """One run: its progress, what it made, or why it was refused."""
     run = page.space.runs.get(run_id)
     instance = page.space.instances.get(run.instance_id)
-    record = read_json(page.space.runs.folder(run) / "run.json") if run.state == "succeeded" else None
+    record = retold(read_json(page.space.runs.folder(run) / "run.json"))[0] if run.state == "succeeded" else None
     return page.html(
         "run.html.j2", instance=instance, tab="runs", hides_run=run.state not in ENDED, run=run, record=record,
         told=[{**n, "title": titled(n["symbol"])} for n in (record or {}).get("warnings", [])],
@@ -166,7 +169,7 @@ class Comparisons:
                 return self._known[key]
         with page.heavy.turn():
             earlier, later = (Run.load(folder) for folder in folders)
-            found: Plain = plain(later.movement(earlier))
+            found: Plain = in_english(plain(later.movement(earlier)), language_of(later.record))
         with self._lock:
             self._known[key] = found
             while len(self._known) > self._most:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from propend.narrative import Given
+from propend.report import language_of
+from propend.retelling import in_english
 from propend.segments import Rule
 from propend.server.pages.shell import Page, invalid
 from propend.server.serving import ScoreFile
@@ -15,18 +17,27 @@ from propend.store.catalog import InstanceRow, RunRow
 from propend.store.runs import read_json
 from propend.workspace import Workspace
 from propend.workspace.audiences import Tally
+from propend.workspace.drafting import sentence_of
 
 Plain = dict[str, Any]
 
 
 def given_of(space: Workspace, run: RunRow) -> Given:
-    """The three documents of a run that succeeded.
+    """The three documents of a run that succeeded, in English, whichever language its reports speak.
 
     Raises:
         InstanceNotFoundError: they are not there any more.
     """
     folder = space.runs.folder(run)
-    return Given(*(read_json(folder / f"{name}.json") for name in ("evaluation", "insights", "run")))
+    return Given(*retold(*(read_json(folder / f"{name}.json") for name in ("evaluation", "insights", "run"))))
+
+
+def retold(*documents: Plain) -> list[Plain]:
+    """Documents of one run, the last of which is its record, in the language of the pages."""
+    language = language_of(documents[-1])
+    told = [in_english(document, language) for document in documents]
+    question = sentence_of(documents[-1]["instance"])
+    return [*told[:-1], told[-1] | {"sentence": question or told[-1]["sentence"]}]
 
 
 @dataclass(frozen=True)
@@ -115,6 +126,6 @@ def factor_labels(page: Page, instance_id: str) -> dict[str, str]:
 @lru_cache(maxsize=64)
 def _labels(folder: Path) -> tuple[tuple[str, str], ...]:
     """Of a run, which does not change in this."""
-    insights = read_json(folder / "insights.json")
+    insights, _ = retold(*(read_json(folder / f"{name}.json") for name in ("insights", "run")))
     buckets = (factor for bucket in insights["buckets"] for factor in bucket["factors"])
     return tuple({f["code"]: f["label"] for f in (*insights["factors"], *buckets)}.items())
