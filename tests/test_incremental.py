@@ -33,7 +33,7 @@ from propend.instance import Data, Instance
 from propend.pipeline import Run
 from propend.protection import USUAL, Forgotten, Mirrors, digest_of
 from propend.workspace import Workspace
-from propend.workspace.dispatch import follow
+from propend.workspace.execution import execute
 from propend.workspace.journal import Journal
 from propend.workspace.standing import standing_of
 from servers import serving
@@ -412,7 +412,9 @@ def home_with(table: Growing, home: Path, **options: Any) -> Path:
 
 def ran(workspace: Workspace, **options: Any) -> tuple[str, int, Run]:
     """Why rows were read, how many were kept, and the run."""
-    run = follow(workspace, workspace.runs.start("buyers", options=options).id, lambda _run: None)
+    run_id = workspace.runs.start("buyers", options=options).id
+    assert execute(workspace, run_id), "it is its turn"
+    run = workspace.runs.get(run_id)
     assert run.state == "succeeded", run.error
     found = Run.load(workspace.runs.folder(run))
     told = found.record["data"]["sources"][0]["mirror"]
@@ -452,7 +454,7 @@ def test_a_workspace_reads_what_is_new_forgets_and_removes(tmp_path: Path) -> No
         del changed["data"]["events"][0]["incremental"]
         workspace.instances.edit("buyers", changed)
         assert not standing_of(workspace, workspace.instances.get("buyers")).is_incremental
-        follow(workspace, workspace.runs.start("buyers").id, lambda _run: None)
+        assert execute(workspace, workspace.runs.start("buyers").id)
         assert not list(mirrors.glob("*/*")), "what no source needs any more is removed"
         workspace.delete("buyers")
         assert not mirrors.exists()
