@@ -40,7 +40,7 @@ from propend.server.listening import is_loopback
 from propend.server.serving import ScoreFile, Serving, stream
 from propend.server.state import HeavyWork
 from propend.store.catalog import now
-from propend.store.runs import write_table
+from propend.store.runs import write_json, write_table
 from propend.workspace import Workspace
 from propend.workspace.dispatch import follow
 from servers import serving
@@ -115,6 +115,7 @@ def some_scores(n: int = 400, seed: int = 5) -> pa.Table:
 def scores(tmp_path_factory: pytest.TempPathFactory) -> ScoreFile:
     folder = tmp_path_factory.mktemp("scores")
     write_table(folder / "scores.parquet", some_scores())
+    write_json(folder / "run.json", {"attributes": []})
     return ScoreFile.open(folder)
 
 
@@ -243,6 +244,7 @@ def test_parts_of_a_cluster_are_one_table(tmp_path: Path) -> None:
         folder = tmp_path / "scores.parquet"
         folder.mkdir(exist_ok=True)
         write_table(folder / f"part-{part}.parquet", table.take(rows))
+    write_json(tmp_path / "run.json", {"attributes": []})
     found = ScoreFile.open(tmp_path)
     ids = table.column("profile_id").to_pylist()
     assert [r["profile_id"] for r in found.page(Rule(), "profile", None, 50)] == ids[:50]
