@@ -98,3 +98,8 @@ def test_pages_of_a_portuguese_instance_are_english(tmp_path: Path) -> None:
             assert "<main" in text
             found[place] = re.findall(r"\b(dias|últimos?|perfis|não|pelo menos|recência|vezes|eventos?)\b", text)
     assert {place: words for place, words in found.items() if words} == {}
+
+
+def test_english_stays_as_it_is() -> None:
+    for text in ("number of purchases in the last 30 days", "a, b and c", "4 em 30 dias", "", ": ; "):
+        assert (english(text, "en"), english_value(text, "en")) == (text, text)

@@ -112,12 +112,14 @@ def english(text: str, language: str, label: bool = False) -> str:
     Args:
         label: whether it was given a capital letter after it was said.
     """
-    return _best(text, language, 0, label)[1]
+    return text if language == ENGLISH else _best(text, language, 0, label)[1]
 
 
 @lru_cache(KEPT)
 def english_value(text: str, language: str) -> str:
     """A value in words; one that is as the data have it stays, even if it is a word that is said elsewhere."""
+    if language == ENGLISH:
+        return text
     exact = _whole(language).get(text)
     if exact in VALUE_WORDS:
         return exact
