@@ -353,9 +353,9 @@ def test_five_mistakes_of_form_and_data_are_shown_at_once(home: Path, capsys: py
     assert status == 2
     assert "5 mistakes in five.yaml:" in err
     assert [line.strip() for line in err.splitlines() if line.startswith("  ")] == [
-        "1. options.bucketts (line 9): unknown key 'bucketts'; allowed here: buckets, contributions, factors, "
-        "fairness, horizons, language, lookback, minimum, quality_bar, remove_met_in_gap, schedule, seed, settle, "
-        "time_zone, was_doing Did you mean 'buckets'?",
+        "1. options.bucketts (line 9): unknown key 'bucketts'; allowed here: buckets, contributions, enrich, "
+        "factors, fairness, horizons, language, lookback, minimum, quality_bar, remove_met_in_gap, schedule, seed, "
+        "settle, time_zone, was_doing Did you mean 'buckets'?",
         f"2. events.buy.is (line 4): no event is of kind 'purchse' (0 of {_count(home):,} events; kinds there are: "
         f"{_kinds(home)}) Did you mean 'purchase'?",
         f"3. events.big.where.amout (line 5): there is no column 'amout'; {COLUMNS} Did you mean 'amount'?",

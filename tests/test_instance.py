@@ -268,8 +268,8 @@ ITEMS = "all_of, any_of, none_of, not_all_of, did, sum, avg, max, min, count_dis
         ({"events": {"buy": "purchase"}}, [("events.buy", "a mapping is needed, not 'purchase'", "")]),
         ({"events": ["buy"]}, [("events", "a mapping is needed, not ['buy']", "")]),
         ({"data": {"events": ["a.csv", {"path": "b.csv", "quer": "x"}]}},
-         [("data.events[2].quer", "unknown key 'quer'; allowed here: columns, database, format, identity, kind, name, "
-           "namespace, path, query, since, table, version", "query")]),
+         [("data.events[2].quer", "unknown key 'quer'; allowed here: columns, database, format, identity, incremental, "
+           "kind, name, namespace, path, query, since, table, version", "query")]),
         ({"data": {"events": {"path": 5}}}, [("data.events.path", "a path, or a list of paths, is needed, not 5", "")]),
         ({"data": {"events": [5]}}, [("data.events[1]", "a mapping is needed, not 5", "")]),
         ({"data": {"events": {"path": "a", "query": "b"}}},

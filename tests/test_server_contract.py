@@ -302,7 +302,7 @@ def test_profiles_are_looked_up(shop: Shop) -> None:
     found = shop.plain("GET", f"/profiles/{rows[3]['profile_id']}")
     assert found == {
         "profile_id": rows[3]["profile_id"],
-        "scores": {"buyers": rows[3]},
+        "scores": {"buyers": rows[3] | {"attributes": None}},
         "unreadable": [],
         "not_shown": [],
     }
@@ -313,7 +313,7 @@ def test_profiles_are_looked_up(shop: Shop) -> None:
     many = shop.plain("POST", "/profiles/lookup", json={"ids": [*ids[::-1], "nobody", ids[0]]})
     assert [i["profile_id"] for i in many["items"]] == ids[::-1]
     assert (many["missing"], many["unreadable"]) == (["nobody"], [])
-    assert many["items"][0]["scores"]["buyers"] == rows[-1]
+    assert many["items"][0]["scores"]["buyers"] == rows[-1] | {"attributes": None}
     one = shop.plain("POST", "/profiles/lookup", json={"ids": ids[:2], "instances": ["buyers"]})
     assert len(one["items"]) == 2
     assert shop.code("POST", "/profiles/lookup", 404, json={"ids": ids, "instances": ["nobody"]}) == "PROPEND-103"
