@@ -216,6 +216,7 @@ def test_pages_are_read_by_everybody_and_ask_nothing_of_elsewhere(
     for page in ("index", "how_it_works", "goal_language", "rest", "evidence", "reference/rest"):
         visitor.open(f"/{page}.html")
         visitor.look(f"site-{page.replace('/', '-')}-{width}-{'dark' if dark else 'light'}")
+    assert visitor.complaints == []
     visitor.close()
 
 

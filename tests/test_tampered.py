@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -53,9 +54,11 @@ def _sealed_again(folder: Path, name: str) -> None:
     write_json(folder / "model.json", document)
 
 
-def _refused(folder: Path, told: str) -> None:
-    with pytest.raises(InstanceNotFoundError, match=told):
+def _refusal(folder: Path) -> str:
+    """What is said of a model that is not read."""
+    with pytest.raises(InstanceNotFoundError) as refused:
         load_model(folder)
+    return str(refused.value)
 
 
 def test_a_model_is_read_back(copy: Path) -> None:
@@ -70,9 +73,9 @@ def test_any_byte_that_changed_is_noticed(copy: Path) -> None:
             at = int(share * len(content))
             path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
             if path.name != "model.json" or not _means_the_same(path, content):
-                _refused(copy, "model")
+                assert "model" in _refusal(copy)
         path.write_bytes(content[: len(content) // 2])
-        _refused(copy, "model")
+        assert "model" in _refusal(copy)
         path.write_bytes(content)
 
 
@@ -89,7 +92,7 @@ def test_a_number_changed_by_hand_is_noticed(copy: Path) -> None:
     document = json.loads(path.read_text(encoding="utf-8"))
     document["model"]["base_rate"] = 0.5
     path.write_text(json.dumps(document), encoding="utf-8")
-    _refused(copy, "changed after it had been written")
+    assert "changed after it had been written" in _refusal(copy)
 
 
 @pytest.mark.parametrize("content", [{"a": [1, 0.1, -0.0, 1e-300, None, "é\u2028"]}, {}])
@@ -104,10 +107,10 @@ def test_arrays_with_code_in_them_are_not_read(copy: Path, tmp_path: Path) -> No
     mark = tmp_path / "was-here"
     np.savez(copy / "arrays.npz", model_columns=np.array([Trap(mark)], dtype=object), allow_pickle=True)
     _sealed_again(copy, "arrays.npz")
-    _refused(copy, "pickle|Object arrays")
+    assert re.search("pickle|Object arrays", _refusal(copy))
     (copy / "arrays.npz").write_bytes(pickle.dumps(Trap(mark)))
     _sealed_again(copy, "arrays.npz")
-    _refused(copy, "zip")
+    assert "zip" in _refusal(copy)
     assert not mark.exists()
 
 
@@ -117,12 +120,12 @@ def test_arrays_that_are_larger_than_they_look_are_not_unpacked(copy: Path, monk
         np.lib.format.write_array_header_1_0(head, {"descr": "<f8", "fortran_order": False, "shape": (2**40,)})
         packed.writestr("model_columns.npy", head.getvalue() + bytes(80_000))
     _sealed_again(copy, "arrays.npz")
-    _refused(copy, "model")
+    assert "model" in _refusal(copy)
     with zipfile.ZipFile(copy / "arrays.npz", "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("a.npy", bytes(2_000_000))
     _sealed_again(copy, "arrays.npz")
     monkeypatch.setattr(runs, "MOST_ARRAY_BYTES", 1_000_000)
-    _refused(copy, "arrays have more than 1,000,000 bytes")
+    assert "arrays have more than 1,000,000 bytes" in _refusal(copy)
 
 
 def _tree(learner: dict[str, Any]) -> dict[str, Any]:
@@ -154,7 +157,7 @@ def test_trees_that_would_lead_the_library_astray_are_refused(what: str, copy: P
     TAMPERED[what](_tree(document["learner"]))
     path.write_bytes(json.dumps(document).encode())
     _sealed_again(copy, TREES)
-    _refused(copy, "cannot be read")
+    assert "cannot be read" in _refusal(copy)
 
 
 SHAPES: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -184,4 +187,4 @@ def test_files_of_other_kinds_are_refused(name: str, content: bytes, copy: Path)
     (copy / name).write_bytes(content)
     if name != "model.json":
         _sealed_again(copy, name)
-    _refused(copy, "cannot be read")
+    assert "cannot be read" in _refusal(copy)
