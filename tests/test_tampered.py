@@ -73,9 +73,9 @@ def test_any_byte_that_changed_is_noticed(copy: Path) -> None:
             at = int(share * len(content))
             path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
             if path.name != "model.json" or not _means_the_same(path, content):
-                assert "model" in _refusal(copy)
+                assert "cannot be read" in _refusal(copy)
         path.write_bytes(content[: len(content) // 2])
-        assert "model" in _refusal(copy)
+        assert "cannot be read" in _refusal(copy)
         path.write_bytes(content)
 
 
@@ -120,7 +120,7 @@ def test_arrays_that_are_larger_than_they_look_are_not_unpacked(copy: Path, monk
         np.lib.format.write_array_header_1_0(head, {"descr": "<f8", "fortran_order": False, "shape": (2**40,)})
         packed.writestr("model_columns.npy", head.getvalue() + bytes(80_000))
     _sealed_again(copy, "arrays.npz")
-    assert "model" in _refusal(copy)
+    assert "cannot be read" in _refusal(copy)
     with zipfile.ZipFile(copy / "arrays.npz", "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("a.npy", bytes(2_000_000))
     _sealed_again(copy, "arrays.npz")
