@@ -509,6 +509,24 @@ def _requests(ground: Ground) -> list[str]:
     return found + [f"POST {p}\ncontent-type: application/json\n\n{json.dumps(b)}" for p, b in bodies.items()]
 
 
+JSON_MARKS = (
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    ",",
+    '"',
+    "\\u0000",
+    "\\ud800",
+    "null",
+    "1e400",
+    "NaN",
+    "-0",
+    "true",
+)
+"""Pieces of any JSON."""
+
 TOKENS: dict[str, tuple[str, ...]] = {
     "sentence": (
         "Of profiles who did",
@@ -688,20 +706,7 @@ TOKENS: dict[str, tuple[str, ...]] = {
         "\x01",
     ),
     "json": (
-        "{",
-        "}",
-        "[",
-        "]",
-        ":",
-        ",",
-        '"',
-        "\\u0000",
-        "\\ud800",
-        "null",
-        "1e400",
-        "NaN",
-        "-0",
-        "true",
+        *JSON_MARKS,
         "[[[[[[[[",
         "_id",
         "timestamp",
@@ -712,20 +717,7 @@ TOKENS: dict[str, tuple[str, ...]] = {
         "\n",
     ),
     "live": (
-        "{",
-        "}",
-        "[",
-        "]",
-        ":",
-        ",",
-        '"',
-        "\\u0000",
-        "\\ud800",
-        "null",
-        "1e400",
-        "NaN",
-        "-0",
-        "true",
+        *JSON_MARKS,
         '"at"',
         '"event"',
         '"value"',
