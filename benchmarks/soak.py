@@ -57,13 +57,14 @@ SEED = int(os.environ.get("SEED") or 1)
 BOUNDS = {
     "memory of the server, MB": 60.0,
     "open files": 8.0,
-    "threads": 4.0,
+    "threads": 8.0,
     "open files of the catalog": 6.0,
     "temporary files": 6.0,
     "catalog and logs, MB an hour": 60.0,
     "disk of a run, MB": 1.0,
 }
-"""By how much each may have grown at the end of the time after the warm-up, by its slope."""
+"""By how much each may have grown at the end of the time after the warm-up, by its slope. Threads that answer come with
+the most questions that were ever asked at once (at most 40 of them), and go again."""
 JOURNAL_MB = 5.0
 """SQLite's journal grows to about 4 MB before it is begun anew: less than this in all is no growth, in a short time."""
 Plain = dict[str, Any]

@@ -14,8 +14,6 @@ from propend.goal import AGGREGATES, BOUNDS, COMBINATORS, Group, Item, read_days
 from propend.sentence import number_text, write_item_phrase
 
 Plain = dict[str, Any]
-COUNTS = ("at_least", "at_most", "exactly", "first")
-"""How an event is counted by a card; beside ``goal.AGGREGATES``."""
 HOW_OF = {"all_of": ("will", "all"), "any_of": ("will", "any"), "none_of": ("not", "any"), "not_all_of": ("not", "all")}
 """Whether a goal is that something happens, and whether all or any of it."""
 COMBINATOR_OF = {how: combinator for combinator, how in HOW_OF.items()}
@@ -28,7 +26,7 @@ class ItemCard:
     Attributes:
         plain: the item as it stands in the document, as JSON.
         event: its event; empty where the card cannot be edited.
-        count: one of ``COUNTS``, or an aggregate of ``field``.
+        count: ``at_least``, ``at_most``, ``exactly`` or ``first``, or an aggregate of ``field``.
         number: times, or the bound of the aggregate, as a text.
         field, bound: of an aggregate.
         side: of an eligibility: ``include`` or ``exclude``.

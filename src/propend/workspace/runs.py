@@ -40,7 +40,6 @@ from propend.workspace.settings import Settings
 
 ENDED = ("succeeded", "failed", "cancelled", "interrupted")
 KINDS = ("auto", "train", "score")
-TRIGGERS = ("manual", "schedule", "api")
 Plain = dict[str, Any]
 
 
