@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from docsite.code import PACKAGE, Route, comments_of_members, errors, fields_said, hints, routes, said, said_first
 from propend import cli
+from propend.cli.examples import EXAMPLES
 from propend.conditions import OPERATOR_SAYS, OPERATORS, ORDERED, SYMBOLS, TEXT_ONLY
 from propend.drawing import CHARTS
 from propend.errors import ConfigurationError
@@ -70,9 +71,10 @@ def commands() -> str:
         rows = [(_named(p), _line(getattr(p, "help", "")), _default(p)) for p in command.params if p.name != "help"]
         parts += [f"## propend {name}", _line(command.help)]
         parts += [_table(("argument or option", "says", "default"), rows)] if rows else []
+        parts.append("\n".join(["```console", *(f"# {wanted}\n{line}" for wanted, line in EXAMPLES[name]), "```"]))
     about = (
-        "Every command with its arguments and options, as `--help` tells them. What commands leave, what `--json` "
-        "prints and how they exit: [command line](../command_line.md)."
+        "Every command with its arguments, options and examples, as `--help` tells them. What commands leave, what "
+        "`--json` prints and how they exit: [command line](../command_line.md)."
     )
     return _page("Commands", about, *parts)
 

@@ -216,16 +216,16 @@ def test_init_then_check_then_list(home: Path, tmp_path: Path) -> None:
 
 
 def test_init_takes_the_columns_that_it_cannot_recognise(tmp_path: Path) -> None:
-    odd = shop().rename_columns(["who", "moment", "what", "amount", "category"])
+    odd = shop().rename_columns(["wer", "moment", "was", "amount", "category"])
     pq.write_table(odd, tmp_path / "odd.parquet")
     refused = propend("init", tmp_path / "mine", "--data", tmp_path / "odd.parquet")
     assert (refused.status, refused.err.splitlines()[0]) == (2, "PROPEND-202 COLUMN_NOT_FOUND")
     assert refused.err.endswith("Here it is named by --profile COLUMN.\n")
     assert not (tmp_path / "mine").exists()
-    named = ("--profile", "who", "--at", "moment", "--event", "what")
+    named = ("--profile", "wer", "--at", "moment", "--event", "was")
     made = propend("init", tmp_path / "mine", "--data", tmp_path / "odd.parquet", *named)
     assert (made.status, made.out.splitlines()[0]) == (0, "Purchase within 30 days")
-    assert "    profile  'who': named by you" in made.out
+    assert "    profile  'wer': named by you" in made.out
     assert propend("check", tmp_path / "mine" / "instances" / "first.yaml").status == 0
 
 

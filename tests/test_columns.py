@@ -103,6 +103,40 @@ def test_values_must_fit_the_role(role: str, column: str, values: list[Any], fit
     assert (found is not None) is fits
 
 
+PLAIN = {
+    ("who", "when", "what", "paid"): ("who", "when", "what", "paid"),
+    ("person", "date", "action", "spent"): ("person", "date", "action", "spent"),
+    ("Member ID", "Day", "Activity", "Price"): ("Member ID", "Day", "Activity", "Price"),
+    ("visitor", "time", "type", "revenue"): ("visitor", "time", "type", "revenue"),
+    ("user", "created_at", "event_name", "value"): ("user", "created_at", "event_name", "value"),
+}
+"""Heads of tables as people write them: who, when, what, how much."""
+
+
+@pytest.mark.parametrize("head", PLAIN)
+@pytest.mark.parametrize("amounts", ["12.5", "17"])
+def test_plain_words_are_known(head: tuple[str, ...], amounts: str, tmp_path: Path) -> None:
+    rows = "".join(
+        f"p{i % 7},2024-01-{1 + i % 28:02} 10:00,{'looked' if i % 3 else 'bought'},{amounts}\n" for i in range(60)
+    )
+    (tmp_path / "a.csv").write_text(",".join(head) + "\n" + rows)
+    source = look({"events": "a.csv"}, tmp_path).sources[0]
+    assert tuple(source.columns[role] for role in ("profile", "at", "event", "value")) == PLAIN[head]
+
+
+@pytest.mark.parametrize("name", ["paid", "bid", "prepaid", "valid", "sales_no", "order_total_key", "happened_at_key"])
+def test_an_amount_is_never_hinted_to_be_the_profiles_id(name: str, tmp_path: Path) -> None:
+    """Neither by its name, which may end like an id, nor with decimals."""
+    rows = "".join(f"{i % 7},2024-01-{1 + i % 28:02},{i % 5}.25\n" for i in range(60))
+    (tmp_path / "a.csv").write_text(f"qqq,when,{name}\n{rows}")
+    with pytest.raises(ColumnNotFoundError) as caught:
+        look({"events": "a.csv"}, tmp_path)
+    assert (caught.value.facts["role"], caught.value.facts["alike"]) == ("profile", [])
+    (tmp_path / "a.csv").write_text(f"shop_no,when,{name}\n{rows}")
+    with pytest.raises(ColumnNotFoundError, match="perhaps 'shop_no'"):
+        look({"events": "a.csv"}, tmp_path)
+
+
 def test_values_are_numbers() -> None:
     assert "value" not in guess_columns({"amount": "text"}, {})
     assert guess_columns({"amount": "number", "unit_price": "number"}, {})["value"].column == "amount"

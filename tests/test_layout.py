@@ -360,6 +360,30 @@ def test_importing_is_silent_and_loads_nothing_heavy() -> None:
         assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
+def test_importing_loads_nothing_of_others_and_help_only_what_prints() -> None:
+    """``import propend`` needs the standard library alone, whatever is installed beside it."""
+    watch = f"""
+import contextlib, io, sys
+before = set(sys.modules)
+def of_others(): return {{name.split(".")[0] for name in set(sys.modules) - before}} - set(sys.stdlib_module_names)
+import propend
+print(sorted(of_others()))
+from propend import cli
+for asked in ("--version", "--help"):
+    sys.argv = ["propend", asked]
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+        cli.main()
+print(sorted(of_others() & set({[*HEAVY, "babel", "lark", "numpy", "yaml", "IPython"]!r})))
+print(sorted(name for name in sys.modules if name.startswith("propend.") and not name.startswith("propend.cli")))
+"""
+    done = subprocess.run([sys.executable, "-c", watch], capture_output=True, text=True, check=True)
+    assert [ast.literal_eval(line) for line in done.stdout.splitlines()] == [
+        ["propend"],
+        [],
+        ["propend.errors", "propend.kernel_cache", "propend.version"],
+    ]
+
+
 def test_public_names_are_few_and_documented() -> None:
     names = propend.__all__
     assert (sorted(names), len(set(names))) == (names, len(names))

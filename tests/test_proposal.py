@@ -56,6 +56,15 @@ def test_kind_that_sounds_like_business_is_the_goal() -> None:
     assert propend.check(proposal.instance, data=events).ready
 
 
+def test_a_table_of_who_when_what_and_paid_needs_no_word() -> None:
+    plain = shop().rename_columns(["who", "when", "what", "paid", "category"])
+    proposal = propose(plain)
+    assert proposal.instance.document()["data"] == {
+        "columns": {"profile": "who", "at": "when", "event": "what", "value": "paid"}
+    }
+    assert (proposal.instance.name, proposal.refusal) == ("Purchase within 30 days", None)
+
+
 def test_only_kind_is_asked_whether_it_stops() -> None:
     buys = only(shop(), "purchase")
     proposal = propose(buys)

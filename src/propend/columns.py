@@ -57,7 +57,7 @@ _NAMES: dict[str, dict[str, int]] = {
         "customer customerno customernumber customercode clientno clientnumber memberno membernumber customeruuid "
         "useruuid accountid householdid patientid donorid playerid studentid learnerid passengerid employeeid "
         "visitorid shopperid buyerid policyholderid citizenid tenantid organizationid companyid externalid msno",
-        "user client profile person member contact subscriber household visitor guest account contributor author "
+        "who user client profile person member contact subscriber household visitor guest account contributor author "
         "shopper buyer donor player student patient loyaltyid cardid cardno cardnumber custno cust ecid uid "
         "anonymousid deviceid cookieid fullvisitorid userpseudoid msisdn",
         "email emailaddress mail phone phonenumber username login identity distinctid cookie device card",
@@ -82,7 +82,7 @@ _NAMES: dict[str, dict[str, int]] = {
         "event eventtype eventname eventkind",
         "kind action activity activitytype actiontype interactiontype transactiontype eventaction eventcode "
         "behaviortype behaviourtype activitytypedisplay",
-        "type verb interaction operation activityname",
+        "type verb interaction operation activityname what whathappened",
         "aktion ereignis vorgang accion evento tipoevento evenement azione acao actie",
     ),
     "value": _scores(
@@ -227,11 +227,16 @@ def _only_time(columns: Mapping[str, FieldType], sample: Mapping[str, Sequence[A
 
 
 def _fits_profile(name: str, kind: FieldType, given: Sequence[Any]) -> bool:
-    if kind in ("boolean", "time") or any(isinstance(v, float) and not v.is_integer() for v in given):
+    if kind in ("boolean", "time") or (kind == "number" and any(map(_has_decimals, given))):
         return False
     if folded(name) == "id":  # an id of the row, not of the profile, where it never repeats
         return len(set(map(str, given))) < len(given) or not given
     return True
+
+
+def _has_decimals(value: Any) -> bool:
+    """Whether a number, or the text of one in a file that has only texts, is not whole."""
+    return (isinstance(value, float) or (isinstance(value, str) and _is_number(value))) and float(value) % 1 != 0
 
 
 def _fits_at(name: str, kind: FieldType, given: Sequence[Any]) -> bool:
@@ -293,13 +298,31 @@ _FITS: dict[str, Callable[[str, FieldType, Sequence[Any]], bool]] = {
 }  # fmt: skip
 
 
-def might_be(role: str, name: str, kind: FieldType) -> bool:
-    """Whether a column is worth naming where the one of a role, profile or time, could not be guessed."""
+def might_be(role: str, name: str, kind: FieldType, values: Sequence[Any] = ()) -> bool:
+    """Whether a column is worth naming where the one of a role, profile or time, could not be guessed.
+
+    Args:
+        values: some of the column's, where they are known: an amount is nobody's id.
+    """
     if _name_score(role, name)[0] >= LEAST_SCORE and kind != "boolean":
         return True
     if role == "at":
         return kind == "time" or any(w in folded(name) for w in ("date", "time"))
-    return kind in ("text", "number") and folded(name).endswith(("id", "key", "email", "number", "no", "name"))
+    if not _fits_profile(name, kind, [v for v in values if v is not None and v != ""]) or _means_another(role, name):
+        return False
+    last = words(name).rpartition("_")[2]
+    return last not in _NO_IDS and folded(name).endswith(("id", "key", "email", "number", "no", "name"))
+
+
+_NO_IDS = frozenset({
+    "paid", "prepaid", "unpaid", "repaid", "valid", "invalid", "void", "grid", "bid", "mid", "aid", "android", "hybrid",
+    "liquid", "solid",
+})  # fmt: skip
+"""Words that end like an id and are none."""
+
+
+def _means_another(role: str, name: str) -> bool:
+    return any(_name_score(other, name)[0] >= LEAST_SCORE for other in ("at", "event", "value") if other != role)
 
 
 def is_value(name: str) -> bool:

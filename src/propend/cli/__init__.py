@@ -20,6 +20,7 @@ import typer
 from propend.cli import workspace as workspace_commands
 from propend.cli.destinations import destination_app, export
 from propend.cli.doctor import doctor
+from propend.cli.examples import illustrate
 from propend.cli.people import token_app, user_app
 from propend.cli.screen import JsonOption, err, fail, out, show_error, tell
 from propend.cli.segments import segment_app
@@ -459,6 +460,7 @@ app.add_typer(destination_app, name="destination")
 app.add_typer(user_app, name="user")
 app.add_typer(token_app, name="token")
 app.add_typer(segment_app, name="segment")
+illustrate(app)
 
 
 def main() -> None:

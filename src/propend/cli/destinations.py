@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from propend.cli.screen import JsonOption, out, tell
+from propend.cli.screen import JsonOption, fail, out, tell
 from propend.cli.workspace import IdArgument, WorkspaceOption, opened
-from propend.errors import ConfigurationError, Mistake, error_of
+from propend.errors import ConfigurationError, Mistake, PropendError, error_of
 
 if TYPE_CHECKING:
     from propend.store.catalog import DestinationRow, PushRow
@@ -95,7 +95,9 @@ def remove_destination(number: NumberArgument, keep: KeepOption = False, workspa
 
 
 def export(
-    instance_id: IdArgument,
+    instance_id: Annotated[
+        str | None, typer.Argument(help="The instance's id: its file's name without .yaml. --schema needs none.")
+    ] = None,
     to: Annotated[
         str | None, typer.Option("--to", help="A file (.csv, .parquet, .jsonl, also .gz), or postgresql://...")
     ] = None,
@@ -111,22 +113,39 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write the scores of the newest run to a file or a table, once."""
-    with opened(workspace, as_json) as found:
-        if (to is None) == (schema is None):
-            problem = "one of them is needed: a place to write to, or the form of XDM whose JSON schema is printed"
-            raise ConfigurationError([Mistake("--to, --schema", problem)], "the command")
-        if to is None:
-            document = _schema_document(found.instances.get(instance_id).id, str(schema), option or [])
-            out.print_json(json.dumps(document))
+    try:
+        _gate_export(instance_id, to, schema)
+        if schema is not None and instance_id is None:
+            out.print_json(json.dumps(_schema_document(None, schema, option or [])))
             return
-        done = found.pushing.export(instance_id, to, segment_id=segment, where=where, table=table)
+    except PropendError as error:
+        fail(error, as_json)
+    with opened(workspace, as_json) as found:
+        known = found.instances.get(str(instance_id)).id
+        if schema is not None:
+            out.print_json(json.dumps(_schema_document(known, schema, option or [])))
+            return
+        done = found.pushing.export(known, str(to), segment_id=segment, where=where, table=table)
     if as_json:
         out.print_json(json.dumps(done))
     else:
         tell(_exported_text(done))
 
 
-def _schema_document(instance_id: str, kind: str, given: list[str]) -> dict[str, Any]:
+def _gate_export(instance_id: str | None, to: str | None, schema: str | None) -> None:
+    """Refuse what does not say where to, or of what; all that is wrong at once."""
+    mistakes = []
+    if (to is None) == (schema is None):
+        problem = "one of them is needed: a place to write to, or the form of XDM whose JSON schema is printed"
+        mistakes.append(Mistake("--to, --schema", problem))
+    if instance_id is None and schema is None:
+        problem = "which instance's scores? name its id; `propend list` shows those of a workspace"
+        mistakes.append(Mistake("ID", problem))
+    if mistakes:
+        raise ConfigurationError(mistakes, "the command")
+
+
+def _schema_document(instance_id: str | None, kind: str, given: list[str]) -> dict[str, Any]:
     """The JSON schema of a row of a form of XDM; ``kind`` and ``given`` as for a destination."""
     from propend.exports import options_of  # noqa: PLC0415
     from propend.exports.xdm import FORMS, schema_of  # noqa: PLC0415

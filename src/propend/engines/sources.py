@@ -288,7 +288,7 @@ def _with_roles(db: Database, relation: Relation, source: Source, data: Data) ->
     roles |= {role: guess.column for role, guess in guesses.items()}
     for role in NEEDED:
         if role not in roles:
-            raise _not_guessed(relation, role, getattr(data.columns, role))
+            raise _not_guessed(db, relation, role, getattr(data.columns, role))
         if relation.xdm is None:  # of XDM, a file may say the same in another way
             _check_every_file(db, relation, role, roles[role])
     relation = _with_value(db, relation, roles)
@@ -385,10 +385,11 @@ def _lacking(db: Database, relation: Relation, roles: Mapping[str, str]) -> dict
 _MEANING = {"profile": "the profile's id", "at": "the event's time"}
 
 
-def _not_guessed(relation: Relation, role: str, named: str | None) -> ColumnNotFoundError:
+def _not_guessed(db: Database, relation: Relation, role: str, named: str | None) -> ColumnNotFoundError:
     if named is not None:
         return _no_column(relation, role, named)
-    alike = [c for c in relation.columns if might_be(role, c, relation.columns[c].type)]
+    values = sample_of(db, relation)
+    alike = [c for c in relation.columns if might_be(role, c, relation.columns[c].type, values.get(c, ()))]
     hint = f"name it under `columns: {{{role}: ...}}`"
     if relation.format.startswith("csv") and len(relation.top) == 1:
         hint = "the file seems to have a single column: part its columns by commas, semicolons, tabs or bars"

@@ -59,8 +59,8 @@ def shaped(batch: pa.RecordBatch, form: Form, naming: Naming, instance: str) -> 
     return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
 
-def schema_of(form: Form, naming: Naming, instance: str) -> Plain:
-    """The JSON schema of a row."""
+def schema_of(form: Form, naming: Naming, instance: str | None = None) -> Plain:
+    """The JSON schema of a row of an instance; of any instance where none is named."""
     instant = {"type": "string", "format": "date-time"}
     factor = _object({"code": {"type": "string"}, "label": {"type": "string"}, "value": {"type": "string"},
                       "importance": {"type": "string", "enum": _IMPORTANCES}, "impact": {"type": "number"}},
@@ -82,13 +82,22 @@ def schema_of(form: Form, naming: Naming, instance: str) -> Plain:
     identity = _object({"id": {"type": "string"}, "primary": {"type": "boolean"}}, ["id"])
     properties: Plain = {
         "identityMap": _object({naming.namespace: {"type": "array", "minItems": 1, "items": identity}}),
-        f"_{naming.tenant}": _object({"customerAI": _object({key_of(instance): scores})}),
+        f"_{naming.tenant}": _object({"customerAI": _of_instance(scores, instance)}),
     }
     if form == "event":
         first: Plain = {"_id": {"type": "string"}, "timestamp": instant, "eventType": {"const": EVENT_TYPE}}
         properties = first | properties
-    title = f"Customer AI Scores - {instance}" if form == "profile" else f"Customer AI Scores in EE Format - {instance}"
+    title = "Customer AI Scores" if form == "profile" else "Customer AI Scores in EE Format"
+    title += "" if instance is None else f" - {instance}"
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **_object(properties)}
+
+
+def _of_instance(scores: Plain, instance: str | None) -> Plain:
+    """Scores under the name of their instance; under any name that an instance may have."""
+    if instance is not None:
+        return _object({key_of(instance): scores})
+    return {"type": "object", "patternProperties": {"^[A-Za-z_][A-Za-z0-9_]*$": scores}, "minProperties": 1,
+            "additionalProperties": False}  # fmt: skip
 
 
 def ids_of(batch: pa.RecordBatch, namespace: str) -> pa.Array:
