@@ -2,8 +2,8 @@
  *
  * Everything that a process changes below one folder, by whichever library, is counted: files that are opened to be
  * written, writes, names that are given, moved and taken away, what is flushed; and what is sent to one port. From the
- * operation on that is asked for, one thing goes wrong: the disk is full, the clock jumps. Nothing is counted before
- * faults_arm() is called.
+ * operation on that is asked for, one thing goes wrong: the disk is full, the clock jumps, there is no more memory.
+ * Nothing is counted before faults_arm() is called.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -25,7 +26,7 @@
 #include <unistd.h>
 
 enum { ROOM = 1, FLUSH = 2, NAME = 4, SEND = 8 };
-enum { COUNT, KILL, FULL, BROKEN, READ_ONLY, END, CUT, DAY_ON, DAY_BACK };
+enum { COUNT, KILL, FULL, BROKEN, READ_ONLY, END, CUT, DAY_ON, DAY_BACK, MEMORY };
 
 static char under[PATH_MAX];
 static size_t under_length;
@@ -45,6 +46,17 @@ void faults_arm(const char *folder, int to_port, long nth, int which, int log_to
     under_length = strlen(under);
 }
 
+/* From now on the process gets no more memory than it has. */
+static void no_more_memory(void) {
+    long pages = 0;
+    FILE *told_by = REAL(fopen)("/proc/self/statm", "r");
+    if (!told_by || fscanf(told_by, "%ld", &pages) != 1) pages = 0;
+    if (told_by) fclose(told_by);
+    rlim_t now = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
+    struct rlimit most = {now, now};
+    if (now) setrlimit(RLIMIT_AS, &most);
+}
+
 static int strike(int kind, const char *name, const char *path) {
     long n = atomic_fetch_add(&counted, 1) + 1;
     if (told >= 0) {
@@ -60,6 +72,7 @@ static int strike(int kind, const char *name, const char *path) {
         case READ_ONLY: return kind & (ROOM | NAME) ? EROFS : 0;
         case BROKEN: return kind & (ROOM | FLUSH) && !atomic_exchange(&spent, 1) ? EIO : 0;
         case CUT: return kind & SEND ? ECONNRESET : 0;
+        case MEMORY: if (!atomic_exchange(&spent, 1)) no_more_memory(); return 0;
         case DAY_ON: atomic_store(&shifted, 86400); return 0;
         case DAY_BACK: atomic_store(&shifted, -86400); return 0;
         default: return 0;

@@ -24,9 +24,9 @@ from pathlib import Path
 
 import pytest
 
-KINDS = ("none", "kill", "full", "broken", "read-only", "end", "cut", "day-on", "day-back")
+KINDS = ("none", "kill", "full", "broken", "read-only", "end", "cut", "day-on", "day-back", "memory")
 """In the order of ``faults.c``: nothing; SIGKILL; a full disk; one error of the disk; a disk that can be written no
-more; SIGTERM; a connection that is cut; a clock that jumps a day on, or back."""
+more; SIGTERM; a connection that is cut; a clock that jumps a day on, or back; no more memory."""
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,15 @@ import ctypes
 import gc
 import json
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
 
 import scenes
+
+LONGEST_SECONDS = 300
+"""Many times as long as a scene takes: what is not done by then hangs, and is ended by SIGALRM."""
 
 
 def _play(home: str, scene: str, kind: int, at: int, port: int, said: str, told: str) -> int:
@@ -21,6 +25,7 @@ def _play(home: str, scene: str, kind: int, at: int, port: int, said: str, told:
     log = os.open(told, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_APPEND)
     arm = ctypes.CDLL(None).faults_arm
     arm.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_long, ctypes.c_int, ctypes.c_int]
+    signal.alarm(LONGEST_SECONDS)
     arm(b"/none" if port else home.encode(), port, at, kind, log)
     try:
         status = scenes.play(scene, Path(home))

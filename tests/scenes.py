@@ -5,6 +5,7 @@ A scene has the folder that it is played on; ``prepare`` of it makes what it sta
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,13 +13,15 @@ from pathlib import Path
 
 import alembic.command
 from alembic.config import Config
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, make_url
 
 from propend import cli, demo
 from propend.store import migrations
 from propend.store.catalog import sqlite_url
 from propend.workspace import Workspace, courier, execution
+from propend.workspace.audit import LOCAL
 from propend.workspace.dispatch import follow
+from propend.workspace.segments import Segments
 from workspaces import document, opened
 
 PERSON = "p0007"
@@ -88,9 +91,32 @@ def push_asked(home: Path) -> None:
     workspace.close()
 
 
+def segment_made(home: Path) -> None:
+    """A segment whose members no run has told yet."""
+    workspace = Workspace.open(home)
+    segments = Segments(workspace.catalog, workspace.instances)
+    if not segments.all("buyers"):
+        segments.create("buyers", "Likely", "percentile >= 80")
+    workspace.close()
+
+
+def segment_and_run(home: Path) -> None:
+    """The same, and a run that is to tell them."""
+    segment_made(home)
+    asked("score")(home)
+
+
+def forgetting_begun(home: Path) -> None:
+    """Somebody is to be forgotten, which is known by a keyed hash, and who did it was killed before anything else."""
+    workspace = Workspace.open(home)
+    workspace.privacy._remember(PERSON, LOCAL)
+    workspace.close()
+
+
 def old_catalog(home: Path) -> None:
     """The catalog is as the first propend left it."""
-    engine = create_engine(sqlite_url(home / ".propend" / "catalog.db"))
+    url = make_url(os.environ.get("PROPEND_DATABASE_URL") or sqlite_url(home / ".propend" / "catalog.db"))
+    engine = create_engine(url if url.drivername == "sqlite" else url.set(drivername="postgresql+psycopg"))
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     with engine.begin() as connection:
@@ -154,15 +180,24 @@ def edit(home: Path) -> int:
 
 
 SERVED = ("--workspace", "HOME")
+ON_POSTGRES = (
+    *("score", "train", "push", "retract table", "migrate", "forget", "forget on", "edit", "segment"),
+    *("members", "members of a run", "destination", "delete"),
+)
+"""Scenes that send messages to PostgreSQL, where the catalog is in it."""
 SCENES = {
     "score": Scene(worker, asked("score"), asked("score")),
     "train": Scene(worker, asked("train"), asked("train")),
     "push": Scene(push, push_asked, push_asked),
     "retract": Scene(command("destination", "remove", "1", *SERVED), nothing),
+    "retract table": Scene(command("destination", "remove", "4", *SERVED), nothing),
     "export": Scene(command("export", "buyers", "--to", "HOME/best.csv.gz", *SERVED), nothing),
     "migrate": Scene(command("history", *SERVED), old_catalog),
     "upload": Scene(upload, nothing),
     "forget": Scene(command("forget", PERSON, *SERVED), nothing),
+    "forget on": Scene(command("history", *SERVED), forgetting_begun),
+    "members": Scene(command("segment", "show", "1", "--history", *SERVED), segment_made),
+    "members of a run": Scene(worker, segment_and_run, segment_and_run),
     "edit": Scene(edit, nothing),
     "segment": Scene(command("segment", "create", "buyers", "likely", "percentile >= 80", *SERVED), nothing),
     "destination": Scene(command("destination", "add", "others", "crm", *SERVED), nothing),

@@ -117,14 +117,27 @@ def sweep(folder: Path) -> None:
     except OSError:
         return
     for path in left:
-        handle = _opened(path)
+        handle = _opened(path, os.O_NOFOLLOW | os.O_NONBLOCK if sys.platform != "win32" else 0)  # nor waits for a pipe
         if handle is None:
             continue
         try:
             if _is_nobodys(handle):
-                _remove(path)
+                with suppress(OSError):  # tried again by whoever looks next
+                    remove(path)
         finally:
             os.close(handle)
+
+
+def remove(path: Path) -> None:
+    """A file, or a folder with what can be removed of it; of a symbolic link the link, never what it leads to.
+
+    Raises:
+        OSError: the file or link cannot be removed.
+    """
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def flush(folder: Path) -> None:
@@ -159,10 +172,10 @@ def _prefix(target: Path) -> str:
     return f".{target.name[:LONGEST_NAME]}-"
 
 
-def _opened(path: Path) -> int | None:
+def _opened(path: Path, flags: int = 0) -> int | None:
     """To be locked or flushed; None where that is not possible: it is gone, or a folder on Windows."""
     try:
-        return os.open(path, os.O_RDONLY)
+        return os.open(path, os.O_RDONLY | flags)
     except OSError:
         return None
 
@@ -190,14 +203,6 @@ def _is_nobodys(handle: int) -> bool:
         else:
             return True
     return time.time() - os.fstat(handle).st_mtime > OLD_SECONDS
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
 
 
 def _exchanged(one: Path, other: Path) -> bool:

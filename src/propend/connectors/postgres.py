@@ -21,6 +21,7 @@ STATEMENT_TIMEOUT = "-c statement_timeout=1h"
 """Unless the address says otherwise."""
 _ALWAYS = (
     "-c default_transaction_read_only=on", r"-c default_transaction_isolation=repeatable\ read", "-c TimeZone=UTC",
+    "-c standard_conforming_strings=on",  # a backslash in a literal is one, whatever the database says otherwise
 )  # fmt: skip
 _PLAIN = frozenset(
     (

@@ -117,8 +117,9 @@ def _known(written: str, url: str) -> Address:
 
 
 def _goes_to_its_host(parts: SplitResult) -> bool:
-    """Whether nothing in an address names another host than the one before its path."""
-    return all(key.lower() in _HARMLESS for key, _ in parse_qsl(parts.query, keep_blank_values=True))
+    """Whether nothing in an address names another host than the one before its path, and that is one host."""
+    asked = parse_qsl(parts.query, keep_blank_values=True)
+    return "," not in parts.netloc.rpartition("@")[2] and all(key.lower() in _HARMLESS for key, _ in asked)
 
 
 def variable_of(host: str) -> str:

@@ -18,6 +18,8 @@ from propend.goal import Part
 from propend.store.erasure import Who
 
 Plain = dict[str, Any]
+OWN_VARIABLES, COMMON_PASSWORD = "PROPEND_", "PGPASSWORD"
+"""What the process itself is told: whoever saves a destination could have it sent to an address of theirs."""
 _SECRET = re.compile(r"env:(?P<variable>[A-Za-z_][A-Za-z0-9_]*)|keyring:(?P<service>[^/\s]{1,200})/(?P<user>\S{1,200})")
 
 
@@ -100,18 +102,37 @@ class Place:
         """A file that may be written.
 
         Raises:
-            DestinationRefusedError: it would be outside of the folders that are allowed.
+            DestinationRefusedError: it would be outside of the folders that are allowed, also by a symbolic link.
         """
         base = (self.home / folder).resolve()
         found = (base / name).resolve()
-        inside = self.folders is None or any(base.is_relative_to(f.resolve()) for f in self.folders)
-        if not inside or not found.is_relative_to(base) or found == base:
+        if not self._has(base) or not found.is_relative_to(base) or found == base:
             raise DestinationRefusedError(
                 f"No file may be written at {name!r:.200} in {folder!r:.200}.",
                 "write below the workspace's folder exports/, or allow others by exports.folders in propend.toml.",
                 folder=folder, name=name,
             )  # fmt: skip
         return found
+
+    def written(self, name: str) -> Path:
+        """A file that ``file`` once gave, to be changed or removed.
+
+        Raises:
+            DestinationRefusedError: a symbolic link leads elsewhere by now, or its folder is not allowed any more.
+        """
+        path = Path(name)
+        if path.is_symlink() or path.resolve() != path or not self._has(path):
+            raise DestinationRefusedError(
+                f"{name!r:.300} was written by an earlier push, and nothing may be changed there now: a symbolic link "
+                "leads elsewhere, or its folder is not allowed any more.",
+                "put the folder back, or remove the destination with --keep-exports and see to the file yourself.",
+                path=name[:300],
+            )
+        return path
+
+    def _has(self, path: Path) -> bool:
+        """Whether a resolved path is below a folder that is allowed."""
+        return self.folders is None or any(path.is_relative_to(f.resolve()) for f in self.folders)
 
 
 class Options(Part):
@@ -166,13 +187,14 @@ def secret_of(named: str) -> str:
     """The secret that ``env:NAME`` or ``keyring:SERVICE/USER`` names; it is never stored, shown or logged.
 
     Raises:
-        DestinationRefusedError: the text names none, or nothing is kept under that name here.
+        DestinationRefusedError: the text names none, or one of propend's own, or nothing is kept under that name here.
     """
     found = _SECRET.fullmatch(named)
     if found is None:
         raise DestinationRefusedError(
             "A secret stands in place of its name.", "write `env:NAME`, and put the secret into that variable."
         )
+    _gate_variable(found["variable"])
     if found["variable"] is None:
         return _from_keyring(named, found["service"], found["user"])
     value = os.environ.get(found["variable"])
@@ -182,6 +204,19 @@ def secret_of(named: str) -> str:
             "set it where the server and its runs are started.", secret=named,
         )  # fmt: skip
     return value
+
+
+def _gate_variable(name: str | None) -> None:
+    if name is not None and _is_own(name):
+        raise DestinationRefusedError(
+            f"The variable {name[:100]} is not for destinations: what it holds is sent to nobody.",
+            "keep the secret in a variable of its own, such as CRM_PASSWORD, and name that one.", variable=name[:100],
+        )  # fmt: skip
+
+
+def _is_own(name: str) -> bool:
+    """Also in small letters: on some systems names of variables have no case."""
+    return name.upper().startswith(OWN_VARIABLES) or name.upper() == COMMON_PASSWORD
 
 
 def _from_keyring(named: str, service: str, user: str) -> str:
@@ -201,8 +236,14 @@ def _from_keyring(named: str, service: str, user: str) -> str:
 
 
 def secret_name(value: str) -> str:
-    """A validator of options: only the name of a secret, never one itself."""
-    if not is_secret_name(value):
+    """A validator of options: only the name of a secret, never one itself, and none of propend's own."""
+    found = _SECRET.fullmatch(value)
+    if found is not None and found["variable"] is not None and _is_own(found["variable"]):
+        raise ValueError(
+            f"the variable {found['variable'][:100]} is not for destinations; keep the secret in one of its own, "
+            "such as env:CRM_SECRET"
+        )
+    if found is None:
         raise ValueError(
             "the name of a secret is needed, such as env:CRM_SECRET or keyring:crm/propend, not the secret itself"
         )

@@ -9,6 +9,7 @@ import csv
 import gzip
 import io
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -106,7 +107,7 @@ class FileDestination:
 
     def retract(self, source: str, past: Past) -> Pushed:
         gone = 0
-        for path in _files(past):
+        for path in self._files(past):
             with _telling(path):
                 gone += path.is_file()
                 path.unlink(missing_ok=True)
@@ -115,11 +116,20 @@ class FileDestination:
     def forget(self, who: Who, past: Past) -> int:
         """Every file that was written and is still there is written anew without them."""
         total = 0
-        for path in _files(past):
+        for path in self._files(past):
             if path.is_file() and not path.name.endswith(SCHEMA_ENDING):
                 with _telling(path):
                     total += self._without(path, who)
         return total
+
+    def _files(self, past: Past) -> list[Path]:
+        """What was written and is still there.
+
+        Raises:
+            DestinationRefusedError: a link leads elsewhere by now.
+        """
+        names = dict.fromkeys(str(name) for facts in past.facts for name in facts.get("files", ()))
+        return [self._place.written(name) for name in names if os.path.lexists(name)]
 
     def _path(self, delivery: Delivery) -> Path:
         values = {"instance": delivery.instance, "audience": delivery.audience, "run_id": delivery.run_id,
@@ -310,10 +320,6 @@ def _parquet_without(path: Path, ids: Callable[[pa.RecordBatch], pa.Array], who:
 
         _parquet(out, kept(), file.schema_arrow)
         return gone
-
-
-def _files(past: Past) -> list[Path]:
-    return [Path(name) for name in dict.fromkeys(name for facts in past.facts for name in facts.get("files", ()))]
 
 
 @contextmanager

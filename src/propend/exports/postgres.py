@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import Field, field_validator
 
+from propend.connectors.secrets import Address
 from propend.document import without_passwords
 from propend.errors import DestinationRefusedError, OlderRunError, PushFailedError
 from propend.exports.delivery import Delivery, Options, Past, Place, Pushed, is_secret_name, secret_name, secret_of
@@ -142,8 +143,8 @@ class Merge:
         self._table = sql.Identifier(schema or "public", name)
         self._ledger = sql.Identifier(schema or "public", LEDGER)
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"propend:{schema or 'public'}"])
-        self._is_there = self._has(self._name)
-        self._is_noted = self._has(f"{schema or 'public'}.{LEDGER}")
+        self._is_there = self._has(self._table)
+        self._is_noted = self._has(self._ledger)
 
     def gate(self, delivery: Delivery) -> None:
         """Refuse what would replace newer scores, or those of others.
@@ -214,11 +215,12 @@ class Merge:
 
     def _done(self, text: str, values: Sequence[Any] = (), **parts: sql.Composable) -> int:
         parts |= {"table": self._table, "key": sql.Identifier(KEY)}
-        self._cursor.execute(sql.SQL(text).format(**parts), values)
+        self._cursor.execute(sql.SQL(text).format(**parts), values or None)  # else a % in a name asks for a value
         return max(self._cursor.rowcount, 0)
 
-    def _has(self, name: str) -> bool:
-        self._cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [name])
+    def _has(self, name: sql.Identifier) -> bool:
+        """Whether there is such a table; a name that is not quoted would be looked up in small letters."""
+        self._cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [name.as_string()])
         found = self._cursor.fetchone()
         return bool(found and found[0])
 
@@ -274,7 +276,7 @@ class Merge:
             "SELECT count(*) FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] "
             "WHERE i.indrelid = to_regclass(%s) AND i.indisunique AND i.indnkeyatts = 1 AND a.attname = %s"
         )
-        found = self._cursor.execute(asked, [self._name, KEY]).fetchone()
+        found = self._cursor.execute(asked, [self._table.as_string(), KEY]).fetchone()
         if not found or not found[0]:
             raise DestinationRefusedError(
                 f"The table {self._name} is there, and its column {KEY} is not unique, or missing.",
@@ -283,7 +285,7 @@ class Merge:
 
     def _known_columns(self) -> list[str]:
         asked = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
-        return [str(row[0]) for row in self._cursor.execute(asked, [self._name]).fetchall()]
+        return [str(row[0]) for row in self._cursor.execute(asked, [self._table.as_string()]).fetchall()]
 
     def _stage(self, delivery: Delivery) -> int:
         """Copy the rows into a temporary table; gives how many they are."""
@@ -346,7 +348,9 @@ def connected(options: Any) -> Iterator[Cursor]:
     address = secret_of(options.url) if is_secret_name(options.url) else options.url
     password = secret_of(options.password) if options.password is not None else None
     try:
-        whole = make_conninfo(address, **({"password": password} if password else {}))
+        if password is None and not Address(options.url, address, _password_in(address)).takes_common_password:
+            password = ""  # else PGPASSWORD would go to whichever host a destination names
+        whole = make_conninfo(address, **({} if password is None else {"password": password}))
         with (
             psycopg.connect(whole, connect_timeout=CONNECT_SECONDS, application_name="propend") as connection,
             connection.cursor() as cursor,
@@ -356,6 +360,10 @@ def connected(options: Any) -> Iterator[Cursor]:
             yield cursor
     except psycopg.Error as error:
         raise _failed(error, [s for s in (address, password) if s]) from None
+
+
+def _password_in(address: str) -> str:
+    return str(conninfo_to_dict(address).get("password") or "")
 
 
 def _failed(error: psycopg.Error, secrets: Sequence[str]) -> PushFailedError:

@@ -287,11 +287,18 @@ class _Chunks(io.RawIOBase):
 def stream(scores: ScoreFile, rule: Rule, form: str) -> Iterator[bytes]:
     """All rows that a rule means, as bytes; never more than some parts of them are in memory.
 
+    The rows are those of this moment, however long they take to be sent.
+
     Args:
         form: ``csv``, ``arrow`` or ``parquet``.
+
+    Raises:
+        ConfigurationError, NotKeptError, InstanceNotFoundError: as ``ScoreFile.batches``; before the first byte.
     """
-    batches = scores.batches(rule)
-    schema = scores.schema
+    return _bytes_of(scores.batches(rule), scores.schema, form)
+
+
+def _bytes_of(batches: Iterator[pa.RecordBatch], schema: pa.Schema, form: str) -> Iterator[bytes]:
     if form == "csv":
         yield from _csv(batches, schema)
     elif form == "arrow":

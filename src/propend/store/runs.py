@@ -109,6 +109,8 @@ def new_run(destination: Path) -> Iterator[Path]:
         WriteFailedError: the disk is full or the folder cannot be written.
     """
     destination = destination.absolute()
+    if destination.is_symlink():  # the run goes to where the link leads, and the link stays
+        destination = destination.resolve()
     missing = [p for p in destination.parents if not os.path.exists(p)]  # noqa: PTH110  false where it may not be asked
     try:
         _refuse_foreign(destination)

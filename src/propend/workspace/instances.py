@@ -7,7 +7,6 @@ edited by hand is a new version at the next look; an edit through Python or REST
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +34,7 @@ from propend.workspace.audit import LOCAL, note
 from propend.workspace.journal import FOLDER as LOGS
 from propend.workspace.mirrors import FOLDER as MIRRORS
 from propend.workspace.schedules import next_due
-from propend.writing import whole_file
+from propend.writing import remove, whole_file
 
 INSTANCES = "instances"
 RESERVED = {"new"}
@@ -298,7 +297,7 @@ class Instances:
         self._path(instance_id).unlink(missing_ok=True)
         (self._home / WORK_FOLDER / PROPOSALS / f"{instance_id}.json").unlink(missing_ok=True)
         for folder in ("runs", LOGS, MIRRORS):
-            shutil.rmtree(self._home / WORK_FOLDER / folder / instance_id, ignore_errors=True)
+            remove(self._home / WORK_FOLDER / folder / instance_id)
         with self._catalog.writing() as session:
             session.execute(
                 delete(InstanceRow).where(InstanceRow.id == instance_id, InstanceRow.status == "deleting")

@@ -9,7 +9,6 @@ however it ends, and whoever finds a running run whose lock is free knows that n
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -37,6 +36,7 @@ from propend.store.runs import WORK_FOLDER, plain
 from propend.workspace.audit import LOCAL, note
 from propend.workspace.instances import Instances
 from propend.workspace.settings import Settings
+from propend.writing import remove
 
 ENDED = ("succeeded", "failed", "cancelled", "interrupted")
 KINDS = ("auto", "train", "score")
@@ -338,8 +338,8 @@ class Runs:
     def remove_scores(folder: Path) -> None:
         """Remove scores, contributions, attributes and members of segments of a run; model, proof and report stay."""
         for name in ("scores", "contributions", "attributes"):
-            _remove(folder / f"{name}.parquet")
-        _remove(folder / MEMBERS)
+            remove(folder / f"{name}.parquet")
+        remove(folder / MEMBERS)
 
     def _lock_path(self, run_id: str) -> Path:
         path = self._work / "locks" / f"{run_id}.lock"
@@ -402,7 +402,7 @@ class Runs:
         """The folder of a run that did not succeed, those it was being written in, and its scratch."""
         folder = self.folder(run)
         for path in (folder, self.scratch(run), *folder.parent.glob(f".{run.id}-*.tmp")):
-            _remove(path)
+            remove(path)
 
     def _remove_left(self) -> None:
         """Files of runs that have ended without scores, whose process was killed before it had removed them."""
@@ -414,7 +414,7 @@ class Runs:
             ended = select(RunRow).where(RunRow.id.in_([*wanted, *scratch]), RunRow.state.in_(ENDED))
             found = list(session.scalars(ended)) if wanted or scratch else []
         for run in found:
-            _remove(self.scratch(run))
+            remove(self.scratch(run))
             if run.state != "succeeded":
                 self._remove_files(run)
 
@@ -460,10 +460,3 @@ def _cancelled(run: RunRow) -> RunCancelledError:
 
 def _worded(state: str) -> str:
     return {"draft": "a draft", "cancelled": "been cancelled", "interrupted": "been interrupted"}.get(state, state)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

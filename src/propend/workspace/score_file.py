@@ -2,6 +2,9 @@
 
 Beside ``scores.parquet`` lie ``contributions.parquet`` and ``attributes.parquet``, with the same profiles in the same
 order. A rule that speaks of values of factors, or of attributes, is evaluated on them side by side, a part at a time.
+
+A question opens the files that it reads when it is asked, and reads those to the end: whoever is forgotten meanwhile is
+in the answer that was begun, and in no later one.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import operator
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,8 +84,8 @@ class ScoreFile:
         self._worked_out: OrderedDict[Hashable, Any] = OrderedDict()
         self._keeping = threading.Lock()
         self._groups, self._index = groups, ScoreIndex.open(folder, groups)
-        self._data = ds.dataset(self.path, format="parquet")
-        self.schema = self._data.schema.remove_metadata()
+        with _Held(folder) as held:
+            self.schema = held.table.schema.remove_metadata()
         self.names: list[str] = self.schema.names
 
     @classmethod
@@ -108,15 +111,36 @@ class ScoreFile:
 
     @functools.cached_property
     def known(self) -> Known:
-        """What the run keeps beside the scores."""
-        folder = self.path.parent
-        with _telling(folder):
-            values, attributes = (
-                _types(_schema(folder / f"{name}.parquet"), column) for name, (_, column) in BESIDE.items()
-            )
-        if attributes is None and read_json(folder / "run.json").get("attributes") == []:
-            attributes = {}  # there was none to keep
-        return Known(folder.name, values, attributes)
+        """What the run keeps beside the scores.
+
+        Raises:
+            InstanceNotFoundError: what tells it is damaged.
+        """
+        return Known(self.path.parent.name, self._kept_values, self._kept_attributes)
+
+    @functools.cached_property
+    def _kept_values(self) -> dict[str, FieldType] | None:
+        return self._types_beside("contributions")
+
+    @functools.cached_property
+    def _kept_attributes(self) -> dict[str, FieldType] | None:
+        found = self._types_beside("attributes")
+        if found is None and read_json(self.path.parent / "run.json").get("attributes") == []:
+            return {}  # there was none to keep
+        return found
+
+    def _types_beside(self, table: str) -> dict[str, FieldType] | None:
+        with _telling(self.path.parent):
+            return _types(_schema(self.path.parent / f"{table}.parquet"), BESIDE[table][1])
+
+    def _known_for(self, rule: Rule) -> Known:
+        """What of it a rule asks: damage to what it does not ask is nothing to it."""
+        asks_values, asks_attributes = (any(f.startswith(head) for f in rule.beside) for head in (SHOWN, HELD))
+        return Known(
+            self.path.parent.name,
+            self._kept_values if asks_values else None,
+            self._kept_attributes if asks_attributes else None,
+        )
 
     def attributes_of(self, ids: Sequence[str]) -> dict[str, Row]:
         """The attributes of those of the profiles that were scored, by id and name; none where the run keeps none.
@@ -161,29 +185,44 @@ class ScoreFile:
             ConfigurationError, NotKeptError: it speaks of what a run does not keep.
             InstanceNotFoundError: it speaks of another instance that has no scores.
         """
-        rule.gate(self.known)
+        rule.gate(self._known_for(rule))
         for instance_id in rule.elsewhere:
-            rule.there(instance_id).gate(self._elsewhere(instance_id).known)
+            there = rule.there(instance_id)
+            there.gate(self._elsewhere(instance_id)._known_for(there))
 
     def batches(
         self, rule: Rule, columns: Sequence[str] | None = None, beyond: pc.Expression | None = None
     ) -> Iterator[pa.RecordBatch]:
         """The rows that a rule means, in the order of the file, a part at a time; only those ``beyond``, too.
 
+        The files are opened at once: what is refused is refused before the first row, and the rows are those of this
+        moment, whatever is put in their place afterwards or takes them away.
+
         Raises:
             ConfigurationError, NotKeptError: the rule speaks of what the run does not keep.
-            InstanceNotFoundError: it speaks of another instance that has no scores.
+            InstanceNotFoundError: the scores are gone, or it speaks of another instance that has none.
         """
-        rule.gate(self.known)
+        rule.gate(self._known_for(rule))
         rule = rule.settled(lambda instance_id, there: self._elsewhere(instance_id).members(there))
+        wanted = list(columns) if columns is not None else self.names
+        beside = [table for table, (head, _) in BESIDE.items() if any(f.startswith(head) for f in rule.beside)]
         with _telling(self.path.parent):
-            yield from self._batches(rule, list(columns) if columns is not None else self.names, beyond)
+            held = _Held(self.path.parent, beside)
+        return self._rows_of(held, rule, wanted, beyond)
 
-    def _batches(self, rule: Rule, wanted: list[str], beyond: pc.Expression | None) -> Iterator[pa.RecordBatch]:
+    def _rows_of(
+        self, held: _Held, rule: Rule, wanted: list[str], beyond: pc.Expression | None
+    ) -> Iterator[pa.RecordBatch]:
+        with _telling(self.path.parent), held:
+            yield from self._batches(held, rule, wanted, beyond)
+
+    def _batches(
+        self, held: _Held, rule: Rule, wanted: list[str], beyond: pc.Expression | None
+    ) -> Iterator[pa.RecordBatch]:
         """See ``batches``; of a rule that is settled."""
         asked = dict.fromkeys([*rule.fields, *(("profile_id", "probability") if beyond is not None else ())])
         if rule.is_plain:
-            yield from self._rows(wanted, _both(rule.expression(self.names), beyond), asked)
+            yield from self._rows(held, wanted, _both(rule.expression(self.names), beyond), asked)
             return
         types = self._types(rule)
         expression = _both(rule.expression(self.names, types), beyond)
@@ -193,19 +232,19 @@ class ScoreFile:
         if beyond is not None and "probability" in self.names:
             needed["probability"] = None
         if types or slim:
-            parts = self._side_by_side(list(needed), rule.on_factors, slim, types)
+            parts = self._side_by_side(held, list(needed), rule.on_factors, slim, types)
         else:
             more = ["factors"] if rule.on_factors and "factors" not in needed else []
             plain_part = rule.plain_part()
             asked = dict.fromkeys([*plain_part.fields, *(("profile_id", "probability") if beyond is not None else ())])
-            parts = self._rows([*needed, *more], _both(plain_part.expression(self.names), beyond), asked)
+            parts = self._rows(held, [*needed, *more], _both(plain_part.expression(self.names), beyond), asked)
         for batch in parts:
             kept = rule.keep(batch, expression).select(wanted)
             if kept.num_rows:
                 yield kept
 
     def _rows(
-        self, columns: list[str], condition: pc.Expression | None, asked: Iterable[str]
+        self, held: _Held, columns: list[str], condition: pc.Expression | None, asked: Iterable[str]
     ) -> Iterator[pa.RecordBatch]:
         """Rows of whom a condition holds, by the columns that it is ``asked`` of.
 
@@ -213,11 +252,11 @@ class ScoreFile:
         groups of rows after the other, and not at all where nobody in the groups is meant.
         """
         if "factors" not in columns:
-            yield from self._scanned(columns, condition)
+            yield from _scanned(held, columns, condition)
             return
         asked = [*dict.fromkeys(["profile_id", *(name for name in asked if name in self.names)])]
-        for path in self._parts:
-            with pq.ParquetFile(path, pre_buffer=False) as file:
+        for part in held.parts:
+            with pq.ParquetFile(held.file(part), pre_buffer=False) as file:
                 groups = range(file.metadata.num_row_groups)
                 for some in (list(groups[i : i + GROUPS_AT_ONCE]) for i in groups[::GROUPS_AT_ONCE]):
                     if condition is None:
@@ -230,23 +269,13 @@ class ScoreFile:
                         if kept.num_rows:
                             yield kept.select(columns)
 
-    @property
-    def _parts(self) -> list[Path]:
-        """The files, in order."""
-        return sorted(self.path.glob("*.parquet")) if self.path.is_dir() else [self.path]
-
-    def _scanned(self, columns: list[str], condition: pc.Expression | None) -> Iterator[pa.RecordBatch]:
-        scanner = self._data.scanner(
-            columns=columns, filter=condition, batch_size=BATCH_ROWS, batch_readahead=2, fragment_readahead=1
-        )
-        yield from (batch for batch in scanner.to_batches() if batch.num_rows)
-
     def _types(self, rule: Rule) -> dict[str, FieldType]:
         """Types of what a rule speaks of beside the scores, by field."""
-        return {field: self.known.types[field] for field in rule.beside}
+        known = self._known_for(rule).types
+        return {field: known[field] for field in rule.beside}
 
     def _side_by_side(
-        self, columns: list[str], factors: bool, slim: bool, types: Mapping[str, FieldType]
+        self, held: _Held, columns: list[str], factors: bool, slim: bool, types: Mapping[str, FieldType]
     ) -> Iterator[pa.RecordBatch]:
         """All rows, with the columns of the tables beside the scores.
 
@@ -259,11 +288,11 @@ class ScoreFile:
             what: {column + name.removeprefix(head): name for name in types if name.startswith(head)}
             for what, (head, column) in BESIDE.items()
         }
-        for path in self._parts:
-            with pq.ParquetFile(path) as file:
+        for part in held.parts:
+            with pq.ParquetFile(held.file(part)) as file:
                 streams = [file.iter_batches(SIDE_BATCH_ROWS if not factors else BATCH_ROWS, columns=read)]
                 streams += [
-                    _beside(self.path.parent / f"{what}.parquet", path, file.metadata.num_rows, names)
+                    _beside(held.file(part, what), file.metadata.num_rows, names)
                     for what, names in beside.items()
                     if names
                 ]
@@ -272,8 +301,8 @@ class ScoreFile:
     def count(self, rule: Rule) -> int:
         """How many profiles a rule means."""
         if rule.is_plain:
-            with _telling(self.path.parent):
-                return int(self._data.count_rows(filter=rule.expression(self.names)))
+            with _telling(self.path.parent), _Held(self.path.parent) as held:
+                return int(held.table.count_rows(filter=rule.expression(self.names)))
         return sum(batch.num_rows for batch in self.batches(rule, ["percentile"]))
 
     def tally(self, rule: Rule) -> Tally:
@@ -358,6 +387,57 @@ class ScoreFile:
         return ids
 
 
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+class _Held:
+    """The files that one question reads, open from its beginning to its end.
+
+    Whoever is forgotten is taken out of a run by putting another file in the place of one; whoever deletes an instance
+    removes them. What is open is still what it was.
+
+    Attributes:
+        parts: names of the files of the scores, in order: one, or those that a cluster left.
+    """
+
+    def __init__(self, folder: Path, beside: Iterable[str] = ()) -> None:
+        """``beside``: the tables beside the scores that are read, too.
+
+        Raises:
+            OSError: a file is not there.
+        """
+        path = folder / "scores.parquet"
+        self.parts = sorted(p.name for p in path.glob("*.parquet")) if path.is_dir() else [path.name]
+        if not self.parts:
+            raise FileNotFoundError(str(path))
+        self._open: dict[tuple[str, str], pa.NativeFile] = {}
+        with ExitStack() as stack:
+            for table in ("scores", *beside):
+                place = folder / f"{table}.parquet"
+                in_parts = place.is_dir()
+                for part in self.parts:
+                    file = pa.OSFile(str(place / part if in_parts else place))
+                    self._open[table, part] = stack.enter_context(file)
+            self._closing = stack.pop_all()
+
+    def __enter__(self) -> _Held:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._closing.close()
+
+    def file(self, part: str, table: str = "scores") -> pa.NativeFile:
+        """One of them; several may read it at once."""
+        return self._open[table, part]
+
+    @functools.cached_property
+    def table(self) -> ds.FileSystemDataset:
+        """The scores, to be scanned."""
+        parquet = ds.ParquetFileFormat()
+        fragments = [parquet.make_fragment(self.file(part)) for part in self.parts]
+        return ds.FileSystemDataset(fragments, fragments[0].physical_schema, parquet)
+
+
 def _size(found: Any) -> int:
     """Memory of what was worked out; small things are not counted."""
     return int(found.nbytes) if isinstance(found, Ranked | Members) else 0
@@ -414,7 +494,14 @@ def _types(schema: pa.Schema | None, head: str) -> dict[str, FieldType] | None:
     return {f.name.removeprefix(head): _kind(f.type) for f in schema if f.name.startswith(head)}
 
 
-def _beside(table: Path, part: Path, rows: int, names: Mapping[str, str]) -> Iterator[pa.RecordBatch] | _Lookup:
+def _scanned(held: _Held, columns: list[str], condition: pc.Expression | None) -> Iterator[pa.RecordBatch]:
+    scanner = held.table.scanner(
+        columns=columns, filter=condition, batch_size=BATCH_ROWS, batch_readahead=2, fragment_readahead=1
+    )
+    yield from (batch for batch in scanner.to_batches() if batch.num_rows)
+
+
+def _beside(source: pa.NativeFile, rows: int, names: Mapping[str, str]) -> Iterator[pa.RecordBatch] | _Lookup:
     """Some columns of the table beside the scores, for the rows of one part of them.
 
     Who is forgotten is taken out of one table after the other: where their numbers differ, rows are found by id.
@@ -422,16 +509,15 @@ def _beside(table: Path, part: Path, rows: int, names: Mapping[str, str]) -> Ite
     Args:
         names: what each column becomes.
     """
-    path = table / part.name if table.is_dir() else table
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(source) as file:
         if file.metadata.num_rows != rows:
             found = file.read(columns=["profile_id", *names])
             return _Lookup(found.column("profile_id"), _renamed(found.select(list(names)), names))
-    return _read(path, names)
+    return _read(source, names)
 
 
-def _read(path: Path, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(path) as file:
+def _read(source: pa.NativeFile, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(source) as file:
         for batch in file.iter_batches(SIDE_BATCH_ROWS, columns=list(names)):
             yield _renamed(batch.select(list(names)), names)
 

@@ -39,13 +39,18 @@ class Uploads:
         self.folder = home / DATA
 
     def files(self) -> list[StoredFile]:
-        """Every data file in the folder and in those in it, by name; hidden ones are left out."""
+        """Every data file in the folder and in those in it, by name; hidden ones are left out.
+
+        So are links that lead out of the folder: who may lay files into it could have others read.
+        """
         if not self.folder.is_dir():
             return []
-        found = []
+        found, inmost = [], self.folder.resolve()
         for path in sorted(self.folder.rglob("*")):
             inside = path.relative_to(self.folder).parts
-            if is_data_file(path.name) and not any(p.startswith(".") for p in inside) and path.is_file():
+            if not is_data_file(path.name) or any(p.startswith(".") for p in inside) or not path.is_file():
+                continue
+            if path.resolve().is_relative_to(inmost):
                 found.append(self._stored(path))
         return found
 

@@ -90,10 +90,10 @@ def table_or_page(
     if known is not None and tag in [t.strip().removeprefix("W/") for t in known.split(",")]:
         return Response(status_code=304, headers=headers)
     if form != "json":
-        scores.gate(rule)  # while a refusal can still be said
         name = f"{run.instance_id}-{run.id}.{form}"
         headers["Content-Disposition"] = f'attachment; filename="{name}"'
-        return StreamingResponse(stream(scores, rule, form), media_type=MEDIA[form], headers=headers)
+        rows = stream(scores, rule, form)  # what is refused is refused before the answer begins
+        return StreamingResponse(rows, media_type=MEDIA[form], headers=headers)
     page = _page(run, scores, rule, order, limit, cursor)
     return Response(page.model_dump_json(), media_type="application/json", headers=headers)
 
