@@ -139,6 +139,9 @@ bench-stitching: $(SETUP_BENCH)  ## ids of one person joined, apart, or by the t
 selftests: $(SETUP_BENCH)  ## statistical promises on the simulator, whose truth is known; FULL=1 100 seeds, RESUME=1 goes on
 	$(BENCH)/bin/python benchmarks/selftests.py
 
+gallery: $(SETUP_DEV)  ## the studies of docs/gallery.md whose data are in DATA; reports in .bench/gallery; ONLY=, REMAKE=1
+	$(BIN)/python -m benchmarks.gallery
+
 bad-data: $(SETUP_DEV)  ## real orders broken in 122 ways: answers, how far scores move, docs/bad_data.md
 	$(BIN)/python -m benchmarks.bad_data
 

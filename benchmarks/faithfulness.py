@@ -86,9 +86,10 @@ def fitted(name: str, prepared: Prepared) -> Fitted:
 
 def real(name: str) -> Fitted:
     """An example's goal."""
-    inputs = read_inputs(EXAMPLES / f"{name}.yaml")
+    [path] = EXAMPLES.rglob(f"{name}.yaml")
+    inputs = read_inputs(path)
     with prepare(inputs, Stages()) as prepared:
-        return fitted(Instance.load(EXAMPLES / f"{name}.yaml").name, prepared)
+        return fitted(Instance.load(path).name, prepared)
 
 
 # --- to the model ---------------------------------------------------------------------------------------

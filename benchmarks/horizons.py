@@ -50,8 +50,9 @@ class Goal:
     earlier_days: int = 0
 
     def document(self, within_days: int, **options: Any) -> dict[str, Any]:
-        found: dict[str, Any] = yaml.safe_load((EXAMPLES / f"{self.example}.yaml").read_text(encoding="utf-8"))
-        found["data"]["folder"] = str((EXAMPLES / found["data"]["folder"]).resolve())
+        [path] = EXAMPLES.rglob(f"{self.example}.yaml")
+        found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found["data"]["folder"] = str((path.parent / found["data"]["folder"]).resolve())
         found["goal"] = found["goal"] | {"within": f"{within_days}d"}
         found["options"] = found.get("options", {}) | {"quality_bar": 0.5} | options
         return found

@@ -87,8 +87,9 @@ def simulated(world: str, profiles: int, seed: int) -> dict[str, Any]:
 
 def real(example: str) -> list[dict[str, Any]] | None:
     """The tenths of a real proof with their intervals; None without data, or where the run is refused."""
-    document = yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text(encoding="utf-8"))
-    folder = (EXAMPLES / document["data"].get("folder", ".")).resolve()
+    [path] = EXAMPLES.rglob(f"{example}.yaml")
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    folder = (path.parent / document["data"].get("folder", ".")).resolve()
     if not folder.is_dir():
         return None
     document["data"]["folder"] = str(folder)

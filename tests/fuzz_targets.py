@@ -414,11 +414,11 @@ def tried(target: str, ground: Ground, given: bytes) -> bool:
 def seeds(target: str, ground: Ground) -> list[bytes]:
     """Good inputs of a target, which changes begin with; of files of runs, their names."""
     found = [p.read_bytes() for p in sorted((CORPUS / target).glob("*"))] if (CORPUS / target).is_dir() else []
-    loaded = [Instance.load(p) for p in sorted(EXAMPLES.glob("*.yaml"))]
+    loaded = [Instance.load(p) for p in sorted(EXAMPLES.rglob("*.yaml"))]
     if target == "sentence":
         found += [write_sentence(i.goal, i.eligible).encode() for i in loaded]
     elif target == "yaml":
-        found += [p.read_bytes() for p in sorted(EXAMPLES.glob("*.yaml"))]
+        found += [p.read_bytes() for p in sorted(EXAMPLES.rglob("*.yaml"))]
         found += [json.dumps(instance()).encode(), yaml.safe_dump(instance(options={"horizons": [7, 30]})).encode()]
     elif target in ("conditions", "rule"):
         found += [w.encode() for w in (CONDITIONS if target == "conditions" else WHERE)]

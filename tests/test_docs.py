@@ -36,7 +36,11 @@ from shops import SHOP, shop, some_orders
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(
-    [*DOCS.rglob("*.md"), *ROOT.glob("*.md"), *(ROOT / "src").rglob("*.md"), *(ROOT / "benchmarks").rglob("*.md")]
+    [
+        *DOCS.rglob("*.md"),
+        *ROOT.glob("*.md"),
+        *(path for folder in ("src", "benchmarks", "examples") for path in (ROOT / folder).rglob("*.md")),
+    ]
 )
 SOURCES = sorted((ROOT / "src" / "propend").rglob("*.py"))
 

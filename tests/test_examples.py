@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from benchmarks.gallery.studies import STUDIES
 
 import propend
 from propend.instance import Instance
 
-EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.yaml"))
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").rglob("*.yaml"))
 AS_OF = {"cdnow_39_weeks": "1998-06-30"}
 """What the description of an example says to give as ``--as-of``."""
+SIMULATED = {study.document: study.simulated for study in STUDIES if study.simulated}
 
 
 def documented(path: Path) -> Instance:
@@ -38,10 +40,11 @@ def test_names_tell_examples_apart() -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
 def test_example_can_be_run(path: Path) -> None:
+    made = SIMULATED.get(path)
     data = path.parent / documented(path).data.folder
     if not data.exists():
         pytest.skip(f"no data in {data}")
-    checked = propend.check(path, as_of=AS_OF.get(path.stem)).document
+    checked = propend.check(path, data=made.make().events if made else None, as_of=AS_OF.get(path.stem)).document
     assert checked["refusals"] == []
     assert {e["met"] for e in checked["examples"]} == {True, False}
     assert checked["population_now"] > 0

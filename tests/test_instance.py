@@ -21,7 +21,7 @@ from propend.instance import Instance, Options
 from strategies import instances, texts
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = sorted([*(ROOT / "examples").glob("*.yaml"), *(ROOT / "src" / "propend" / "demo").glob("*.yaml")])
+DOCUMENTS = sorted([*(ROOT / "examples").rglob("*.yaml"), *(ROOT / "src" / "propend" / "demo").glob("*.yaml")])
 LEAST: dict[str, Any] = {"name": "x", "goal": {"did": "buy", "within": "30d"}}
 
 

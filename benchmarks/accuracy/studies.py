@@ -19,13 +19,19 @@ SIMULATED_DAYS, SIMULATED_PROFILES = 480, 8_000
 FIRST = date(2024, 1, 1)
 
 
+def example(name: str) -> Path:
+    """The one document of that name in ``examples`` or a folder of the gallery there."""
+    [path] = EXAMPLES.rglob(f"{name}.yaml")
+    return path
+
+
 @dataclass(frozen=True)
 class Study:
     """One goal on one data set.
 
     Attributes:
         name: as the table shows it.
-        example: document under ``examples``, or empty for the simulator.
+        example: document in or under ``examples``, or empty for the simulator.
         goal, eligible: SQL conditions on an event (``kind``, ``value``, fields): the goal's event and the one that
             makes a profile eligible.
         within_days: length of the outcome window.
@@ -67,8 +73,9 @@ class Study:
                 "eligible": {"all_of": [{"did": "anything", "at_least": 1, "within": f"{self.eligible_days}d"}]},
                 "options": {"quality_bar": 0.5} if self.simulated == "signal" else {},
             }  # fmt: skip
-        found: dict[str, Any] = yaml.safe_load((EXAMPLES / f"{self.example}.yaml").read_text(encoding="utf-8"))
-        found["data"]["folder"] = str((EXAMPLES / found["data"]["folder"]).resolve())
+        path = example(self.example)
+        found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found["data"]["folder"] = str((path.parent / found["data"]["folder"]).resolve())
         found["options"] = found.get("options", {}) | {"quality_bar": 0.5}
         for key, value in self.changes:
             if key == "data.events":
