@@ -7,6 +7,7 @@ becomes one page with all of its files.
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 import shutil
@@ -39,7 +40,7 @@ def gather(root: Path, into: Path) -> list[str]:
     while left:
         place = left.pop()
         text = texts.setdefault(place, _shown(root / place, root))
-        if place.startswith("docs/") or place.endswith(".md"):
+        if place.startswith("docs/") or place.endswith((".md", ".ipynb")):
             targets = _targets(text, place)
             broken += [f"{place}: {target}" for target in targets if not (root / target).exists()]
             left += [t for t in targets if t not in texts and (root / t).exists() and not t.startswith("docs/")]
@@ -97,6 +98,8 @@ def _shown(path: Path, root: Path) -> str:
     """A file, or every file of a folder, as Markdown."""
     if path.suffix == ".md":
         return path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        return _cells(path)
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix in LANGUAGES)
     parts = [f"# {path.relative_to(root).as_posix()}"]
     for file in files:
@@ -104,3 +107,9 @@ def _shown(path: Path, root: Path) -> str:
         text = file.read_text(encoding="utf-8").rstrip("\n")
         parts += [*heading, f"```{LANGUAGES.get(file.suffix, 'text')}\n{text}\n```"]
     return "\n\n".join(parts) + "\n"
+
+
+def _cells(path: Path) -> str:
+    """A notebook: what is told as it is, code as such."""
+    cells = [("".join(c["source"]), c["cell_type"]) for c in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    return "\n\n".join(f"```python\n{text}\n```" if kind == "code" else text for text, kind in cells) + "\n"

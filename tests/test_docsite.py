@@ -63,6 +63,9 @@ def test_pages_have_the_same_parts_in_the_site_and_in_the_repository(site: Path)
 def test_files_beside_the_pages_are_pages(site: Path) -> None:
     examples = article(site / "repository" / "examples.html")
     assert "cdnow_churn.yaml" in examples
+    tutorial = article(site / "repository" / "examples" / "notebooks" / "tutorial.ipynb.html")
+    assert "A first prediction" in tutorial
+    assert ("nbformat" in tutorial, 'href="../../../results.html' in tutorial) == (False, True)
     assert 'href="../how_it_works.html' in (site / "repository" / "index.html").read_text(encoding="utf-8")
     assert 'href="repository/examples.html"' in article(site / "index.html")
 

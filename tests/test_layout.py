@@ -24,7 +24,7 @@ PACKAGE = ROOT / "src" / "propend"
 LAYERS = (
     ("errors", "version", "wall_clock", "language", "demo", "kernel_cache", "compiling", "writing"),
     ("diagnosis",),
-    ("conditions", "timeline", "phrasing", "retelling"),
+    ("conditions", "timeline", "phrasing", "retelling", "notebook"),
     ("drawing",),
     ("charts", "curves", "profile_charts"),
     ("goal",),
@@ -39,7 +39,7 @@ LAYERS = (
     ("preparation", "segments", "doubts"),
     ("record", "outlook", "horizons", "suspects", "fairness", "population"),
     ("training", "aftermath", "movement"),
-    ("definition", "proposal", "challenge"),
+    ("definition", "proposal", "challenge", "finished"),
     ("live", "pipeline", "exports"),
     ("workspace", "client"),
     ("propend", "screen", "contracts"),
@@ -102,7 +102,7 @@ ROOMS = {
     ),
     "pyarrow": (
         "snapshots.oddities",
-        *("connectors", "engines", "scoring", "store", "pipeline", "demo", "aftermath", "challenge", "movement"),
+        *("connectors", "engines", "scoring", "store", "finished", "demo", "aftermath", "challenge", "movement"),
         *("explain.wording", "segments", "workspace.score_file", "workspace.audiences", "server", "client"),
         *("live", "exports", "contracts", "snapshots.attributes", "population", "workspace.membership"),
     ),

@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from propend.client import connect
     from propend.definition import Check
     from propend.errors import PropendError
+    from propend.finished import Run
     from propend.instance import Instance
-    from propend.pipeline import Run, check, evaluate, run, score, train
+    from propend.pipeline import check, evaluate, run, score, train
     from propend.proposal import propose
 
 _ROOMS = {
     "Check": "definition",
     "Instance": "instance",
     "PropendError": "errors",
-    "Run": "pipeline",
+    "Run": "finished",
     "check": "pipeline",
     "connect": "client",
     "evaluate": "pipeline",

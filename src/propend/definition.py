@@ -15,11 +15,18 @@ from propend import record
 from propend.errors import PropendError
 from propend.events import DAY_US, EventRequest, Partition
 from propend.goal import ANYTHING, Goal
+from propend.instance import Instance
+from propend.language import say, speaking
 from propend.model import checks
 from propend.model.breaks import break_notices
 from propend.model.leaks import Leak, leak_notices
 from propend.model.train import useful_columns
+from propend.narrative import Given, titled
+from propend.narrative.opening import ROLES, people
+from propend.notebook import card, line, table
+from propend.phrasing import count, percent
 from propend.preparation import Prepared, Stages, gate_scoring
+from propend.report import Picture
 from propend.snapshots.stitching import apart
 from propend.snapshots.volumes import weekly_volumes
 from propend.suspects import find_suspects
@@ -32,7 +39,7 @@ SNAPSHOTS_PER_SECOND = 4_000
 FIXED_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Check:
     """What a definition means.
 
@@ -40,9 +47,11 @@ class Check:
         document: sentence, funnel, counts of outcomes with the minimum, base rates per cutoff, example
             profiles with the event that decided each, dropped cutoffs, gaps, leak suspects, warnings, and
             what would stop a run.
+        instance: that it is of.
     """
 
     document: dict[str, Any]
+    instance: Instance
 
     @property
     def ready(self) -> bool:
@@ -52,6 +61,26 @@ class Check:
     def to_dict(self) -> dict[str, Any]:
         """The document, as ``propend check --json`` prints it."""
         return self.document
+
+    @property
+    def charts(self) -> dict[str, Picture]:
+        """``funnel``, who is left after each line, and ``base_rates``, the share at past dates; notebooks draw them."""
+        with speaking(self.instance.options.language):
+            shown, words = people(self._given)["pictures"], self._given.words
+        return {p["id"]: Picture(p, words, self.instance.options.language) for p in shown}
+
+    @property
+    def _given(self) -> Given:
+        run = {key: self.document[key] for key in ("funnel", "timeline")}
+        return Given({}, {}, run | {"propensity_type": self.instance.type, "instance": self.instance.document()})
+
+    def __repr__(self) -> str:
+        said = "ready" if self.ready else f"refused: {self.document['refusals'][0]['code']}"
+        return f"<Check {self.document['name']!r}: {said}>"
+
+    def _repr_html_(self) -> str:
+        with speaking(self.instance.options.language):
+            return _card(self.document, self._given)
 
 
 def define(prepared: Prepared, stages: Stages) -> Check:
@@ -92,7 +121,8 @@ def define(prepared: Prepared, stages: Stages) -> Check:
             "warnings": [n.to_dict() for n in notices],
             "refusals": refusals,
             "expected_seconds": FIXED_SECONDS + snapshots / SNAPSHOTS_PER_SECOND,
-        }
+        },
+        instance,
     )
 
 
@@ -101,6 +131,44 @@ def _leak_suspects(prepared: Prepared) -> list[Leak]:
     learning = gather(prepared, plan)
     useful, _ = useful_columns(learning.train.X)
     return find_suspects(prepared, plan, learning.train.X, learning.sample.rows, useful.tolist())
+
+
+# --- in a notebook ----------------------------------------------------------------------------------------
+
+
+def _card(found: Mapping[str, Any], given: Given) -> str:
+    """The definition-time page as a notebook shows it."""
+    outcomes, funnel = found["outcomes"], found["funnel"]
+    most = max((row["profiles"] for row in funnel), default=1) or 1
+    left: list[list[str | float]] = [
+        [row["line"], row["profiles"] / most, count(row["profiles"]), count(row["snapshots"])] for row in funnel
+    ]
+    dates: list[list[str | float]] = [
+        [
+            given.day(c["cutoff_at"]),
+            say(ROLES[c["role"]]),
+            c["base_rate"],
+            percent(c["base_rate"]),
+            count(c["positives"]),
+        ]
+        for c in found["timeline"]["cutoffs"]
+        if c["base_rate"] is not None
+    ]
+    told = say(
+        "{met} profiles met the goal at least once, {unmet} did not; {minimum} of each are the minimum. {now} would be "
+        "scored now, in about {seconds} s.",
+        met=count(outcomes["met"]), unmet=count(outcomes["unmet"]), minimum=count(outcomes["minimum"]),
+        now=count(found["population_now"]), seconds=count(round(found["expected_seconds"])),
+    )  # fmt: skip
+    warned = [line(f"{titled(n['symbol'])}: {n['message']}", "w") for n in found["warnings"]]
+    refused = [line(f"{r['code']} {r['symbol']}: {r['message']} {r['hint']}", "w") for r in found["refusals"]]
+    examples = [[e["profile_id"], say("yes") if e["met"] else say("no"), e["evidence"]] for e in found["examples"]]
+    return card(
+        found["name"], line(found["sentence"], "q"), *refused,
+        table([say("Who is left"), "", say("Profiles"), say("Snapshots")], left), line(told),
+        table([say("Cutoff"), say("Used for"), say("Share"), "", given.words.did.capitalize()], dates), *warned,
+        line(say("Examples"), "s"), table([say("Profile"), given.words.did.capitalize(), say("Because")], examples),
+    )  # fmt: skip
 
 
 # --- example profiles -------------------------------------------------------------------------------------

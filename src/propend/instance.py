@@ -30,7 +30,9 @@ from propend.document import (
 )  # fmt: skip
 from propend.errors import ConfigurationError, Mistake
 from propend.goal import ANYTHING, Days, Eligibility, EventName, Goal, NamedEvent, Part, PositiveDays
+from propend.notebook import card, line, listing
 from propend.protection import Label
+from propend.sentence import write_sentence
 
 PropensityType = Literal["conversion", "churn"]
 SCHEDULES = ("daily", "weekly", "monthly")
@@ -547,6 +549,11 @@ class Instance(Part):
         if instance is None or mistakes:
             raise ConfigurationError(mistakes, label)
         return instance
+
+    def _repr_html_(self) -> str:
+        kind = f"{self.type}, {self.goal.within_days} days"
+        sentence = write_sentence(self.goal, self.eligible)
+        return card(self.name, line(kind, "q"), line(sentence), listing(write_yaml(self.document())))
 
     def document(self) -> dict[str, Any]:
         """The instance as plain data; ``Instance.load(instance.document()) == instance``."""

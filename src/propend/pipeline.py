@@ -21,26 +21,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from propend import aftermath, record
-from propend.aftermath import Seen, question_of
+from propend.aftermath import Seen
 from propend.aftermath_page import Aftermath
 from propend.challenge import MARGIN, Contender, compare, gate_proof, gate_question, same_events
 from propend.definition import Check, define
 from propend.engines import engine_name
-from propend.errors import ConfigurationError, DifferentQuestionsError, Mistake, ProfileNotFoundError
+from propend.errors import ConfigurationError, Mistake
 from propend.explain.factors import build_explainer
 from propend.explain.faithfulness import faithfulness
 from propend.fairness import scored_groups
+from propend.finished import Run
 from propend.instance import Instance
 from propend.language import speaking
 from propend.model import checks
 from propend.model.breaks import break_notices
-from propend.movement import Scene, difference, movement
+from propend.notebook import watched
 from propend.population import Population, population_of
 from propend.preparation import (
+    SHARES,
     Inputs,
     Prepared,
     Progress,
@@ -53,7 +53,7 @@ from propend.preparation import (
     together,
 )
 from propend.protection import USUAL, Protection
-from propend.report import Report, language_of
+from propend.report import Report
 from propend.scoring import (
     Scored,
     Scorer,
@@ -66,7 +66,6 @@ from propend.scoring import (
     insights,
     pictured_of,
 )
-from propend.sentence import write_sentence
 from propend.snapshots.build import rows_at
 from propend.snapshots.program import lines_of, measured_fields
 from propend.snapshots.stitching import apart
@@ -76,138 +75,16 @@ from propend.store.bearings import Bearings, SourceColumns
 from propend.training import Trained, train_stage
 from propend.version import __version__
 
+__all__ = ["Run", "challenge", "check", "evaluate", "new_run_id", "run", "score", "score_stage", "train"]
 EXPLAINER_SAMPLE = 4_000
 
 InstanceLike = Instance | str | Path | dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Run:
-    """One finished execution of an instance.
-
-    Attributes:
-        folder: where it was written.
-        record: ``run.json``: instance, counts, timeline, stages, warnings.
-        evaluation: ``evaluation.json``: the proof.
-        insights: ``insights.json``: buckets, factors, examples.
-    """
-
-    folder: Path
-    record: dict[str, Any]
-    evaluation: dict[str, Any]
-    insights: dict[str, Any]
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Run:
-        """A finished run from its folder, or the newest one in or under a folder.
-
-        Raises:
-            InstanceNotFoundError: there is none.
-        """
-        found = store.latest_run(Path(folder)).folder
-        documents = (store.read_json(found / f"{name}.json") for name in ("run", "evaluation", "insights"))
-        return cls(found, *documents)
-
-    @property
-    def scores(self) -> pa.Table:
-        """All scores (``scoring.SCORES_SCHEMA``), sorted by profile."""
-        return store.read_scores(self.folder)
-
-    def explain(self, profile_id: str) -> dict[str, Any]:
-        """One profile's scores and factors, as plain data.
-
-        Raises:
-            ProfileNotFoundError: the profile was not scored in this run.
-        """
-        rows = store.read_scores(self.folder, str(profile_id)).to_pylist()
-        if rows:
-            return dict(rows[0])
-        raise self._not_scored(str(profile_id))
-
-    @property
-    def contributions(self) -> pa.Table:
-        """Impact and value of every factor, ``impact__CODE`` and ``value__CODE``, sorted by profile."""
-        return store.read_contributions(self.folder)
-
-    def moved(self, profile_id: str, since: Run) -> dict[str, Any]:
-        """What moved one profile's score from an earlier run to this one (``movement.difference``).
-
-        Raises:
-            ProfileNotFoundError: the profile was not scored in both.
-            DifferentQuestionsError: the runs have different goals.
-        """
-        self._gate_goal(since)
-        with speaking(self._language):
-            return difference(since._scene([profile_id]), self._scene([profile_id]))
-
-    def beside(self, one: str | Sequence[str], other: str | Sequence[str]) -> dict[str, Any]:
-        """What sets a profile, or a group of them, apart from another (``movement.difference``).
-
-        Raises:
-            ProfileNotFoundError: not all of them were scored.
-            ValueError: a group of nobody.
-        """
-        if not (one and other):
-            raise ValueError("a group of nobody cannot be set beside another")
-        with speaking(self._language):
-            return difference(*(self._scene([ids] if isinstance(ids, str) else list(ids)) for ids in (one, other)))
-
-    def movement(self, since: Run) -> dict[str, Any]:
-        """What moved from an earlier run to this one: buckets, everybody, the most moved, effects that changed.
-
-        Raises:
-            DifferentQuestionsError: the runs have different goals.
-        """
-        self._gate_goal(since)
-        with speaking(self._language):
-            return movement(since._scene(None), self._scene(None))
-
-    @property
-    def _language(self) -> str:
-        return language_of(self.record)
-
-    def _gate_goal(self, since: Run) -> None:
-        here, there = (Instance.load(run.record["instance"]) for run in (self, since))
-        if question_of(here)["goal"] != question_of(there)["goal"]:
-            asked, before = (write_sentence(i.goal, i.eligible) for i in (here, there))
-            raise DifferentQuestionsError(
-                f"The runs in {self.folder.name!r} and {since.folder.name!r} have different goals: "
-                f"{asked!r} and {before!r}.",
-                "compare runs of the same goal; data, eligibility, model and options may differ.",
-            )
-
-    def _scene(self, profile_ids: list[str] | None) -> Scene:
-        scores = store.read_scores(self.folder, columns=["profile_id", "score", "probability", "bucket"])
-        if profile_ids is not None:
-            scores = scores.filter(pc.is_in(scores.column("profile_id"), pa.array(profile_ids, pa.string())))
-            missing = sorted(set(profile_ids) - set(scores.column("profile_id").to_pylist()))
-            if missing:
-                raise self._not_scored(missing[0])
-        return Scene(
-            scored_at=self.record["scored_at"],
-            base=self.insights["base"],
-            factors=self.insights["factors"],
-            features=store.read_features(self.folder / "model"),
-            scores=scores,
-            contributions=store.read_contributions(self.folder, profile_ids),
-        )
-
-    def _not_scored(self, profile_id: str) -> ProfileNotFoundError:
-        return ProfileNotFoundError(
-            f"Profile {profile_id!r} is not among the {self.record['counts']['population']:,} scored in "
-            f"{self.folder.name!r}.",
-            "it may not have been eligible at the cutoff, or its id is written otherwise.",
-            profile_id=profile_id,
-        )
-
-    def report(self) -> Report:
-        """The run as a report: ``to_html()``, ``to_dict()``, ``save(path)``."""
-        return Report(evaluation=self.evaluation, insights=self.insights, run=self.record)
-
-
 # --- the verbs -----------------------------------------------------------------------------------------
 
 
+@watched(SHARES)
 def check(
     instance: InstanceLike,
     *,
@@ -237,6 +114,7 @@ def check(
         return define(prepared, stages)
 
 
+@watched(SHARES)
 def run(
     instance: InstanceLike,
     *,
@@ -259,7 +137,7 @@ def run(
         out: folder for the run; beside the document under ``.propend`` by default.
         engine: ``duckdb``, ``spark``, or a SparkSession.
         memory: the engine's budget, such as ``4GB``.
-        progress: told the name of each stage as it begins.
+        progress: told the name of each stage as it begins; in a notebook a bar is by default.
         home: where a document that is no file would stand: what its paths are relative to.
         run_id: what the run is called in what is written; made up by default.
 
@@ -283,6 +161,7 @@ def run(
     return Run.load(destination)
 
 
+@watched(SHARES)
 def train(
     instance: InstanceLike,
     *,
@@ -314,6 +193,7 @@ def train(
     return destination
 
 
+@watched(SHARES)
 def score(
     model: str | Path,
     *,
@@ -361,6 +241,7 @@ def score(
     return Run.load(out)
 
 
+@watched(SHARES)
 def evaluate(
     runs: str | Path | Sequence[str | Path],
     *,

@@ -46,6 +46,11 @@ from propend.store.runs import SavedModel
 from propend.timeline import Observation, Timeline, Windows, day_date, observe, plan_timeline
 
 Progress = Callable[[str], None]
+SHARES = {
+    "read": 0.25, "survey": 0.03, "features": 0.07, "fit": 0.25, "level": 0.08, "prove": 0.08, "fairness": 0.01,
+    "refit": 0.05, "horizons": 0.03, "look back": 0.02, "compare": 0.05, "describe": 0.03, "score": 0.12, "write": 0.03,
+}  # fmt: skip
+"""Of a run's time, roughly, by stage."""
 MAX_SURVEYED = 20_000_000
 """Profiles that are learnt from and counted; of more, those with the smallest keys, which are as good as any."""
 MANY_ASIDE = 0.01

@@ -27,9 +27,11 @@ from propend.errors import PropendError
 from propend.events import DAY_US, EventFacts, EventLog, EventRequest, OpenedEvents, Partition, Selector, SourceFacts
 from propend.goal import ANYTHING, Did, Eligibility, Goal, Group, NamedEvent
 from propend.instance import Columns, Data, Instance, Source, source_at
+from propend.notebook import card, line, listing
 from propend.predicates import quote_name, quote_text
 from propend.preparation import Inputs, Prepared, survey_log
 from propend.record import REASONS
+from propend.sentence import write_sentence
 from propend.timeline import day_date
 from propend.training import outcome_counts, sides
 
@@ -101,7 +103,7 @@ class Note:
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Proposal:
     """A first instance and what was seen on the way to it.
 
@@ -120,6 +122,16 @@ class Proposal:
     notes: tuple[Note, ...]
     as_of: date | None = None
     refusal: PropendError | None = None
+
+    def __repr__(self) -> str:
+        return f"<Proposal {self.instance.name!r} of {self.facts.used:,} events>"
+
+    def _repr_html_(self) -> str:
+        sentence, parts = write_sentence(self.instance.goal, self.instance.eligible), list[str]()
+        for section in ("data", "events", "goal", "eligible"):
+            noted = [note.text for note in self.notes if note.section == section]
+            parts += [line(section, "s"), listing("\n".join(noted))] if noted else []
+        return card(self.instance.name, line(sentence, "q"), *parts)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import re
+import textwrap
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from propend.charts import CHARTS
-from propend.drawing import word
+from propend.drawing import INK, MUTED, word
 from propend.errors import WriteFailedError
 from propend.language import ENGLISH, numeral, say, say_many, say_marked, speaking, spoken
 from propend.narrative import Given, compose
@@ -31,6 +32,9 @@ Plain = dict[str, Any]
 Table = list[dict[str, str]]
 
 ROOM = Path(__file__).parent
+VEGA_LITE = ("application/vnd.vegalite.v5+json", "application/vnd.vegalite.v6+json")
+"""What notebooks call a picture: older ones know the first alone."""
+CELL_WIDTH = 640
 SCRIPTS = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js", "draw.js")
 
 
@@ -62,6 +66,13 @@ class Report:
     def _given(self) -> Given:
         return Given(self.evaluation, self.insights, self.run)
 
+    @property
+    def charts(self) -> dict[str, Picture]:
+        """Every picture by its name; a notebook draws what is shown of them."""
+        language = language_of(self.run)
+        with speaking(language):
+            return {p["id"]: Picture(p, self._given.words, language) for p in pictures_in(self.to_dict())}
+
     def save(self, path: str | Path) -> None:
         """Write the HTML file; it is there whole or not at all.
 
@@ -69,6 +80,54 @@ class Report:
             WriteFailedError: the folder cannot be written, or the disk is full.
         """
         write_whole(Path(path), self.to_html())
+
+
+@dataclass(frozen=True, repr=False)
+class Picture:
+    """One picture, which notebooks draw with the Vega-Lite that they have: nothing is asked of any other place.
+
+    Attributes:
+        plain: name of the chart, rows, and what it shows this time.
+        words: how meeting the goal is called.
+        language: in which it speaks.
+    """
+
+    plain: Plain
+    words: Words
+    language: str = ENGLISH
+
+    @property
+    def title(self) -> str:
+        """What it shows, this time."""
+        with speaking(self.language):
+            return str(self.plain["message"]) or CHARTS[self.plain["chart"]].titled(self.words)
+
+    def __repr__(self) -> str:
+        return f"<picture {self.plain['id']!r}: {self.title}>"
+
+    def spec(self) -> Plain:
+        """The Vega-Lite document, as wide as a notebook's cell may be; how to read it stands under its title."""
+        with speaking(self.language):
+            reading = CHARTS[self.plain["chart"]].read(self.words)
+            spec = spec_of(self.plain, self.words)
+        title = {"text": _lines(self.title), "subtitle": _lines(reading), "anchor": "start", "color": INK}
+        return spec | {"width": CELL_WIDTH, "title": title | {"subtitleColor": MUTED, "offset": 12}}
+
+    def frame(self) -> Table:
+        """Its rows as a table: one mapping of headings to texts for each."""
+        with speaking(self.language):
+            return CHARTS[self.plain["chart"]].frame(self.plain["rows"], self.words)
+
+    def _repr_mimebundle_(self, **_kinds: Any) -> tuple[Plain, Plain]:
+        """For Jupyter and VS Code; elsewhere the words stand alone."""
+        spec = self.spec()
+        said = {"text/plain": repr(self)} | dict.fromkeys(VEGA_LITE, spec)
+        return said, {key: {"embed_options": {"actions": {"editor": False}}} for key in VEGA_LITE}
+
+
+def _lines(text: str) -> list[str]:
+    """A text as lines that fit into a notebook's picture."""
+    return textwrap.wrap(text, CELL_WIDTH // 7)
 
 
 def language_of(run: Plain) -> str:

@@ -35,7 +35,6 @@ _SETTINGS = (
     "SET autoload_known_extensions = false",
     "SET allow_community_extensions = false",
     "SET python_enable_replacements = false",
-    "SET enable_progress_bar = false",
     "SET preserve_insertion_order = true",
 )
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -163,6 +162,7 @@ class DuckdbDatabase:
         self._names = 0
         for setting in (*_SETTINGS, f"SET temp_directory = {quote_text(str(self.scratch / 'spill'))}"):
             self._connection.execute(setting)
+        self.accepts("SET enable_progress_bar = false")  # not in Jupyter without widgets, and then there is none anyway
         self.accepts("SET TimeZone = 'UTC'")  # not without ICU, and then it is UTC anyway
         if threads is not None:
             self._connection.execute(f"SET threads = {threads}")

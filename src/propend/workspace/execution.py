@@ -36,6 +36,7 @@ from propend.errors import (
     told_of,
 )
 from propend.instance import Instance
+from propend.preparation import SHARES
 from propend.protection import Forgotten, Protection
 from propend.store.catalog import RunRow, VersionRow, now
 from propend.store.runs import read_json
@@ -48,11 +49,6 @@ Plain = dict[str, Any]
 WATCH_SECONDS = 0.5
 NICENESS = 10
 """Whoever looks a profile up waits for milliseconds, and goes before a run that takes minutes."""
-SHARES = {
-    "read": 0.25, "survey": 0.03, "features": 0.07, "fit": 0.25, "level": 0.08, "prove": 0.08, "fairness": 0.01,
-    "refit": 0.05, "horizons": 0.03, "look back": 0.02, "compare": 0.05, "describe": 0.03, "score": 0.12, "write": 0.03,
-}  # fmt: skip
-"""Of a run's time, roughly, by stage."""
 _TOLD_TO_END = threading.Event()
 """Set by the signal, in a process that executes one run."""
 log = logging.getLogger("propend.run")
