@@ -63,13 +63,16 @@ def test_page_of_something_else_differs(monkeypatch: pytest.MonkeyPatch) -> None
     ("symbols", "low", "said"),
     [
         ((), 0.01, "better than every simple rule"),
+        ((), 0.02, "ranks better than every simple rule; its probabilities are not shown to be better"),
         ((), -0.01, "ranks no better than a simple rule; its probabilities are better"),
         (("SIMPLE_RULE_AS_GOOD",), -0.01, "a simple rule is as good, `PROPEND-308`"),
         (("SIMPLE_RULE_AS_GOOD", "NO_SIGNAL"), -0.01, "no signal, `PROPEND-313`"),
     ],
 )
 def test_what_came_of_it_goes_by_notices_and_differences(symbols: tuple[str, ...], low: float, said: str) -> None:
-    differences = {"recency": {"auc": [0.05, 0.02, 0.08]}, "rfm_logistic": {"auc": [0.02, low, 0.04]}}
+    clear = {"auc": [0.05, 0.02, 0.08], "log_loss": [-0.02, -0.03, -0.01]}
+    unclear = {"auc": [0.03, low, 0.04], "log_loss": [-0.01, -0.02, low - 0.015]}
+    differences = {"recency": clear, "rfm_logistic": unclear}
     found = {"notices": [{"symbol": symbol} for symbol in symbols], "differences": differences}
     assert page.outcome(found) == said
 

@@ -169,6 +169,8 @@ def outcome(found: Found) -> str:
         return "a simple rule is as good, `PROPEND-308`"
     if any(given["auc"][1] <= 0 for given in found["differences"].values()):
         return "ranks no better than a simple rule; its probabilities are better"
+    if any(given["log_loss"][2] >= 0 for given in found["differences"].values()):
+        return "ranks better than every simple rule; its probabilities are not shown to be better"
     return "better than every simple rule"
 
 
