@@ -269,7 +269,7 @@ def test_segments_that_cannot_be_are_refused(home: Path, tmp_path: Path) -> None
         ("take", run, "--where", "churn:score > 3"): ("PROPEND-103", 2),
         ("take", run, "--where", "score > 3", "--out", tmp_path / "there.csv"): ("PROPEND-102", 2),
         ("take", run, "--where", "score > 3", "--out", tmp_path / "a.xlsx"): ("PROPEND-100", 2),
-        ("take", run, "--where", "score > 3", "--out", tmp_path / "nowhere" / "a.csv"): ("PROPEND-204", 1),
+        ("take", run, "--where", "score > 3", "--out", tmp_path / "there.csv" / "a.csv"): ("PROPEND-204", 1),
         ("take", tmp_path, "--where", "score > 3"): ("PROPEND-103", 2),
     }
     found = {asked: propend("segment", *asked) for asked in refused}

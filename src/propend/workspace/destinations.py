@@ -326,7 +326,7 @@ class Destinations:
         for other in session.scalars(asked):
             if other.id != but and other.options == options and other.segment_id == segment_id:
                 raise StatusError(
-                    f"The destination {other.name!r} pushes the same profiles to the same place.",
+                    f"The destination {other.name!r} pushes the same profiles to the same place already.",
                     "change that one, or give this one another place.", destination=other.id,
                 )  # fmt: skip
 
