@@ -1,8 +1,9 @@
 """Server time of every page, with many scored profiles, many instances and many runs behind them.
 
-One instance has scores of as many profiles as wanted; beside it stand others, each with many runs. ``propend serve`` is
-asked for every page over and over, by one client on this machine: what is measured is from the question to the whole
-answer.
+One instance has scores of as many profiles as wanted, with ten attributes each; beside it stand others, each with many
+runs. ``propend serve`` is asked for every page over and over, by one client on this machine: what is measured is from
+the question to the whole answer. Rules of segments are asked with another value each time, for what was worked out once
+is kept.
 
     python -m benchmarks.pages               # 50,000 scored profiles, 20 instances with 20 runs each; two minutes
     FULL=1 python -m benchmarks.pages        # a million, 200 instances with 200 runs each; ten minutes
@@ -24,12 +25,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import httpx
+import numpy as np
+import pyarrow as pa
 from benchmarks.serving.shop import SERVED, Shop, make_shop
 from benchmarks.speed.logs import Size
 
 from propend.store.catalog import RunRow, now
-from propend.store.runs import read_scores, write_table
+from propend.store.runs import GROUP_ROWS, read_scores, write_table
 from propend.workspace import Workspace
+from propend.workspace.segments import Segments
 
 FULL = os.environ.get("FULL") == "1"
 FOLDER = Path(os.environ.get("OUT") or ".bench/pages")
@@ -45,10 +49,20 @@ PAGES = (
     "/", "/?status=enabled&start=30", f"{INSTANCE}/card",
     INSTANCE, f"{INSTANCE}/evaluation", f"{INSTANCE}/performance", f"{INSTANCE}/runs", f"{INSTANCE}/model",
     f"{INSTANCE}/audience", f"{INSTANCE}/edit", "/instances/new", "/data", "/runs/RUN",
-    "/profiles", "/profiles/PROFILE", "/segments", "/people", "/account", "/audit", "/audit?kind=run&who=local",
-    "/settings", "/settings/disk",
+    "/profiles", "/profiles/PROFILE", "/segments", "/segments/1", "/segments/2", "/people", "/account", "/audit",
+    "/audit?kind=run&who=local", "/settings", "/settings/disk",
 )  # fmt: skip
 """Every place. ``RUN`` and ``PROFILE`` stand for ids; a place that answers 404 is told of, and left out."""
+SAVED = ("bucket = 'high'", "attribute.plan = 'plan 1' and probability >= 0.01")
+RULES = (
+    "probability >= 0.0{n}1",
+    "attribute.plan = 'plan {n}'",
+    "attribute.town = 'town {n}' or attribute.code = 'code {n}'",
+    "attribute.spend >= {n} and bucket = 'high'",
+    "attribute.vip = true and attribute.country in ('land {n}', 'land 2')",
+    "attribute.joined >= '20{n:02}-01-31' and not (attribute.age < {n})",
+)  # fmt: skip
+"""Rules, each asked with numbers of its own."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +82,13 @@ def main() -> int:
     FOLDER.mkdir(parents=True, exist_ok=True)
     shop = make_shop(SIZE, SCORED, FOLDER, lively=1)
     crowd(shop)
+    known_of(shop)
     print(f"{len(shop.ids):,} scored profiles; {INSTANCES} further instances with {RUNS} runs each\n")
     print(f"{'page':44} {'first':>9} {'median':>8} {'worst':>8} {'size':>8}", flush=True)
     with serving(shop.home) as address, httpx.Client(base_url=address, timeout=120) as client:
         timed = [_told(_timed(client, page, shop)) for page in PAGES]
+        print(f"\n{'a rule, counted for the first time':80} {'first':>9} {'median':>8} {'worst':>8}")
+        timed += [_told(_counted(client, rule), 80) for rule in RULES]
     there = [t for t in timed if t.status != 404]
     missing = [t.page for t in timed if t.status == 404]
     if missing:
@@ -112,6 +129,40 @@ def crowd(shop: Shop) -> None:
     workspace.close()
 
 
+def known_of(shop: Shop) -> None:
+    """Ten attributes of everybody as a run writes them, and segments."""
+    n, chance = len(shop.ids), np.random.default_rng(3)
+
+    def texts(of: str, many: int) -> pa.DictionaryArray:
+        places = pa.array(chance.integers(0, many, n).astype(np.int32), mask=chance.random(n) < 0.05)
+        return pa.DictionaryArray.from_arrays(places, pa.array([f"{of} {i}" for i in range(many)]))
+
+    held = {of: texts(of, many) for of, many in (("country", 30), ("plan", 40), ("campaign", 300), ("town", 5_000))}
+    held["code"] = texts("code", max(n // 20, 50))
+    held |= {of: pa.array(chance.gamma(2, 50, n).round(2)) for of in ("spend", "age", "seats")}
+    held |= {"vip": pa.array(chance.random(n) < 0.3)}
+    held |= {"joined": pa.array(chance.integers(1_200_000_000_000_000, 1_700_000_000_000_000, n), pa.timestamp("us"))}
+    columns = {"profile_id": pa.array(shop.ids), **{f"attribute__{name}": values for name, values in held.items()}}
+    write_table(shop.run / "attributes.parquet", pa.table(columns), GROUP_ROWS)
+    workspace = Workspace.open(shop.home)
+    for i, where in enumerate(SAVED):
+        Segments(workspace.catalog, workspace.instances).create(SERVED, f"Segment {i}", where)
+    workspace.close()
+
+
+def _counted(client: httpx.Client, rule: str) -> Timed:
+    """A rule with another number each time, as the form of a segment asks it."""
+    seconds, failed = [], 0
+    for n in range(ASKED + 1):
+        form = {"instance": SERVED, "mode": "text", "where": rule.format(n=n)}
+        began = time.perf_counter()
+        answer = client.post("/segments/count", data=form, headers={"HX-Request": "true"})
+        seconds.append(time.perf_counter() - began)
+        failed += answer.status_code != 200 or "figures" not in answer.text
+    first, *others = seconds
+    return Timed(rule, 500 if failed else 200, first, statistics.median(others), max(others), len(answer.content))
+
+
 def _timed(client: httpx.Client, page: str, shop: Shop) -> Timed:
     address = page.replace("RUN", shop.run.name).replace("PROFILE", shop.ids[len(shop.ids) // 2])
     seconds = []
@@ -125,12 +176,12 @@ def _timed(client: httpx.Client, page: str, shop: Shop) -> Timed:
     return Timed(page, answer.status_code, first, statistics.median(others), max(others), len(answer.content))
 
 
-def _told(timed: Timed) -> Timed:
+def _told(timed: Timed, width: int = 44) -> Timed:
     """The same, after its line was printed."""
     if timed.status != 404:
         took = f"{1e3 * timed.first:6.0f} ms {1e3 * timed.median:5.0f} ms {1e3 * timed.worst:5.0f} ms"
         said = "" if timed.status == 200 else f"  status {timed.status}"
-        print(f"{timed.page:44} {took} {timed.size / 1e3:5.0f} kB{said}", flush=True)
+        print(f"{timed.page:{width}} {took} {timed.size / 1e3:5.0f} kB{said}", flush=True)
     return timed
 
 

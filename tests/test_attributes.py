@@ -169,6 +169,28 @@ def test_look_ups_show_attributes_and_rules_find_by_them(workspace: Workspace) -
     }
 
 
+def test_attributes_that_an_earlier_version_kept_as_codes_are_read(workspace: Workspace) -> None:
+    path = Serving(workspace).of("buyers").path.parent / "attributes.parquet"
+    rule, kept = Rule.read("attribute.country = 'DE' or attribute.faith = 'qarvism'"), path.read_bytes()
+    wanted = ScoreFile.open(path.parent).members(rule).ids
+    table = pq.read_table(path)
+    texts = [
+        name for name, kind in zip(table.column_names[1:], table.schema.types[1:], strict=True) if kind == "string"
+    ]
+    for name in texts:
+        table = table.set_column(table.column_names.index(name), name, table.column(name).dictionary_encode())
+    try:
+        pq.write_table(table, path, row_group_size=GROUP_ROWS)
+        again = ScoreFile.open(path.parent)
+        assert (len(texts), again.members(rule).ids) == (2, wanted)
+        assert sorted(again.frequent("faith")) == ["qarvism", "zelmism"]
+        row = table.slice(3, 1).to_pylist()[0]
+        held = again.attributes_of([row["profile_id"]])[row["profile_id"]]
+        assert held["faith"] == row["attribute__faith"]
+    finally:
+        path.write_bytes(kept)
+
+
 def test_a_score_is_found_where_its_attributes_are_damaged(
     workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:

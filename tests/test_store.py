@@ -6,10 +6,13 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from propend.errors import InstanceNotFoundError, OutputExistsError, WriteFailedError
-from propend.store.runs import latest_run, list_runs, load_model, new_run, plain, read_json, write_json
+from propend.store import runs
+from propend.store.runs import latest_run, list_runs, load_model, new_run, plain, read_json, write_json, write_table
 
 
 def _write_run(folder: Path, started_at: str) -> None:
@@ -97,3 +100,22 @@ def test_a_damaged_model_is_a_coded_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "model.json").write_text(content)
     with pytest.raises(InstanceNotFoundError):
         load_model(tmp_path)
+
+
+def test_codes_are_written_as_texts_in_small_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group that had all words of a column made files large, and rules on them took seconds."""
+    monkeypatch.setattr(runs, "TEXT_ROWS", 6)
+    words = pa.array([f"word {i}" for i in range(1000)])
+    places = pa.array([0, 3, None, 999, *range(12)], pa.int32())
+    texts = [None if i is None else f"word {i}" for i in places.to_pylist()]
+    table = pa.table({"id": range(16), "text": pa.DictionaryArray.from_arrays(places, words)})
+    small, none, whole = (tmp_path / f"{name}.parquet" for name in ("small", "none", "whole"))
+    write_table(small, table, 3)
+    write_table(none, table.slice(0, 0), 3)
+    write_table(whole, table)
+    assert pq.read_table(small).to_pydict() == {"id": list(range(16)), "text": texts}
+    kinds = [pq.read_schema(path).field("text").type for path in (small, none, whole)]
+    assert kinds == [pa.string(), pa.string(), pa.dictionary(pa.int32(), pa.string())]
+    groups = pq.read_metadata(small)
+    assert [groups.row_group(i).num_rows for i in range(groups.num_row_groups)] == [3, 3, 3, 3, 3, 1]
+    assert pq.read_table(none).num_rows == 0

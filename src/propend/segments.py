@@ -25,6 +25,7 @@ from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow.acero import Declaration, ProjectNodeOptions, TableSourceNodeOptions
 from pydantic import ValidationError
 
 from propend.conditions import Condition, condition_text, parse_rule
@@ -308,16 +309,20 @@ class Rule:
         """
         return _Expressions(frozenset(names), types or {}).of(self.part) if self.part is not None else None
 
-    def keep(self, batch: pa.RecordBatch, expression: pc.Expression | None) -> pa.RecordBatch:
+    def keep(
+        self, batch: pa.RecordBatch, expression: pc.Expression | None, wanted: Sequence[str] | None = None
+    ) -> pa.RecordBatch:
         """The rows of a batch that it means.
 
         Args:
             batch: with the columns that it speaks of, ``factors`` and ``profile_id`` among them where they are needed;
                 ids ascending.
             expression: as ``expression`` gives it.
+            wanted: these columns; all where None.
         """
+        chosen = batch.select(wanted) if wanted is not None else batch
         if expression is None:
-            return batch
+            return chosen
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         for place, leaf in enumerate(_derived(self.part)):
             columns[_derived_name(place)] = (
@@ -325,8 +330,16 @@ class Rule:
                 if isinstance(leaf, Among)
                 else _has_factor(batch.column("factors"), leaf)
             )
-        table = pa.table(columns).filter(expression).select(batch.schema.names).combine_chunks()
-        return table.to_batches()[0] if table.num_rows else batch.slice(0, 0)
+        if not batch.num_rows:
+            return chosen
+        given = Declaration("table_source", TableSourceNodeOptions(pa.table(columns)))
+        said = Declaration("project", ProjectNodeOptions([expression], ["meant"]), [given])
+        return chosen.filter(said.to_table(use_threads=False).column("meant").combine_chunks())
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether it asks for ids: those of profiles that were looked up in another instance."""
+        return any(isinstance(leaf, Among) for leaf in leaves(self.part))
 
     @property
     def sentence(self) -> str:

@@ -49,6 +49,8 @@ MOST_DOCUMENT_BYTES, MOST_ARRAY_BYTES = 500_000_000, 2_000_000_000
 """Of one document, and of all arrays of a model when they are unpacked; far above any that is written."""
 GROUP_ROWS = 2_048
 """Rows of scores that are decoded to find one of them (decision 0025)."""
+TEXT_ROWS = 64 * GROUP_ROWS
+"""Rows whose codes are texts at a time."""
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -167,14 +169,25 @@ def write_table(path: Path, table: pa.Table, group_rows: int | None = None) -> N
     """Scores or contributions as Parquet, flushed to disk.
 
     Numbers hardly repeat, so that looking for repetitions costs time and room. Bounds of groups of rows are kept of the
-    first column alone, which tables are sorted by: of others they would exclude nothing.
+    first column alone, which tables are sorted by: of others they would exclude nothing. In small groups of rows codes
+    are written as the texts that they stand for: each group would else hold all words, and readers would join them.
 
     Args:
         group_rows: rows that are decoded together; very many where None.
     """
-    pq.write_table(table, path, row_group_size=group_rows, **table_options(table.schema))
+    schema = table.schema if group_rows is None else _with_texts(table.schema)
+    rows = TEXT_ROWS if schema.types != table.schema.types else max(table.num_rows, 1)  # texts take more room
+    with pq.ParquetWriter(path, schema, **table_options(schema)) as writer:
+        for place in range(0, max(table.num_rows, 1), rows):
+            writer.write_table(table.slice(place, rows).cast(schema), row_group_size=group_rows)
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def _with_texts(schema: pa.Schema) -> pa.Schema:
+    """The same columns, without codes."""
+    kinds = [f.type.value_type if pa.types.is_dictionary(f.type) else f.type for f in schema]
+    return pa.schema([f.with_type(kind) for f, kind in zip(schema, kinds, strict=True)], schema.metadata)
 
 
 def table_options(schema: pa.Schema) -> dict[str, Any]:

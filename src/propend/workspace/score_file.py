@@ -226,11 +226,12 @@ class ScoreFile:
             return
         types = self._types(rule)
         expression = _both(rule.expression(self.names, types), beyond)
-        # ids say who is beyond, and in what order rows are
-        needed = dict.fromkeys([*wanted, *(f for f in rule.fields if f in self.names), "profile_id"])
-        slim = rule.on_factors and "factors" not in wanted
+        needed = dict.fromkeys([*wanted, *(f for f in rule.fields if f in self.names)])
+        if beyond is not None or rule.looks_up:  # ids say who is beyond, and who is meant
+            needed["profile_id"] = None
         if beyond is not None and "probability" in self.names:
             needed["probability"] = None
+        slim = rule.on_factors and "factors" not in wanted
         if types or slim:
             parts = self._side_by_side(held, list(needed), rule.on_factors, slim, types)
         else:
@@ -239,7 +240,7 @@ class ScoreFile:
             asked = dict.fromkeys([*plain_part.fields, *(("profile_id", "probability") if beyond is not None else ())])
             parts = self._rows(held, [*needed, *more], _both(plain_part.expression(self.names), beyond), asked)
         for batch in parts:
-            kept = rule.keep(batch, expression).select(wanted)
+            kept = rule.keep(batch, expression, wanted)
             if kept.num_rows:
                 yield kept
 
@@ -290,13 +291,15 @@ class ScoreFile:
         }
         for part in held.parts:
             with pq.ParquetFile(held.file(part)) as file:
-                streams = [file.iter_batches(SIDE_BATCH_ROWS if not factors else BATCH_ROWS, columns=read)]
-                streams += [
+                others = [
                     _beside(held.file(part, what), file.metadata.num_rows, names)
                     for what, names in beside.items()
                     if names
                 ]
-                yield from _joined(streams)
+                by_id = any(isinstance(other, _Lookup) for other in others)
+                columns = [*dict.fromkeys([*read, *(["profile_id"] if by_id else [])])]
+                rows = SIDE_BATCH_ROWS if not factors else BATCH_ROWS
+                yield from _joined([file.iter_batches(rows, columns=columns), *others])
 
     def count(self, rule: Rule) -> int:
         """How many profiles a rule means."""
