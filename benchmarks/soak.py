@@ -65,6 +65,8 @@ BOUNDS = {
 }
 """By how much each may have grown at the end of the time after the warm-up, by its slope. Threads that answer come with
 the most questions that were ever asked at once (at most 40 of them), and go again."""
+if MINUTES < 5:
+    BOUNDS["memory of the server, MB"] = 150.0  # caches are still being filled: only a flood is seen in so short a time
 JOURNAL_MB = 5.0
 """SQLite's journal grows to about 4 MB before it is begun anew: less than this in all is no growth, in a short time."""
 Plain = dict[str, Any]

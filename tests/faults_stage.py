@@ -13,7 +13,7 @@ from pathlib import Path
 
 import scenes
 
-LONGEST_SECONDS = 300
+LONGEST_SECONDS = 1500
 """Many times as long as a scene takes: what is not done by then hangs, and is ended by SIGALRM."""
 
 

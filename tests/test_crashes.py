@@ -5,7 +5,7 @@
     SCENE=push,edit make crashes    # of these; KIND=kill, of one kind
     SCENE=push KIND=kill AT=17      # one of them, as a failure names it
 
-What was struck and what held is counted in ``.bench`` (``struck``). Here a few of each scene, by a seed that is said.
+What was struck and what held is counted in ``.bench`` (``struck``), by a seed that is said. Here a few of each scene.
 """
 
 from __future__ import annotations
@@ -38,11 +38,17 @@ from scenes import ON_POSTGRES, SCENES, served
 
 POINTS = os.environ.get("POINTS", "")
 SCENE, KIND, AT = (os.environ.get(name, "") for name in ("SCENE", "KIND", "AT"))
+WIDE = bool(POINTS or SCENE)
+"""Whether more is asked for than the sample that every run of the tests plays."""
 FEW, SLOW = 2, ("score", "train", "run --out", "members of a run")
-"""Points of a scene where nothing else is asked for: half as many of those in which something is trained or scored."""
-SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
-FAULTS = ("kill", "end", "full", "broken", "read-only", "day-on", "day-back", "memory")
-OF_MESSAGES = ("kill", "end", "cut", "day-on", "day-back", "memory")
+"""Points of a scene in the sample: half as many of those in which something is trained or scored."""
+IN_FILES = [name for name in SCENES if name != "retract table" and (WIDE or name != "members of a run")]
+IN_MESSAGES = ON_POSTGRES if WIDE else ("score", "push", "edit", "segment", "delete")
+"""Scenes that are struck at operations on files, and at messages to PostgreSQL."""
+SEED = int(os.environ.get("SEED", "0")) or (random.SystemRandom().randrange(1, 10**6) if POINTS else 1)
+"""`make crashes` draws anew each time; the few points of `make test` are always the same."""
+FAULTS = ("kill", "end", "full", "broken", "read-only", "day-on", "day-back", *(("memory",) if WIDE else ()))
+OF_MESSAGES = ("kill", "cut", *(("end", "day-on", "day-back", "memory") if WIDE else ()))
 OF_RUN = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
 ASIDE = re.compile(r"\.propend/(catalog\.db.*|logs/.*|locks/.*|pushes/.*\.lock|forgetting\.lock)")
 """What is judged by what is read from it, or is there to stay."""
@@ -173,24 +179,41 @@ def copy_database(url: str, source: str, target: str) -> None:
             connection.execute(f'CREATE DATABASE "{name}{target}" TEMPLATE "{name}{source}"')
 
 
-@pytest.mark.parametrize("name", [name for name in SCENES if name != "retract table"])
+@pytest.mark.parametrize("name", IN_FILES)
 def test_faults_at_every_operation(name: str, base: Path, on: Stage) -> None:
     assert struck_everywhere(name, base, on, FAULTS) == []
 
 
-@pytest.mark.parametrize("name", ON_POSTGRES)
-def test_faults_at_every_message_to_postgres(
-    name: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The catalog, and a table that scores are pushed to, are in PostgreSQL: nothing but messages is counted."""
-    server = databases(request)
-    url, home = server.new(), tmp_path / "shop"
-    port = int(server.url.rpartition(":")[2])
-    monkeypatch.setenv("PROPEND_DATABASE_URL", url)
-    served(home, {"url": url, "table": "buyers"})
-    keep(home, "base")
+@dataclass(frozen=True)
+class Messages:
+    """A stage whose catalog, and a table that scores are pushed to, are in PostgreSQL; and the workspace on it."""
+
+    on: Stage
+    home: Path
+    url: str
+
+    @property
+    def port(self) -> int:
+        """Of the server: what is sent there is counted."""
+        return int(self.url.rpartition("/")[0].rpartition(":")[2])
+
+
+@pytest.fixture(scope="module")
+def messages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Messages]:
+    url, home = databases(request).new(), tmp_path_factory.mktemp("messages") / "shop"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PROPEND_DATABASE_URL", url)
+        served(home, {"url": url, "table": "buyers"})
+        keep(home, "base")
     with stage(PROPEND_DATABASE_URL=url) as on:
-        assert struck_everywhere(name, home, on, OF_MESSAGES, port) == []
+        yield Messages(on, home, url)
+
+
+@pytest.mark.parametrize("name", IN_MESSAGES)
+def test_faults_at_every_message_to_postgres(name: str, messages: Messages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but messages to the server is counted."""
+    monkeypatch.setenv("PROPEND_DATABASE_URL", messages.url)
+    assert struck_everywhere(name, messages.home, messages.on, OF_MESSAGES, messages.port) == []
 
 
 def struck_everywhere(name: str, home: Path, on: Stage, kinds: Sequence[str], port: int = 0) -> list[str]:
@@ -261,3 +284,18 @@ def told_as_promised(struck: Played, fault: Fault) -> None:
         assert struck.status >= 0
     if fault.kind not in ("kill", "end"):
         assert "PROPEND-1 " not in struck.text, struck.text
+
+
+def test_points_are_counted_by_scene_and_kind() -> None:
+    """A point that was struck again counts once, as it was the last time."""
+    points = [
+        {"catalog": "sqlite", "scene": "push", "kind": kind, "at": at, "operations": 106, "failed": failed}
+        for kind, at, failed in (("kill", 1, "left over"), ("kill", 1, ""), ("kill", 2, ""), ("full", 1, "left over"))
+    ] + [{"catalog": "postgresql", "scene": "push", "kind": "cut", "at": 9, "operations": 30, "failed": ""}]
+    assert counted.table(points).splitlines() == [
+        "| scene | catalog | operations | kill | full | cut | together |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| push | postgresql | 30 |  |  | 1 | 1 |",
+        "| push | sqlite | 106 | 2 | 0 of 1 |  | 2 of 3 |",
+        "| together |  |  | 2 | 0 of 1 | 1 | 3 of 4 |",
+    ]

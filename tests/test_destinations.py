@@ -37,6 +37,7 @@ from propend.workspace import Workspace, score_file
 from propend.workspace.dispatch import Dispatcher, follow
 from propend.workspace.execution import after
 from propend.workspace.score_file import ScoreFile
+from propend.workspace.segments import Segments
 from workspaces import document, made
 
 
@@ -447,3 +448,39 @@ def test_whole_rows_are_read_a_few_groups_at_a_time(
     asked = rule.expression(whole.column_names)
     assert pa.Table.from_batches(parts, whole.schema) == (whole if asked is None else whole.filter(asked))
     assert all(part.num_rows <= 5 for part in parts)
+
+
+# --- trying ---------------------------------------------------------------------------------------------------
+
+
+def test_a_place_is_tried_before_it_is_saved(workspace: Workspace, tmp_path: Path) -> None:
+    rehearse = workspace.pushing.rehearse
+    found = rehearse("buyers", "file", {"format": "jsonl"}, by="ana")
+    assert [json.loads(line)["profile_id"] for line in found.shown.splitlines()[:1]] == ids_of(workspace)[:1]
+    assert not (workspace.home / "exports").exists()
+    with pytest.raises(ConfigurationError):
+        rehearse("buyers", "file", {"format": "pdf"})
+    with pytest.raises(DestinationRefusedError, match="No file may be written"):
+        rehearse("buyers", "file", {"folder": "/etc"})
+    with pytest.raises(DestinationNotFoundError):
+        rehearse("buyers", "pigeon", {})
+    with pytest.raises(InstanceNotFoundError):
+        rehearse("nobody", "file", {})
+    assert workspace.destinations.every() == []
+    (entry,) = workspace.audit.entries(kind="destination")
+    assert (entry.who, entry.action, entry.after["instance"]) == ("ana", "try", "buyers")
+
+
+def test_a_place_is_tried_with_members_of_a_segment_and_before_there_are_scores(workspace: Workspace) -> None:
+    few = Segments(workspace.catalog, workspace.instances).create("buyers", "Best", "percentile >= 100").id
+    members = ScoreFile.open(workspace.runs.folder(served(workspace))).members(Rule.read("percentile >= 100"))
+    found = workspace.pushing.rehearse("buyers", "file", {"format": "jsonl"}, few)
+    assert [json.loads(line)["profile_id"] for line in found.shown.splitlines()] == members.ids.to_pylist()[:5]
+    workspace.instances.create(document("Fresh"))
+    assert workspace.pushing.rehearse("fresh", "file", {}).says[0].startswith("A file without rows was written")
+
+
+def test_a_kind_that_cannot_be_tried_says_so(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("propend.exports.files.FileDestination.rehearse")
+    with pytest.raises(DestinationRefusedError, match="cannot be tried without pushing"):
+        workspace.pushing.rehearse("buyers", "file", {})

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from propend.errors import (
     OlderRunError,
     PushFailedError,
 )
-from propend.exports import Delivery, Past, Place, Pushed, destination, kind_of, kinds, options_of
+from propend.exports import Delivery, Past, Place, Pushed, can_rehearse, destination, kind_of, kinds, options_of
 from propend.store.erasure import exactly
 
 PEOPLE = [f"p{n:03}" for n in range(40)]
@@ -163,6 +164,42 @@ def test_a_push_that_fails_leaves_the_file_before(tmp_path: Path) -> None:
     assert (path.read_bytes(), list(path.parent.iterdir())) == (before, [path])
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"format": "csv"}, {"format": "csv", "gzip": True}, {"format": "jsonl"}, {"format": "parquet"}],
+    ids=lambda options: "-".join(map(str, options.values())),
+)
+def test_a_rehearsal_writes_a_few_rows_and_leaves_nothing(tmp_path: Path, options: dict[str, Any]) -> None:
+    into, whole = destination("file", options | {"folder": "exports/deep/er"}, place(tmp_path)), scores(PEOPLE)
+    first = into.rehearse(delivery(whole))
+    assert first.says[0] == "5 rows were written in exports/deep/er and removed again."
+    assert first.says[1].startswith("There is no buyers-all.")
+    assert [one in first.shown for one in (PEOPLE[0], PEOPLE[4], PEOPLE[5])] == [True, True, False]
+    assert list(tmp_path.iterdir()) == []  # not even the folders
+    into.push(delivery(whole), Past())
+    (path,) = (tmp_path / "exports" / "deep" / "er").iterdir()
+    before = path.read_bytes()
+    assert "a push replaces it" in into.rehearse(delivery(scores(PEOPLE[7:]), 2)).says[1]
+    assert (path.read_bytes(), list(path.parent.iterdir())) == (before, [path])
+    nobody = into.rehearse(delivery(scores([])))
+    assert nobody.says[0].startswith("A file without rows was written in exports/deep/er")
+
+
+def test_a_rehearsal_of_xdm_shows_rows_of_its_form(tmp_path: Path) -> None:
+    for kind in ("xdm-profile", "xdm-event"):
+        found = destination(kind, {"tenant": "acme"}, place(tmp_path)).rehearse(delivery(scores(PEOPLE)))
+        first = json.loads(found.shown.splitlines()[0])
+        assert first["identityMap"]["CRMID"][0]["id"] == PEOPLE[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rehearsal_fails_as_a_push_would(tmp_path: Path) -> None:
+    (tmp_path / "exports").write_text("a file, where the folder should be")
+    with pytest.raises(PushFailedError, match="cannot be written"):
+        destination("file", {}, place(tmp_path)).rehearse(delivery(scores(PEOPLE)))
+    assert all(map(can_rehearse, kinds()))
+
+
 # --- PostgreSQL -------------------------------------------------------------------------------------------------
 
 
@@ -231,6 +268,54 @@ def test_a_table_is_made_filled_merged_and_taken_back(url: str, ask: Callable[..
     assert table_of(url).retract("buyers/all", Past()) == Pushed(retracted=30)
     assert (standing(ask), ask("SELECT * FROM crm.propend_pushes")) == ({}, [])
     assert table_of(url).push(delivery(first, 1), Past()).added == 40  # and it can be filled anew
+
+
+def test_a_rehearsal_changes_nothing_in_a_database(url: str, ask: Callable[..., list[Any]]) -> None:
+    ask("CREATE SCHEMA crm")
+    there = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'crm'"
+    found = table_of(url).rehearse(delivery(scores(PEOPLE)))
+    assert found.says[0].endswith("took 5 rows for crm.scores, and put everything back: nothing was changed.")
+    assert (found.says[1], ask(there)) == ("The table is not there yet: the first push makes it.", [])
+    table_of(url).push(delivery(scores(PEOPLE), 1), Past())
+    ask("ALTER TABLE crm.scores DROP COLUMN bucket")
+    whole = "SELECT xmin::text, ctid::text, * FROM crm.scores ORDER BY profile_id"
+    before, notes = ask(whole), ask("SELECT * FROM crm.propend_pushes")
+    second = delivery(scores(["a-new", *PEOPLE[1:]], 2, frozenset(PEOPLE[:3])), 2)
+    assert table_of(url).rehearse(second).says[1] == "The table is there, without bucket: the first push adds them."
+    ask("ALTER TABLE crm.scores ADD COLUMN bucket text")
+    ask("UPDATE crm.scores SET bucket = (ARRAY['low', 'medium', 'high'])[1 + substr(profile_id, 2)::int %% 3]")
+    before = ask(whole)
+    says = table_of(url).rehearse(second).says[1]
+    assert says.startswith("The table is there: of these rows 1 would be new, and ")
+    assert (ask(whole), ask("SELECT * FROM crm.propend_pushes")) == (before, notes)
+    with pytest.raises(DestinationRefusedError, match="filled by 'buyers/all'"):
+        table_of(url).rehearse(delivery(scores(PEOPLE), 9, instance="leavers"))
+    with pytest.raises(OlderRunError):
+        table_of(url).rehearse(delivery(scores(PEOPLE), 0))
+    assert "a push without rows" in table_of(url).rehearse(delivery(scores([]), 2)).says[0]
+
+
+def test_a_rehearsal_says_what_a_push_would_be_refused_for(
+    url: str, ask: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask("CREATE SCHEMA crm")
+    table_of(url).push(delivery(scores(PEOPLE), 1), Past())
+    ask("CREATE ROLE reader LOGIN PASSWORD 'geheim'")
+    ask("GRANT USAGE ON SCHEMA crm TO reader")
+    ask("GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA crm TO reader")
+    reader = re.sub(r"//[^/]*@", "//reader@", url)
+    monkeypatch.setenv("READER", "geheim")
+    try:
+        with pytest.raises(PushFailedError, match="permission denied for table scores"):  # it may delete no rows
+            table_of(reader, password="env:READER").rehearse(delivery(scores(PEOPLE), 2))
+    finally:
+        ask("DROP OWNED BY reader")
+        ask("DROP ROLE reader")
+    monkeypatch.setattr("propend.exports.postgres.REHEARSAL_SECONDS", 1)
+    with psycopg.connect(url) as other:
+        other.execute("LOCK TABLE crm.scores IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(PushFailedError, match="lock timeout"):
+            table_of(url).rehearse(delivery(scores(PEOPLE), 2))
 
 
 def test_who_left_is_marked_where_that_is_asked_for(url: str, ask: Callable[..., list[Any]]) -> None:

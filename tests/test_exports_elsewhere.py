@@ -127,6 +127,24 @@ def test_instances_share_a_table_of_profiles(tmp_path: Path, shared: tuple[Any, 
     assert {r["buyers_probability"] for p, r in left.items() if p < "p031"} == {0.25}
 
 
+def test_a_rehearsal_leaves_a_shared_table_as_it_is(tmp_path: Path, shared: tuple[Any, Any]) -> None:
+    options, rows = shared
+    into = destination("table", options, place(tmp_path))
+    into.push(delivery(scores(PEOPLE), 1), Past())
+    before = rows()
+    found = into.rehearse(delivery(scores(["a-new"]), 2, instance="will-leave"))
+    assert (rows(), found.says[0].count("1 row")) == (before, 1)
+    with pytest.raises(OlderRunError):
+        into.rehearse(delivery(scores(PEOPLE), 0))
+
+
+def test_a_shared_file_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "exports").mkdir()
+    (tmp_path / "exports" / "people.parquet").write_text("no table")
+    with pytest.raises(PushFailedError, match=r"'people.parquet' cannot be read or written"):
+        destination("table", {"file": "people.parquet"}, place(tmp_path)).rehearse(delivery(scores(PEOPLE)))
+
+
 # --- webhooks -------------------------------------------------------------------------------------------------
 
 
@@ -214,6 +232,18 @@ def test_a_push_goes_on_where_it_broke_off(listener: Listener) -> None:
     assert listener.taken[-1][1] == {"type": "retracted", "instance": "buyers", "audience": "all"}
     with pytest.raises(DestinationRefusedError, match="out of reach"):
         hook(listener).forget(exactly("p001"), Past())
+
+
+def test_a_rehearsal_sends_one_message_without_profiles(listener: Listener) -> None:
+    found = hook(listener).rehearse(delivery(scores(PEOPLE)))
+    ((key, body),) = listener.taken
+    assert body == {"type": "rehearsal", "instance": "buyers", "audience": "all", "run_id": "run-1"}
+    assert (key.startswith("rehearsal-"), json.loads(found.shown)) == (True, body)
+    assert found.says[0].startswith("127.0.0.1 took a signed message of the type rehearsal")
+    listener.answers += [(503, {}), (204, {})]
+    with pytest.raises(PushFailedError, match=r"127\.0\.0\.1 did not take the scores: HTTP 503") as refused:
+        hook(listener).rehearse(delivery(scores(PEOPLE)))  # once: somebody looks on
+    assert (len(listener.headers), "whoever listens there" in str(refused.value.hint)) == (2, True)
 
 
 def test_addresses_and_secrets_are_guarded(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:

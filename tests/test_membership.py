@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from propend.errors import StatusError
 from propend.segments import Rule
 from propend.store.membership import members_path
 from propend.workspace import Workspace
@@ -154,11 +155,37 @@ def test_they_go_with_their_segment(workspace: Workspace) -> None:
     segments = Segments(workspace.catalog, workspace.instances)
     one = segments.create("buyers", "Short", HIGH)
     assert len(workspace.membership.history(one.id)) == 1
-    segments.remove(one.id)
+    newest = workspace.runs.folder(workspace.runs.served("buyers"))
+    assert members_path(newest, one.id).is_file()
+    workspace.membership.remove(one.id)
+    assert not members_path(newest, one.id).exists()
     again: Any = segments.create("buyers", "Short", "bucket = 'low'")
     assert [r.where for r in workspace.membership.history(again.id)] == ["bucket = 'low'"]
     _, rows = workspace.membership.page(again.id, "left", None, 5)
     assert rows == []
+
+
+def test_files_of_segments_that_are_gone_are_removed_with_the_next_run(workspace: Workspace) -> None:
+    """Whoever was killed between the row and the files leaves some; so does an instance that others speak of."""
+    segments = Segments(workspace.catalog, workspace.instances)
+    left, kept = (segments.create("buyers", name, HIGH) for name in ("Left", "Kept"))
+    for one in (left, kept):
+        assert len(workspace.membership.history(one.id)) == 1
+    folder = workspace.runs.folder(workspace.runs.served("buyers"))
+    segments.remove(left.id)
+    run(workspace, "buyers", 2)
+    there = [members_path(folder, one.id).exists() for one in (left, kept)]
+    assert there == [False, True]
+
+
+def test_a_segment_that_a_destination_pushes_keeps_its_files(workspace: Workspace) -> None:
+    one = Segments(workspace.catalog, workspace.instances).create("buyers", "Pushed", HIGH)
+    assert len(workspace.membership.history(one.id)) == 1
+    place = workspace.destinations.create("buyers", "Sheet", "file", {}, segment_id=one.id)
+    with pytest.raises(StatusError):
+        workspace.membership.remove(one.id)
+    assert members_path(workspace.runs.folder(workspace.runs.served("buyers")), one.id).is_file()
+    workspace.destinations.remove(place.id)
 
 
 def test_before_any_run_nothing_is_told(tmp_path: Path) -> None:

@@ -200,10 +200,17 @@ def test_charts_speak_the_language_of_the_run(spoken: propend.Run) -> None:
 # --- long work --------------------------------------------------------------------------------------------------------
 
 
+def execute(notebook: Any, folder: Path) -> None:
+    """Execute a notebook in a folder by a real kernel; where much else runs, what it shows may come long after."""
+    place = {"metadata": {"path": str(folder)}}
+    waits: dict[str, Any] = {"timeout": 500, "iopub_timeout": 120, "raise_on_iopub_timeout": True}
+    NotebookClient(notebook, kernel_name="python3", resources=place, **waits).execute()
+
+
 def executed(folder: Path, *cells: str) -> list[list[Any]]:
     """Outputs of cells that a real kernel executes, as a notebook keeps them."""
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(made, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
+    execute(made, folder)
     return [cell.outputs for cell in made.cells]
 
 
@@ -259,10 +266,7 @@ def test_the_tutorial_is_kept_without_outputs() -> None:
 @KERNEL
 def test_the_tutorial_runs_from_top_to_bottom(tmp_path: Path) -> None:
     notebook = nbformat.read(TUTORIAL, as_version=4)
-    client = NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
-    )
-    client.execute()
+    execute(notebook, tmp_path)
     outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
     results = [o.data for o in outputs if o.output_type in ("execute_result", "display_data")]
     assert [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"] == []

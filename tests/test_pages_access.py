@@ -64,6 +64,7 @@ def test_somebody_is_added_changed_and_let_in_no_more(browser: Browser, guarded:
         "Instances",
         "Profiles",
         "Segments",
+        "Destinations",
         "Data",
         "Settings",
     ]

@@ -20,28 +20,11 @@ from shops import shop
 from workspaces import document, made
 
 pytestmark = pytest.mark.browser
-WAIT = 15_000
-"""Milliseconds: the machine may have much to do."""
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made(tmp_path_factory.mktemp("builder") / "shop", "[uploads]\nmost_mb = 3\n")
-
-
-@pytest.fixture(scope="module")
-def server(home: Path) -> Iterator[Server]:
-    with serving(home, "--no-auth") as found:
-        yield found
-
-
-@pytest.fixture
-def visitor(browser: Browser, server: Server) -> Iterator[Visitor]:
-    found = Visitor(browser, server.url)
-    found.page.set_default_timeout(WAIT)
-    expect.set_options(timeout=WAIT)
-    yield found
-    found.close()
 
 
 def draft_of(home: Path, visitor: Visitor) -> dict[str, Any]:
@@ -95,7 +78,10 @@ def test_from_sample_data_to_a_changed_goal(browser: Browser, visitor: Visitor, 
     expect(page.locator("#sentence")).to_have_value(said)
     expect(page.locator("#builder-sentence")).to_have_text(said)
     assert "gte: 250" in page.input_value("#yaml")
-    assert draft_of(home, visitor)["goal"] == {"all_of": [{"sum": "buy.amount", "gte": 250}], "within": "60d"}
+    draft = draft_of(home, visitor)
+    assert draft["goal"] == {"all_of": [{"sum": "buy.amount", "gte": 250}], "within": "60d"}
+    assert draft["description"].startswith("Customers of a British gift shop;")  # whatever the goal
+    assert "30 days" not in draft["description"]
     page.reload()
     expect(page.locator("#goal-within")).to_have_value("60")
     expect(page.locator("#goal-items-0-count")).to_have_value("sum")

@@ -178,3 +178,80 @@ def test_who_may_only_view_sees_destinations_and_changes_none(shop: Shop) -> Non
         assert http.post(f"/destinations/{number}/remove", data=given | {"keep": "yes"}).status_code == 303
     with closing(Workspace.open(shop.home)) as workspace:
         assert workspace.destinations.all("buyers") == []
+
+
+def test_a_place_is_tried_before_and_after_it_is_saved(browser: Browser, shop: Shop) -> None:
+    visitor = visitor_of(browser, shop)
+    page, tried = visitor.page, visitor.page.locator("#tried")
+    visitor.open(f"{HERE}/new?kind=file")
+    page.fill("[name='option.folder']", "/etc")
+    visitor.click("button:has-text('Try it')")
+    expect(tried).to_contain_text("It did not work.")
+    expect(tried).to_contain_text("No file may be written")
+    page.fill("[name='option.folder']", "exports/sheets")
+    page.fill("[name='option.name']", "{nobody}")
+    visitor.click("button:has-text('Try it')")
+    expect(tried).to_contain_text("It cannot be tried like this")
+    expect(tried).to_contain_text("Name of the file: ")
+    page.fill("[name='option.name']", "best")
+    page.fill("#destination-name", "Best")
+    visitor.click("button:has-text('Try it')")
+    expect(tried).to_contain_text("5 rows were written in exports/sheets and removed again.")
+    tried.locator("summary").click()
+    expect(tried.locator("pre")).to_contain_text("profile_id")
+    visitor.look("destinations-9-tried")
+    assert not (shop.home / "exports" / "sheets").exists()
+    visitor.send("button:has-text('Save the destination')")
+    visitor.click("button:has-text('Try it')")
+    expect(tried).to_contain_text("There is no best.csv yet")
+    number = page.url.partition("?")[0].removeprefix(shop.server.url)
+    visitor.send("main a:has-text('Change')")
+    page.fill("[name='option.name']", "others")
+    visitor.click("button:has-text('Try it')")
+    expect(tried).to_contain_text("There is no others.csv yet")  # what the form says, and not what is saved
+    visitor.close()
+    with shop.client("view") as http:
+        assert http.post(f"{number}/try", data={}).status_code == 403
+    with shop.client() as http:  # without scripts: the whole page, with what came of it
+        whole = http.post(f"{number}/try", data=csrf(http)).text
+        assert ("It works." in whole, "Push now" in whole) == (True, True)
+        form = http.post(f"{HERE}/try", data=csrf(http) | {"kind": "file", "option.name": "{nobody}"}).text
+        assert ('id="option.name-wrong"' in form, "Save the destination" in form) == (True, True)
+        assert http.post(f"{number}/remove", data=csrf(http)).status_code == 303
+
+
+def test_the_destinations_of_all_instances_are_listed(browser: Browser, shop: Shop) -> None:
+    with shop.client() as http:
+        assert "No destinations yet" in http.get("/destinations").text
+    with closing(Workspace.open(shop.home)) as workspace:
+        if "others" not in {row.id for row in workspace.instances.all()}:
+            workspace.instances.create(document("Others"))
+        made_ones = [
+            workspace.destinations.create(i, f"Sheet {n:02}", "file", {"name": f"s{n}"}, enabled=n % 2 == 0).id
+            for n, i in enumerate(["buyers", "others"] * 14)
+        ]
+        pushed = workspace.pushing.work(workspace.pushing.ask(made_ones[0]).id)
+        assert pushed.state == "succeeded"
+        broken = workspace.destinations.create("buyers", "Closed", "file", {"folder": "exports/closed"}).id
+        (shop.home / "exports" / "closed").write_text("a file, where the folder should be")
+        assert workspace.pushing.work(workspace.pushing.ask(broken).id).state == "waiting"
+    visitor = visitor_of(browser, shop, "view")
+    visitor.open("/")
+    visitor.send("nav.places a:has-text('Destinations')")
+    rows = [row.locator("td").all_inner_texts() for row in visitor.page.locator("tbody tr").all()]
+    assert [[row[0], row[2]] for row in rows[:2]] == [["Sheet 00", "Buyers"], ["Sheet 01", "Others"]]
+    assert (rows[0][4], rows[1][4], rows[1][1], len(rows)) == ("after every run", "when asked", "never", 25)
+    assert f"{pushed.rows} rows" in rows[0][1]
+    visitor.look("destinations-all")
+    visitor.send("a:has-text('More')")
+    rows = [row.locator("td").all_inner_texts() for row in visitor.page.locator("tbody tr").all()]
+    assert ([row[0] for row in rows], "waiting" in rows[-1][1]) == (
+        ["Sheet 25", "Sheet 26", "Sheet 27", "Closed"],
+        True,
+    )
+    visitor.page.set_viewport_size({"width": NARROW, "height": 900})
+    visitor.look("destinations-all-narrow")
+    visitor.close()
+    with closing(Workspace.open(shop.home)) as workspace:
+        for number in [*made_ones, broken]:
+            workspace.destinations.remove(number)

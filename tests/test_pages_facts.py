@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,10 @@ from playwright.sync_api import Browser, expect
 
 from browser import NARROW, Visitor
 from propend.workspace import Workspace
-from servers import Server, serving
 from shops import PROFILES
 from workspaces import document, made
 
 pytestmark = pytest.mark.browser
-WAIT = 30_000
-"""Milliseconds: the machine may have much to do."""
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +32,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workspace.instances.create(document("Buyers"))
     workspace.close()
     return found
-
-
-@pytest.fixture(scope="module")
-def server(home: Path) -> Iterator[Server]:
-    with serving(home, "--no-auth") as found:
-        yield found
-
-
-@pytest.fixture
-def visitor(browser: Browser, server: Server) -> Iterator[Visitor]:
-    found = Visitor(browser, server.url)
-    found.page.set_default_timeout(WAIT)
-    expect.set_options(timeout=WAIT)
-    yield found
-    found.close()
 
 
 def data_of(home: Path) -> dict[str, Any]:

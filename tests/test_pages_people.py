@@ -192,32 +192,59 @@ def test_an_audience_fits_a_phone_and_works_without_scripts(browser: Browser, sh
 # --- segments ---------------------------------------------------------------------------------------------------
 
 
-def test_a_segment_is_made_by_rows_counted_meanwhile_changed_and_deleted(browser: Browser, shop: Shop) -> None:
-    table = shop.scores["buyers"]
+class Form:
+    """The form of a new segment of buyers by rows, of which there is one to begin with: in the high bucket.
+
+    Attributes:
+        counted: how many the rule means as it stands.
+    """
+
+    def __init__(self, visitor: Visitor) -> None:
+        self.visitor, self.counted = visitor, visitor.page.locator("#count .figures strong").first
+        visitor.open("/segments/new?instance=buyers&where=bucket%20%3D%20%27high%27")
+
+    def add_row(self) -> None:
+        self.visitor.page.click("text=Add a row")
+        self.visitor.page.wait_for_load_state("networkidle")
+        quiet(self.visitor)
+
+    def choose(self, field: str, value: str) -> None:
+        self.visitor.page.select_option(field, value)
+        quiet(self.visitor)
+
+    def remove_row(self, number: int, last: int) -> None:
+        """``last``: the place that no row has then."""
+        self.visitor.page.click(f"[aria-label='Remove row {number}']")
+        expect(self.visitor.page.locator(f"#field-{last}")).to_have_count(0)
+        quiet(self.visitor)
+
+
+@pytest.fixture
+def form(browser: Browser, shop: Shop) -> Iterator[Form]:
     visitor = shop.visitor(browser)
-    visitor.open("/segments/new?instance=buyers&where=bucket%20%3D%20%27high%27")
+    yield Form(visitor)
+    visitor.close()
+
+
+def test_a_segment_is_made_by_rows_counted_meanwhile_changed_and_deleted(shop: Shop, form: Form) -> None:
+    table = shop.scores["buyers"]
+    visitor = form.visitor
     high = table.filter(pc.equal(table.column("bucket"), "high"))
     assert figures(visitor, "#count")["Profiles"][0] == count(high.num_rows)
-    visitor.page.click("text=Add a row")
-    visitor.page.wait_for_load_state("networkidle")
-    quiet(visitor)
+    form.add_row()
     visitor.page.fill("#value-1", "60")
     likely = high.filter(pc.greater_equal(high.column("probability"), 0.6))
-    expect(visitor.page.locator("#count .figures strong").first).to_have_text(count(likely.num_rows))
+    expect(form.counted).to_have_text(count(likely.num_rows))
     says = expected(shop, "buyers", likely)
     assert figures(visitor, "#count")["Expected to convert"] == (says["value"], says["note"])
-    visitor.page.click("text=Add a row")
-    visitor.page.wait_for_load_state("networkidle")
-    quiet(visitor)
-    visitor.page.select_option("#field-2", "raised_by")
+    form.add_row()
+    form.choose("#field-2", "raised_by")
     visitor.page.wait_for_selector("select#value-2")
     quiet(visitor)
     visitor.page.select_option("#value-2", index=1)
     expect(visitor.page.locator("#count")).to_contain_text("raised by “")
     visitor.look("segment-new-wide")
-    visitor.page.click("[aria-label='Remove row 3']")
-    expect(visitor.page.locator("#field-2")).to_have_count(0)
-    quiet(visitor)
+    form.remove_row(3, last=2)
     visitor.page.click("text=As text")
     expect(visitor.page.locator("#where")).to_have_value("bucket = 'high' and probability >= 0.6")
     quiet(visitor)
@@ -245,10 +272,9 @@ def test_a_segment_is_made_by_rows_counted_meanwhile_changed_and_deleted(browser
     visitor.page.click("text=Delete the segment")
     visitor.page.wait_for_url("**/segments")
     assert "Likely" not in text(visitor)
-    visitor.close()
 
 
-def test_rows_may_be_alternatives_and_speak_of_values(browser: Browser, shop: Shop) -> None:
+def test_rows_may_be_alternatives_and_speak_of_values(shop: Shop, form: Form) -> None:
     table = shop.scores["buyers"]
     shown = pq.read_table(shop.runs["buyers"] / "contributions.parquet")
     name = next(
@@ -257,47 +283,37 @@ def test_rows_may_be_alternatives_and_speak_of_values(browser: Browser, shop: Sh
     high, unlikely = pc.equal(table.column("bucket"), "high"), pc.less(table.column("probability"), 0.1)
     either = pc.or_(high, unlikely)
     above = pc.fill_null(pc.greater_equal(shown.column(name), 1.0), False)
-    visitor = shop.visitor(browser)
-    visitor.open("/segments/new?instance=buyers&where=bucket%20%3D%20%27high%27")
-    visitor.page.click("text=Add a row")
-    visitor.page.wait_for_load_state("networkidle")
-    quiet(visitor)
+    visitor = form.visitor
+    form.add_row()
     visitor.page.select_option("[aria-label='How row 2 is joined to those before']", "or")
     visitor.page.wait_for_selector("li.alternative")
     quiet(visitor)
     visitor.page.select_option("#operator-1", "lt")
     visitor.page.fill("#value-1", "10")
-    expect(visitor.page.locator("#count .figures strong").first).to_have_text(count(pc.sum(either).as_py()))
-    visitor.page.click("text=Add a row")
-    visitor.page.wait_for_load_state("networkidle")
-    quiet(visitor)
-    visitor.page.select_option("#field-2", f"value.{name.removeprefix('value__')}")
-    quiet(visitor)
+    expect(form.counted).to_have_text(count(pc.sum(either).as_py()))
+    form.add_row()
+    form.choose("#field-2", f"value.{name.removeprefix('value__')}")
     visitor.page.fill("#value-2", "1")
     wanted = pc.sum(pc.and_(either, above)).as_py()
-    expect(visitor.page.locator("#count .figures strong").first).to_have_text(count(wanted))
+    expect(form.counted).to_have_text(count(wanted))
     assert "Profiles that (are in the high bucket, or have a probability below 10 %), and have a value of “" in text(
         visitor, "#count"
     )
     visitor.look("segment-alternatives-wide")
-    visitor.page.click("[aria-label='Remove row 1']")
-    expect(visitor.page.locator("#field-2")).to_have_count(0)
-    quiet(visitor)
+    form.remove_row(1, last=2)
     visitor.page.click("text=As text")
     code = name.removeprefix("value__")
     expect(visitor.page.locator("#where")).to_have_value(f"probability < 0.1 and value.{code} >= 1")
     quiet(visitor)
     visitor.page.fill("#where", f"not (value.{code} >= 1)")
-    expect(visitor.page.locator("#count .figures strong").first).to_have_text(count(len(above) - pc.sum(above).as_py()))
-    visitor.close()
+    expect(form.counted).to_have_text(count(len(above) - pc.sum(above).as_py()))
 
 
-def test_rows_speak_of_attributes_whose_values_are_offered(browser: Browser, shop: Shop) -> None:
+def test_rows_speak_of_attributes_whose_values_are_offered(browser: Browser, shop: Shop, form: Form) -> None:
     held = pq.read_table(shop.runs["buyers"] / "attributes.parquet")
     country, joined = held.column("attribute__country"), held.column("attribute__joined")
-    visitor = shop.visitor(browser)
-    visitor.open("/segments/new?instance=buyers&where=bucket%20%3D%20%27high%27")
-    visitor.page.select_option("#field-0", "attribute.country")
+    visitor = form.visitor
+    form.choose("#field-0", "attribute.country")
     visitor.page.wait_for_selector("#frequent-0", state="attached")
     quiet(visitor)
     offered = visitor.page.locator("#frequent-0 option").evaluate_all("all => all.map(one => one.value)")
@@ -305,23 +321,19 @@ def test_rows_speak_of_attributes_whose_values_are_offered(browser: Browser, sho
     assert offered == sorted(counted, key=lambda value: (-counted[value], value))
     visitor.page.fill("#value-0", "DE")
     german = pc.equal(country.cast(pa.string()), "DE")
-    expect(visitor.page.locator("#count .figures strong").first).to_have_text(count(pc.sum(german).as_py()))
-    visitor.page.click("text=Add a row")
-    visitor.page.wait_for_load_state("networkidle")
-    quiet(visitor)
-    visitor.page.select_option("#field-1", "attribute.joined")
-    quiet(visitor)
+    expect(form.counted).to_have_text(count(pc.sum(german).as_py()))
+    form.add_row()
+    form.choose("#field-1", "attribute.joined")
     visitor.page.fill("#value-1", "soon")
     expect(visitor.page.locator("#count")).to_contain_text("'soon' is not a date, such as 2024-01-31")
     visitor.page.fill("#value-1", "2021-01-15")
     late = pc.and_(german, pc.greater_equal(joined, pa.scalar(datetime(2021, 1, 15), pa.timestamp("us"))))
-    expect(visitor.page.locator("#count .figures strong").first).to_have_text(count(pc.sum(late).as_py()))
+    expect(form.counted).to_have_text(count(pc.sum(late).as_py()))
     visitor.look("segment-attributes-wide")
     visitor.page.click("text=As text")
     expect(visitor.page.locator("#where")).to_have_value(
         "attribute.country = 'DE' and attribute.joined >= '2021-01-15'"
     )
-    visitor.close()
     one = held.filter(pc.equal(country.cast(pa.string()), "IT <b>")).slice(0, 1).to_pylist()[0]
     visitor = shop.visitor(browser, "view", NARROW, dark=True)
     visitor.open(f"/profiles/{one['profile_id']}")
@@ -347,23 +359,20 @@ def test_what_a_form_lacks_is_said_in_it(browser: Browser, shop: Shop) -> None:
     visitor.close()
 
 
-def test_who_is_high_here_and_low_there(browser: Browser, shop: Shop) -> None:
+def test_who_is_high_here_and_low_there(shop: Shop, form: Form) -> None:
     buyers, leaving = shop.scores["buyers"], shop.scores["leaving-b-soon-b"]
     low = leaving.filter(pc.equal(leaving.column("bucket"), "low")).column("profile_id")
     both = buyers.filter(pc.and_(pc.equal(buyers.column("bucket"), "high"), pc.is_in(buyers.column("profile_id"), low)))
-    visitor = shop.visitor(browser, width=NARROW)
-    visitor.open("/segments/new?instance=buyers&where=bucket%20%3D%20%27high%27")
-    visitor.page.click("text=Add a row")
-    visitor.page.wait_for_load_state("networkidle")
-    quiet(visitor)
-    visitor.page.select_option("#field-1", "leaving-b-soon-b:bucket")
+    visitor = form.visitor
+    visitor.page.set_viewport_size({"width": NARROW, "height": 900})
+    form.add_row()
+    form.choose("#field-1", "leaving-b-soon-b:bucket")
     visitor.page.wait_for_selector("select#value-1")
     quiet(visitor)
     visitor.page.select_option("#value-1", "low")
-    expect(visitor.page.locator("#count .figures strong").first).to_have_text(count(both.num_rows))
+    expect(form.counted).to_have_text(count(both.num_rows))
     assert "in “Leaving <b>soon</b>” are in the low bucket" in text(visitor, "#count")
     visitor.look("segment-two-narrow")
-    visitor.close()
 
 
 def test_the_list_counts_what_is_seen_and_viewers_only_look(browser: Browser, shop: Shop) -> None:

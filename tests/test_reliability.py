@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import psycopg
+import pyarrow as pa
 import pytest
 
 from postgres import databases
@@ -47,6 +48,8 @@ def test_a_disk_that_refuses_is_told_with_its_free_bytes(tmp_path: Path) -> None
         "Hint: free some space, then do it again; what there was before stands.",
     )
     assert told_of(ValueError("x")).code == "PROPEND-1"
+    for no_memory in (MemoryError(), pa.ArrowMemoryError("malloc of 9"), OSError(errno.ENOMEM, "x")):
+        assert told_of(no_memory).code == "PROPEND-205"
     assert told_of(told) is told
 
 

@@ -547,13 +547,19 @@ _OF_THE_DISK = {
 
 
 def told_of(error: BaseException, doing: str = "Something could not be written") -> PropendError:
-    """What is said of an exception: of a disk that refuses what it says and how much is free; else it was not expected.
+    """What is said of an exception: of a disk that refuses what it says and how much is free, of memory that there was
+    not enough; else it was not expected.
 
     Args:
         doing: what was being done, as the beginning of a sentence.
     """
     if isinstance(error, PropendError):
         return error
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return NotEnoughMemoryError(
+            f"There was not enough memory ({first_line(error)}).",
+            "end other processes or give this one more, then do it again; what there was before stands.",
+        )
     if not isinstance(error, OSError) or error.errno not in _OF_THE_DISK:
         return UnexpectedError.of(error)
     place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""

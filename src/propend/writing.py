@@ -58,6 +58,28 @@ def whole_file(target: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
     flush_folder(target.parent)
 
 
+@contextmanager
+def trial_file(target: Path) -> Iterator[IO[bytes]]:
+    """A file beside a place, to write and to read again; it is removed at the end, and so are folders made for it.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    missing = [folder for folder in target.parents if not folder.exists()]
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, beside = begun_file(target)
+        try:
+            with os.fdopen(handle, "w+b") as file:
+                yield file
+        finally:
+            beside.unlink(missing_ok=True)
+    finally:
+        for folder in missing:
+            with suppress(OSError):  # somebody else has come to use it
+                folder.rmdir()
+
+
 def begun_file(target: Path) -> tuple[int, Path]:
     """A file beside a place, held by this process as long as the descriptor is open."""
     while True:

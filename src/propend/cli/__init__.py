@@ -441,7 +441,11 @@ def serve(
 ) -> None:
     """Serve a workspace: REST, schedules and runs, until told to end."""
     try:
-        from propend.server.listening import serve as listen  # noqa: PLC0415
+        from propend.server.memory import give_back, one_allocator  # noqa: PLC0415
+
+        give_back()
+        with one_allocator():
+            from propend.server.listening import serve as listen  # noqa: PLC0415
     except ModuleNotFoundError as error:
         mistake = Mistake("propend serve", f"the server needs {error.name}: pip install 'propend[server]'")
         fail(ConfigurationError([mistake], "the installation"), False)

@@ -124,9 +124,11 @@ def change_segment(
 @segment_app.command("delete")
 def delete_segment(segment_id: NumberArgument, home: WorkspaceOption = Path()) -> None:
     """Remove a segment; the scores stay."""
-    with _opened(home) as (segments, _):
-        row = segments.get(segment_id)
-        segments.remove(segment_id)
+    from propend.workspace.segments import Segments  # noqa: PLC0415
+
+    with opened(home) as workspace:
+        row = Segments(workspace.catalog, workspace.instances).get(segment_id)
+        workspace.membership.remove(segment_id)
     tell(f"segment {segment_id}, {row.name!r}, is removed")
 
 

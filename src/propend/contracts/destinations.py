@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from propend.errors import DestinationRefusedError, PropendError
-from propend.exports import Delivery, Destination, Options, Past, Place, Pushed
+from propend.exports import Delivery, Destination, Options, Past, Place, Pushed, Rehearsed
 from propend.scoring import SCORES_SCHEMA
 from propend.store.erasure import exactly
 
@@ -125,6 +125,7 @@ def _course(held: _Held) -> Iterator[str]:
     yield from _differs(held, FIRST, "after the same push again")
     held.push(second)
     yield from _differs(held, SECOND, "after a run in which some are new and some have left")
+    yield from _rehearsed(held)
     try:
         held.push(replace(delivered(FIRST, 3), parts=lambda: _breaking(FIRST)))
     except (OSError, PropendError):
@@ -135,6 +136,18 @@ def _course(held: _Held) -> Iterator[str]:
     yield from _forgotten(held)
     held.made.retract("buyers/all", held.past)
     yield from _differs(held, (), "after the retraction")
+
+
+def _rehearsed(held: _Held) -> Iterator[str]:
+    """Of a kind that can be tried: with rows, and with none."""
+    rehearse = getattr(held.made, "rehearse", None)
+    if rehearse is None:
+        return
+    for ids in (FIRST, ()):
+        found = rehearse(delivered(ids, 3))
+        if not isinstance(found, Rehearsed) or not all(isinstance(one, str) and one for one in found.says or ("",)):
+            yield "rehearse() does not say in sentences what is known of the place"
+        yield from _differs(held, SECOND, f"after a rehearsal with {len(ids)} rows: nothing of it may stay")
 
 
 def _forgotten(held: _Held) -> Iterator[str]:

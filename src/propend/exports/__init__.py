@@ -2,7 +2,7 @@
 
 A destination takes the rows of a run and makes a place hold exactly these: a file, a table, somebody who listens.
 Others can be added through the entry point group ``propend.destinations``: a class with ``kind``, ``options``,
-``push``, ``retract`` and ``forget`` (``delivery.Destination``).
+``push``, ``retract`` and ``forget``, perhaps ``rehearse`` (``delivery.Destination``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from propend.document import mistakes_of
 from propend.errors import ConfigurationError, DestinationNotFoundError, Mistake
-from propend.exports.delivery import Delivery, Destination, Options, Past, Place, Pushed
+from propend.exports.delivery import Delivery, Destination, Options, Past, Place, Pushed, Rehearsed
 
 ENTRY_POINTS = "propend.destinations"
 OWN = {
@@ -89,6 +89,11 @@ def enriches(kind: str) -> bool:
     return kind_of(kind).options.enriches
 
 
+def can_rehearse(kind: str) -> bool:
+    """Whether a push to a kind of destination can be tried without leaving anything; raises as ``kind_of`` does."""
+    return hasattr(kind_of(kind), "rehearse")
+
+
 def destination(kind: str, given: dict[str, Any], place: Place) -> Destination:
     """A destination that is ready to push.
 
@@ -105,6 +110,8 @@ __all__ = [
     "Past",
     "Place",
     "Pushed",
+    "Rehearsed",
+    "can_rehearse",
     "destination",
     "enriches",
     "kind_of",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -18,6 +18,8 @@ from propend.goal import Part
 from propend.store.erasure import Who
 
 Plain = dict[str, Any]
+FEW = 5
+"""Rows that a rehearsal brings along."""
 OWN_VARIABLES, COMMON_PASSWORD = "PROPEND_", "PGPASSWORD"
 """What the process itself is told: whoever saves a destination could have it sent to an address of theirs."""
 _SECRET = re.compile(r"env:(?P<variable>[A-Za-z_][A-Za-z0-9_]*)|keyring:(?P<service>[^/\s]{1,200})/(?P<user>\S{1,200})")
@@ -51,6 +53,20 @@ class Delivery:
         """What fills a place: the instance, and which of its profiles."""
         return f"{self.instance}/{self.audience}"
 
+    def few(self, rows: int = FEW) -> Delivery:
+        """The same with no more than its first rows."""
+
+        def first() -> Iterator[pa.RecordBatch]:
+            left = rows
+            for batch in self.parts():
+                if left:
+                    yield batch.slice(0, left)
+                left = max(left - batch.num_rows, 0)
+                if not left:
+                    return
+
+        return replace(self, parts=first)
+
 
 @dataclass(frozen=True)
 class Past:
@@ -82,6 +98,19 @@ class Pushed:
     updated: int | None = None
     retracted: int | None = None
     facts: Plain = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """What is known of a place after a push of a few rows to it was tried, of which nothing has stayed.
+
+    Attributes:
+        says: in sentences.
+        shown: the rows as the place would have them, or what was sent; as text.
+    """
+
+    says: tuple[str, ...]
+    shown: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,6 +185,9 @@ class Destination(Protocol):
 
     An object is made for each push: ``kind(options, place)``. Whatever goes wrong is a ``PushFailedError`` (worth
     another try) or another ``PropendError``, and then the state before stands.
+
+    A kind that can be tried before anything is pushed has ``rehearse(delivery) -> Rehearsed``, too: it does with a few
+    rows all that a push needs, and leaves the place as it was.
     """
 
     kind: ClassVar[str]

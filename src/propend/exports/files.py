@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import IO, Annotated, Any, ClassVar, Literal
@@ -21,17 +22,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, field_validator
 
-from propend.errors import PushFailedError
+from propend.errors import PushFailedError, free_near
 from propend.exports import xdm
-from propend.exports.delivery import Delivery, Options, Past, Place, Pushed
+from propend.exports.delivery import Delivery, Options, Past, Place, Pushed, Rehearsed
 from propend.exports.sheets import as_csv
 from propend.exports.texts import rows_as_json
+from propend.phrasing import count
 from propend.store.erasure import Who
-from propend.writing import whole_file
+from propend.writing import trial_file, whole_file
 
 Plain = dict[str, Any]
 SCHEMA_ENDING = ".schema.json"
 GROUP_ROWS, RECORDS_AT_ONCE = 32_768, 10_000
+MOST_SHOWN = 6_000
+"""Letters of a rehearsal's rows that are shown."""
 FIELDS = ("instance", "audience", "run_id", "scored_at")
 """What a name can have in braces."""
 Shape = Callable[[pa.RecordBatch], pa.RecordBatch]
@@ -104,6 +108,13 @@ class FileDestination:
         with _telling(path):
             rows = self._write(path, delivery)
         return Pushed(rows, facts={"files": [str(path)], "form": self._options.format})
+
+    def rehearse(self, delivery: Delivery) -> Rehearsed:
+        """A few rows are written beside the file, read again, and removed."""
+        path, form, packed = self._path(delivery), self._options.format, self._options.gzip
+        with _telling(path):
+            rows, shown = tried(path, form, packed, delivery, self._shape(delivery))
+            return Rehearsed((wrote(rows, self._options.folder), stands(path)), shown)
 
     def retract(self, source: str, past: Past) -> Pushed:
         gone = 0
@@ -225,22 +236,63 @@ def write_rows(path: Path, form: str, packed: bool, delivery: Delivery, shape: S
         packed: whether texts are compressed.
         shape: makes other rows of rows.
     """
+    with replaced(path) as out:
+        return _into(out, form, packed, delivery, shape)
+
+
+def _into(out: IO[bytes], form: str, packed: bool, delivery: Delivery, shape: Shape | None) -> int:
+    """``write_rows`` into a file that is open."""
     parts: Iterator[pa.RecordBatch] = delivery.parts()
     if shape is not None:
         parts = map(shape, parts)
-    with replaced(path) as out:
+    if form == "parquet":
+        empty = delivery.schema.empty_table().to_batches() or [_empty(delivery.schema)]
+        schema = shape(empty[0]).schema if shape is not None else delivery.schema
+        return _parquet(out, parts, schema)
+    with _writer(out, packed) as to:
+        rows = 0
+        if form == "csv":
+            to.write(as_csv(delivery.schema.empty_table(), True))
+        for batch in parts:
+            rows += batch.num_rows
+            to.write(as_csv(pa.Table.from_batches([batch]), False) if form == "csv" else lines_of(batch))
+        return rows
+
+
+def tried(path: Path, form: str, packed: bool, delivery: Delivery, shape: Shape | None) -> tuple[int, str]:
+    """How many of the first rows of a delivery were written beside a file, as ``write_rows`` writes it, and the text
+    that was read again; nothing of it stays."""
+    with trial_file(path) as file:
+        rows = _into(file, form, packed, delivery.few(), shape)
+        file.seek(0)
         if form == "parquet":
-            empty = delivery.schema.empty_table().to_batches() or [_empty(delivery.schema)]
-            schema = shape(empty[0]).schema if shape is not None else delivery.schema
-            return _parquet(out, parts, schema)
-        with _writer(out, packed) as to:
-            rows = 0
-            if form == "csv":
-                to.write(as_csv(delivery.schema.empty_table(), True))
-            for batch in parts:
-                rows += batch.num_rows
-                to.write(as_csv(pa.Table.from_batches([batch]), False) if form == "csv" else lines_of(batch))
-            return rows
+            batches = pq.read_table(pa.PythonFile(file, mode="r")).to_batches()
+            return rows, _shortened(b"".join(map(lines_of, batches)).decode())
+        with gzip.GzipFile(fileobj=file, mode="rb") if packed else file as texts:
+            return rows, _shortened(texts.read().decode())
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} …"
+
+
+def wrote(rows: int, folder: str) -> str:
+    """What came of a rehearsal in a folder."""
+    if not rows:
+        return f"A file without rows was written in {folder} and removed again: there is nobody to be pushed yet."
+    return f"{rows} {'rows were' if rows > 1 else 'row was'} written in {folder} and removed again."
+
+
+def stands(path: Path) -> str:
+    """What a push would find."""
+    megabytes = free_near(str(path)) // 1_000_000
+    free = f"{count(megabytes // 1000)} GB" if megabytes >= 10_000 else f"{count(megabytes)} MB"
+    free += " are free there."
+    if not path.is_file():
+        return f"There is no {path.name} yet: the first push makes it. {free}"
+    found = path.stat()
+    day = f"{datetime.fromtimestamp(found.st_mtime, UTC):%Y-%m-%d}"
+    return f"{path.name} is there, {count(found.st_size)} bytes of {day}: a push replaces it. {free}"
 
 
 def lines_of(batch: pa.RecordBatch) -> bytes:

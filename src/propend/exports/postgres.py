@@ -23,14 +23,25 @@ from pydantic import Field, field_validator
 from propend.connectors.secrets import Address
 from propend.document import without_passwords
 from propend.errors import DestinationRefusedError, OlderRunError, PushFailedError
-from propend.exports.delivery import Delivery, Options, Past, Place, Pushed, is_secret_name, secret_name, secret_of
+from propend.exports.delivery import (
+    Delivery,
+    Options,
+    Past,
+    Place,
+    Pushed,
+    Rehearsed,
+    is_secret_name,
+    secret_name,
+    secret_of,
+)
 from propend.exports.texts import as_json
 from propend.store.erasure import Who
 
 KEY = "profile_id"
 LEDGER = "propend_pushes"
 MARK = "retracted_at"
-WAIT_SECONDS, CONNECT_SECONDS = 600, 15
+WAIT_SECONDS, CONNECT_SECONDS, REHEARSAL_SECONDS = 600, 15, 10
+"""For others who have the table, for the server to answer, and for others while somebody looks on."""
 NAME = r"[A-Za-z_][A-Za-z0-9_]{0,50}"
 IDS_AT_ONCE = 50_000
 Cursor = psycopg.Cursor[Any]
@@ -113,14 +124,14 @@ class PostgresDestination:
         self._options = options
 
     def push(self, delivery: Delivery, past: Past) -> Pushed:
-        columns = [
-            Column(f.name, type_of(f.type), f.name, SAYS.get(f.name, "")) for f in delivery.schema if f.name != KEY
-        ]
-        leave = self._options.leavers
         with connected(self._options) as cursor:
-            merge = Merge(cursor, self._options.table, columns, "", leave)
+            merge = Merge(cursor, self._options.table, _columns(delivery), "", self._options.leavers)
             merge.gate(delivery)
             return merge.run(delivery)
+
+    def rehearse(self, delivery: Delivery) -> Rehearsed:
+        """A few rows are merged in a transaction that is taken back."""
+        return rehearsed(self._options, _columns(delivery), "", self._options.leavers, delivery)
 
     def retract(self, source: str, past: Past) -> Pushed:
         with connected(self._options) as cursor:
@@ -131,19 +142,54 @@ class PostgresDestination:
             return Merge(cursor, self._options.table, [], "", "delete").forget(who)
 
 
+def _columns(delivery: Delivery) -> list[Column]:
+    return [Column(f.name, type_of(f.type), f.name, SAYS.get(f.name, "")) for f in delivery.schema if f.name != KEY]
+
+
+def rehearsed(options: Any, columns: Sequence[Column], prefix: str, leave: str, delivery: Delivery) -> Rehearsed:
+    """All that a push does, with a few rows, in a transaction that is taken back; the others' rows are not touched.
+
+    Raises:
+        PushFailedError: the database cannot be reached, refuses, or others keep it busy.
+        OlderRunError, DestinationRefusedError: as a push is refused.
+    """
+    with connected(options, REHEARSAL_SECONDS) as cursor:
+        merge = Merge(cursor, options.table, columns, prefix, leave)
+        merge.gate(delivery)
+        was_there, lacks = merge.is_there, merge.lacks()
+        done = merge.run(delivery.few(), let_go=False)
+        cursor.execute("SHOW server_version")
+        version = str((cursor.fetchone() or ("",))[0]).partition(" ")[0]
+        cursor.connection.rollback()
+    taken = f"{done.rows} {'row' if done.rows == 1 else 'rows'}" if done.rows else "a push without rows"
+    says = [f"PostgreSQL {version} took {taken} for {merge.name}, and put everything back: nothing was changed."]
+    if not was_there:
+        says.append("The table is not there yet: the first push makes it.")
+    elif lacks:
+        says.append(f"The table is there, without {', '.join(lacks)}: the first push adds them.")
+    else:
+        says.append(f"The table is there: of these rows {done.added} would be new, and {done.updated} change.")
+    return Rehearsed(tuple(says))
+
+
 class Merge:
-    """What is done to one table, within one transaction that has the table for itself."""
+    """What is done to one table, within one transaction that has the table for itself.
+
+    Attributes:
+        name: of the table, with its schema.
+        is_there: whether it was there when the transaction began.
+    """
 
     def __init__(self, cursor: Cursor, table: str, columns: Sequence[Column], prefix: str, leave: str) -> None:
         """``columns``: that are filled; ``prefix``: of their names, which tells sources apart that share the table;
         ``leave``: ``delete``, ``mark`` or ``null`` rows of profiles that left."""
         schema, _, name = table.rpartition(".")
         self._cursor, self._columns, self._prefix, self._leave = cursor, list(columns), prefix, leave
-        self._name = f"{schema or 'public'}.{name}"
+        self.name = f"{schema or 'public'}.{name}"
         self._table = sql.Identifier(schema or "public", name)
         self._ledger = sql.Identifier(schema or "public", LEDGER)
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"propend:{schema or 'public'}"])
-        self._is_there = self._has(self._table)
+        self.is_there = self._has(self._table)
         self._is_noted = self._has(self._ledger)
 
     def gate(self, delivery: Delivery) -> None:
@@ -155,17 +201,22 @@ class Merge:
         """
         for source, prefix, run_id, made_at in self._notes():
             if prefix != self._prefix and "" in (prefix, self._prefix):
-                raise _filled(self._name, source)
+                raise _filled(self.name, source)
             if prefix == self._prefix and source != delivery.source:
-                raise _filled(self._name, source)
+                raise _filled(self.name, source)
             if prefix == self._prefix and made_at > delivery.made_at:
                 raise OlderRunError(
-                    f"{self._name} has the scores of run {run_id}, which is newer than {delivery.run_id}.",
+                    f"{self.name} has the scores of run {run_id}, which is newer than {delivery.run_id}.",
                     "push the newest run; an older one replaces nothing.", run=run_id,
                 )  # fmt: skip
 
-    def run(self, delivery: Delivery) -> Pushed:
-        """Merge all rows of a delivery."""
+    def lacks(self) -> list[str]:
+        """The columns that a table which is there has not yet."""
+        known = set(self._known_columns()) if self.is_there else set()
+        return [column.name for column in self._columns if column.name not in known]
+
+    def run(self, delivery: Delivery, let_go: bool = True) -> Pushed:
+        """Merge all rows of a delivery; those that are not in it are let go, or only asked whether they might be."""
         self._make(delivery)
         rows = self._stage(delivery)
         names = [sql.Identifier(c.name) for c in self._columns]
@@ -183,25 +234,25 @@ class Merge:
             "WHERE NOT EXISTS (SELECT FROM {table} AS t WHERE t.{key} = s.{key})",
             names=sql.SQL(", ").join(names),
         )
-        gone = self._let_go(sql.SQL("NOT EXISTS (SELECT FROM staged AS s WHERE s.{key} = t.{key})").format(
-            key=sql.Identifier(KEY)))  # fmt: skip
+        left = "NOT EXISTS (SELECT FROM staged AS s WHERE s.{key} = t.{key})" if let_go else "false"
+        gone = self._let_go(sql.SQL(left).format(key=sql.Identifier(KEY)))
         self._note(delivery, rows)
         return Pushed(rows, added, updated, gone)
 
     def take_back(self, source: str) -> Pushed:
         """Take back all rows of a source; of a table that others fill, nothing."""
-        found = [note for note in self._notes() if note[:2] == (source, self._prefix)] if self._is_there else []
+        found = [note for note in self._notes() if note[:2] == (source, self._prefix)] if self.is_there else []
         if not found:
             return Pushed(retracted=0)
         gone = self._let_go(sql.SQL("true"))
         self._cursor.execute(
-            sql.SQL("DELETE FROM {} WHERE table_name = %s AND source = %s").format(self._ledger), [self._name, source]
+            sql.SQL("DELETE FROM {} WHERE table_name = %s AND source = %s").format(self._ledger), [self.name, source]
         )
         return Pushed(retracted=gone)
 
     def forget(self, who: Who) -> int:
         """Delete the rows of people, whatever else they have."""
-        if not self._is_there or not self._notes():
+        if not self.is_there or not self._notes():
             return 0
         gone: list[str] = []
         with self._cursor.connection.cursor("ids") as ids:
@@ -229,7 +280,7 @@ class Merge:
         if not self._is_noted:
             return []
         asked = sql.SQL("SELECT source, prefix, run_id, made_at FROM {} WHERE table_name = %s").format(self._ledger)
-        return list(self._cursor.execute(asked, [self._name]).fetchall())
+        return list(self._cursor.execute(asked, [self.name]).fetchall())
 
     def _note(self, delivery: Delivery, rows: int) -> None:
         """The run that fills the table from now on; the same again changes nothing."""
@@ -241,7 +292,7 @@ class Merge:
                 "made_at = excluded.made_at, rows = excluded.rows, pushed_at = now() WHERE (l.run_id, l.rows) "
                 "IS DISTINCT FROM (excluded.run_id, excluded.rows)"
             ).format(self._ledger),
-            [self._name, delivery.source, self._prefix, delivery.run_id, delivery.made_at, rows],
+            [self.name, delivery.source, self._prefix, delivery.run_id, delivery.made_at, rows],
         )
 
     def _make(self, delivery: Delivery) -> None:
@@ -254,7 +305,7 @@ class Merge:
                     "PRIMARY KEY (table_name, source, prefix))"
                 ).format(self._ledger)
             )
-        if not self._is_there:
+        if not self.is_there:
             self._done("CREATE TABLE {table} ({key} text PRIMARY KEY)")
             says = sql.Literal(f"Scores of propend, one row for each profile; filled by {delivery.source}")
             self._done("COMMENT ON TABLE {table} IS {says}", says=says)
@@ -279,8 +330,8 @@ class Merge:
         found = self._cursor.execute(asked, [self._table.as_string(), KEY]).fetchone()
         if not found or not found[0]:
             raise DestinationRefusedError(
-                f"The table {self._name} is there, and its column {KEY} is not unique, or missing.",
-                f"name another table, or give it `{KEY} text PRIMARY KEY`.", table=self._name,
+                f"The table {self.name} is there, and its column {KEY} is not unique, or missing.",
+                f"name another table, or give it `{KEY} text PRIMARY KEY`.", table=self.name,
             )  # fmt: skip
 
     def _known_columns(self) -> list[str]:
@@ -339,8 +390,11 @@ def _plain(column: pa.Array) -> pa.Array:
 
 
 @contextmanager
-def connected(options: Any) -> Iterator[Cursor]:
+def connected(options: Any, wait_seconds: int = WAIT_SECONDS) -> Iterator[Cursor]:
     """A transaction, committed at the end or not at all.
+
+    Args:
+        wait_seconds: for a table that others have locked.
 
     Raises:
         PushFailedError: the database cannot be reached, or refuses.
@@ -355,7 +409,7 @@ def connected(options: Any) -> Iterator[Cursor]:
             psycopg.connect(whole, connect_timeout=CONNECT_SECONDS, application_name="propend") as connection,
             connection.cursor() as cursor,
         ):
-            cursor.execute(f"SET LOCAL lock_timeout = '{WAIT_SECONDS}s'")
+            cursor.execute(f"SET LOCAL lock_timeout = '{wait_seconds}s'")
             cursor.execute("SET LOCAL client_encoding = 'UTF8'")
             yield cursor
     except psycopg.Error as error:

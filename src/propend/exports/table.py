@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 from pydantic import Field, field_validator, model_validator
 
-from propend.errors import OlderRunError, PushFailedError
-from propend.exports.delivery import Delivery, Options, Past, Place, Pushed, secret_name
-from propend.exports.files import replaced
-from propend.exports.postgres import KEY, NAME, SAYS, Column, Merge, checked_address, connected, type_of
+from propend.errors import OlderRunError, PushFailedError, first_line
+from propend.exports.delivery import Delivery, Options, Past, Place, Pushed, Rehearsed, secret_name
+from propend.exports.files import replaced, stands, tried, wrote
+from propend.exports.postgres import KEY, NAME, SAYS, Column, Merge, checked_address, connected, rehearsed, type_of
 from propend.exports.xdm import key_of
 from propend.store.erasure import Who
 
@@ -72,12 +72,24 @@ class TableDestination:
         prefix = self._prefix(delivery.instance)
         if self._options.file is not None:
             return self._into_file(delivery, prefix)
-        kinds = {f.name: f.type for f in delivery.schema}
-        columns = [Column(prefix + n, type_of(kinds[n]), n, SAYS.get(n, "")) for n in TAKEN]
         with connected(self._options) as cursor:
-            merge = Merge(cursor, self._options.table, columns, prefix, "null")
+            merge = Merge(cursor, self._options.table, _columns(delivery, prefix), prefix, "null")
             merge.gate(delivery)
             return merge.run(delivery)
+
+    def rehearse(self, delivery: Delivery) -> Rehearsed:
+        """A few rows are merged in a transaction that is taken back, or written beside the file and removed."""
+        prefix = self._prefix(delivery.instance)
+        if self._options.file is None:
+            return rehearsed(self._options, _columns(delivery, prefix), prefix, "null", delivery)
+        path = self._place.file(self._options.folder, self._options.file)
+        try:
+            self._gate(_read(path), delivery, prefix)
+            rows, shown = tried(path, "parquet", False, delivery, lambda batch: _own(batch, prefix))
+            return Rehearsed((wrote(rows, self._options.folder), stands(path)), shown)
+        except (OSError, pa.ArrowException) as error:
+            problem = f"{path.name!r} cannot be read or written: {first_line(error):.200}."
+            raise PushFailedError(problem, "see to the file and its folder.") from None
 
     def retract(self, source: str, past: Past) -> Pushed:
         prefix = self._prefix(source.partition("/")[0])
@@ -135,6 +147,18 @@ class TableDestination:
             rest = before.select(_others(before, prefix))
             _write(path, rest.replace_schema_metadata(notes))
         return Pushed(retracted=before.num_rows if rest.num_columns < before.num_columns else 0)
+
+
+def _columns(delivery: Delivery, prefix: str) -> list[Column]:
+    """In PostgreSQL."""
+    kinds = {f.name: f.type for f in delivery.schema}
+    return [Column(prefix + n, type_of(kinds[n]), n, SAYS.get(n, "")) for n in TAKEN]
+
+
+def _own(batch: pa.RecordBatch, prefix: str) -> pa.RecordBatch:
+    """The columns that are pushed, under their names in the file."""
+    chosen = batch.select([KEY, *TAKEN])
+    return pa.RecordBatch.from_arrays(chosen.columns, names=[KEY, *(prefix + n for n in TAKEN)])
 
 
 class _Locked:

@@ -11,6 +11,7 @@ import hmac
 import ipaddress
 import random
 import re
+import secrets
 import socket
 import time
 from collections.abc import Iterator
@@ -25,11 +26,14 @@ import pyarrow as pa
 from pydantic import Field, field_validator
 
 from propend.errors import DestinationRefusedError, PushFailedError
-from propend.exports.delivery import Delivery, Options, Past, Place, Pushed, secret_name, secret_of
+from propend.exports.delivery import Delivery, Options, Past, Place, Pushed, Rehearsed, secret_name, secret_of
 from propend.exports.texts import as_json, rows_as_json
+from propend.phrasing import count
 from propend.store.erasure import Who
 
 TRIES, FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 6, 0.5, 60.0
+REHEARSAL_SECONDS = 10.0
+"""For an answer while somebody looks on."""
 AGAIN = (408, 425, 429, 500, 502, 503, 504)
 Plain = dict[str, Any]
 
@@ -90,6 +94,18 @@ class WebhookDestination:
             whole.update(hashlib.sha256(body).digest())
         return taken if whole.hexdigest() == broken.get("digest") else 0
 
+    def rehearse(self, delivery: Delivery) -> Rehearsed:
+        """One signed message without profiles is sent, once: what was sent cannot be taken back."""
+        most = min(self._options.timeout_seconds, REHEARSAL_SECONDS)
+        body, began = _message("rehearsal", delivery.source, {"run_id": delivery.run_id}), time.monotonic()
+        with _Line(self._options.model_copy(update={"timeout_seconds": most}), self._private) as line:
+            line.send(body, f"rehearsal-{secrets.token_hex(8)}", tries=1)
+        took = 1000 * (time.monotonic() - began)
+        host = urlsplit(self._options.url).hostname
+        said = f"{host} took a signed message of the type rehearsal, without any profile, after {took:.0f} ms."
+        batches = f"A push sends batches of {count(self._options.size)} profiles, and then how many there were."
+        return Rehearsed((said, batches), body.decode())
+
     def retract(self, source: str, past: Past) -> Pushed:
         with self._line() as line:
             line.send(_message("retracted", source, {}), f"{source}-retracted-{int(time.time())}")
@@ -137,23 +153,25 @@ class _Line:
     def __exit__(self, *_error: object) -> None:
         self._client.close()
 
-    def send(self, body: bytes, key: str) -> None:
+    def send(self, body: bytes, key: str, tries: int = TRIES) -> None:
         """Send one body until it is taken.
 
         Raises:
             PushFailedError: it was not, after several tries or by an answer that another try would not change.
         """
-        for attempt in range(TRIES):
+        for attempt in range(tries):
             reason, wait = self._tried(body, key)
             if reason is None:
                 return
-            if wait is None or attempt == TRIES - 1:
+            if wait is None or attempt == tries - 1:
                 break
             usual = FIRST_WAIT_SECONDS * 2**attempt * random.uniform(0.5, 1.5)
             time.sleep(min(wait or usual, LONGEST_WAIT_SECONDS))
         raise PushFailedError(
             f"{self._host} did not take the scores: {reason}.",
-            "what was taken so far is not sent again: another push goes on there.",
+            "what was taken so far is not sent again: another push goes on there."
+            if tries > 1
+            else "see to the address, the secret, and whoever listens there.",
         )
 
     def _tried(self, body: bytes, key: str) -> tuple[str | None, float | None]:

@@ -15,7 +15,6 @@ from propend.errors import ConfigurationError, Mistake
 from propend.server.access import first_start
 from propend.server.app import create_app
 from propend.server.logs import set_up
-from propend.server.memory import give_back
 from propend.server.warming import Warming
 from propend.version import __version__
 from propend.workspace import Workspace
@@ -54,7 +53,6 @@ def serve(
             "the command",
         )
     set_up(json_logs)
-    give_back()
     workspace = Workspace.open(home)
     try:
         with _listening(host, port) as listener:

@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 APART_BYTES = 1 << 20
 """Blocks from this size on are taken from the system one by one."""
 _M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
+
+
+_POOL = "ARROW_DEFAULT_MEMORY_POOL"
+
+
+@contextmanager
+def one_allocator() -> Iterator[None]:
+    """Inside, pyarrow is to be imported for the first time: it then uses the allocator of C.
+
+    Its own keeps what threads have freed, for each of them, and a server has dozens. What this process starts is left
+    to choose for itself, as is whoever has set the variable.
+
+    Source: Arrow C++, "Environment Variables": ARROW_DEFAULT_MEMORY_POOL.
+    """
+    before = os.environ.get(_POOL)
+    os.environ[_POOL] = before or "system"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_POOL]
 
 
 def give_back() -> bool:

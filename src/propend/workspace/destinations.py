@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from propend.document import without_passwords
 from propend.errors import DestinationNotFoundError, StatusError
 from propend.exports import Place, enriches, kind_of, options_of
-from propend.store.catalog import Catalog, DestinationRow, PushRow, RunRow, SegmentRow, now
+from propend.store.catalog import Catalog, DestinationRow, InstanceRow, PushRow, RunRow, SegmentRow, now
 from propend.store.runs import plain
 from propend.workspace.audit import LOCAL, note
 from propend.workspace.instances import Instances
@@ -55,6 +55,13 @@ class Destinations:
         asked = select(DestinationRow).where(DestinationRow.instance_id == instance_id, DestinationRow.id > after)
         with self._catalog.reading() as session:
             self._instances.row(session, instance_id)
+            return list(session.scalars(asked.order_by(DestinationRow.id).limit(limit)))
+
+    def some(self, after: int = 0, limit: int = 1000) -> list[DestinationRow]:
+        """Those of all instances that are not being removed, as ``all`` gives them."""
+        asked = select(DestinationRow).join(InstanceRow, InstanceRow.id == DestinationRow.instance_id)
+        asked = asked.where(InstanceRow.status != "deleting", DestinationRow.id > after)
+        with self._catalog.reading() as session:
             return list(session.scalars(asked.order_by(DestinationRow.id).limit(limit)))
 
     def every(self) -> list[DestinationRow]:
@@ -263,6 +270,17 @@ class Destinations:
             after = {"instance": found.instance_id, "run": run.id, "push": row.id}
             note(session, by, what, "destination", str(destination_id), after=after)
             return row
+
+    def note_rehearsal(self, instance_id: str, kind: str, options: Plain, by: str = LOCAL) -> None:
+        """Write down that somebody tries a place.
+
+        Raises:
+            InstanceNotFoundError: there is no such instance.
+        """
+        with self._catalog.writing() as session:
+            self._instances.row(session, instance_id)
+            what = {"instance": instance_id, "kind": kind, "options": without_passwords(options)}
+            note(session, by, "try", "destination", kind, after=what)
 
     def unfinished(self) -> list[PushRow]:
         """Pushes that wait or are running, the oldest first."""

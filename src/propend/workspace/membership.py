@@ -14,15 +14,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 from filelock import FileLock
-from sqlalchemy import select
+from sqlalchemy import and_, select
 
 from propend.errors import InstanceNotFoundError, NotKeptError, PropendError
 from propend.protection import Forgotten
 from propend.segments import Members, Rule
 from propend.store.catalog import Catalog, InstanceRow, MembershipRow, RunRow, SegmentRow, now
 from propend.store.erasure import any_of, erase
-from propend.store.membership import page_of_members, read_members, write_members
+from propend.store.membership import MEMBERS, members_path, page_of_members, read_members, write_members
 from propend.store.runs import WORK_FOLDER
+from propend.workspace.audit import LOCAL
 from propend.workspace.privacy import Privacy
 from propend.workspace.runs import Runs
 from propend.workspace.score_file import ScoreFile
@@ -42,6 +43,10 @@ class Membership:
     def of_run(self, run: RunRow) -> int:
         """Write the members of every segment that speaks of a run's instance; gives of how many that failed."""
         failed = 0
+        try:
+            self._sweep()
+        except OSError as error:
+            log.warning("members of segments that are gone cannot be removed: %s", error)
         for row in self._speaking_of(run.instance_id):
             try:
                 self.catch_up(row)
@@ -68,6 +73,22 @@ class Membership:
             if known and known[0].run_id == newest.id:
                 return
             self._write(row, rule, served, newest, known[0] if known else None)
+
+    def remove(self, segment_id: int, by: str = LOCAL) -> None:
+        """Remove a segment, and the files of its members in all runs.
+
+        Raises:
+            InstanceNotFoundError: there is none of that id.
+            StatusError: a destination pushes its members.
+            OSError: a file cannot be removed; the segment is.
+        """
+        with FileLock(self._lock):
+            with self._catalog.reading() as session:
+                told = MembershipRow.run_id == RunRow.id, MembershipRow.segment_id == segment_id
+                runs = list(session.scalars(select(RunRow).join(MembershipRow, and_(*told))))
+            self._segments.remove(segment_id, by)
+            for run in runs:
+                members_path(self._runs.folder(run), segment_id).unlink(missing_ok=True)
 
     def history(self, segment_id: int, limit: int = 100, offset: int = 0) -> list[MembershipRow]:
         """A segment run by run, the newest first.
@@ -102,6 +123,17 @@ class Membership:
         return known[0].run_id, page_of_members(folder, segment_id, change, after, limit)
 
     # --- within ---------------------------------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        """Remove files of segments that are gone: with their instance, or by somebody who was killed on the way."""
+        with FileLock(self._lock):  # nobody writes for a new one meanwhile
+            with self._catalog.reading() as session:
+                known = {f"{segment_id}.parquet" for segment_id in session.scalars(select(SegmentRow.id))}
+                kept = list(session.scalars(select(RunRow).where(RunRow.scores_kept.is_(True))))
+            for run in kept:
+                for path in (self._runs.folder(run) / MEMBERS).glob("*.parquet"):
+                    if path.name not in known:
+                        path.unlink(missing_ok=True)
 
     def _look(self, row: SegmentRow) -> None:
         """Make up for what was missed; who looks sees what there is where that cannot be done now."""
@@ -173,7 +205,7 @@ class Membership:
             if not self._privacy.as_many(session, forgotten):
                 return False
             if session.get(SegmentRow, row.segment_id) is None or session.get(RunRow, row.run_id) is None:
-                return True  # removed meanwhile, and so is what was written
+                return True  # removed meanwhile
             row.at = now()
             session.merge(row)
             return True

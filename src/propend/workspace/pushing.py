@@ -27,8 +27,9 @@ from propend.errors import (
     PushFailedError,
     told_of,
 )
-from propend.exports import Delivery, Destination, Past, Pushed, destination
+from propend.exports import Delivery, Destination, Past, Pushed, Rehearsed, can_rehearse, destination
 from propend.exports.files import write_file
+from propend.scoring import SCORES_SCHEMA
 from propend.segments import Rule
 from propend.store.catalog import DestinationRow, PushRow, RunRow, now
 from propend.store.erasure import Who
@@ -96,6 +97,35 @@ class Pushing:
         waiting = [row for row in self._destinations.unfinished() if row.state == "waiting"]
         soon, later = now(), now() + 2 * LONGEST_WAIT  # so long nobody waits: the clock was put back
         return [row.id for row in waiting if row.due_at is None or not soon < row.due_at <= later]
+
+    def rehearse(
+        self, instance_id: str, kind: str, options: Plain, segment_id: int | None = None, by: str = LOCAL
+    ) -> Rehearsed:
+        """Try, now, what a push to a place needs, with a few rows of the newest run; nothing of them stays there.
+
+        The place need not be saved; before the first scores it is tried without rows.
+
+        Raises:
+            InstanceNotFoundError: there is no such instance or segment.
+            DestinationNotFoundError: there is no such kind.
+            ConfigurationError: the options have mistakes.
+            NotEnrichedError: the place holds profiles, which the instance's scores do not enrich.
+            DestinationRefusedError: the kind cannot be tried, or the place may not be written to.
+            PushFailedError, OlderRunError: a push would fail so.
+        """
+        ready = destination(kind, options, self._destinations.place)
+        self._destinations.gate_enriching(kind, instance_id)
+        if not can_rehearse(kind):
+            raise DestinationRefusedError(
+                f"Places of the kind {kind!r} cannot be tried without pushing.",
+                "save it, push, and look what came of it; removing it takes that back.", kind=kind,
+            )  # fmt: skip
+        rule = Rule() if segment_id is None else Rule.read(self._segments.get(segment_id).where)
+        audience, run = _audience_of(segment_id), self._runs.serving(instance_id)
+        delivery = self.delivery(run, rule, audience) if run is not None else _nobody(instance_id, audience)
+        self._destinations.note_rehearsal(instance_id, kind, options, by)
+        found: Rehearsed = ready.rehearse(delivery)  # type: ignore[attr-defined]
+        return found
 
     # --- doing --------------------------------------------------------------------------------------------
 
@@ -341,7 +371,20 @@ class Pushing:
 
 
 def _audience(row: DestinationRow) -> str:
-    return EVERYBODY if row.segment_id is None else f"segment-{row.segment_id}"
+    return _audience_of(row.segment_id)
+
+
+def _audience_of(segment_id: int | None) -> str:
+    return EVERYBODY if segment_id is None else f"segment-{segment_id}"
+
+
+def _nobody(instance_id: str, audience: str) -> Delivery:
+    """What is delivered of an instance that has no scores yet."""
+    at = now()
+    return Delivery(
+        instance=instance_id, run_id="rehearsal", made_at=at, scored_at=at, expires_at=at, audience=audience,
+        schema=SCORES_SCHEMA, parts=lambda: iter(()),
+    )  # fmt: skip
 
 
 def _source(row: DestinationRow) -> str:

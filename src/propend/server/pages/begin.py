@@ -31,6 +31,8 @@ SAMPLES = (
     ("churn", "Who will buy nothing for 90 days?"),
 )
 """Documents of the sample data, and what they ask."""
+SAMPLE = "Customers of a British gift shop; their orders from December 2009 to August 2011 come with propend."
+"""What an instance on the sample data says of itself: true of whatever goal is put together of them."""
 
 
 @router.get("/instances/new")
@@ -46,7 +48,7 @@ def sample(page: Manage, which: Text = "purchase") -> Response:
         raise invalid("There is no such sample.", f"take one of {', '.join(dict(SAMPLES))}.")
     stored = page.space.data.add(demo.orders_path(), "sample-orders.parquet", page.who)
     document = read_text(demo.instance_texts()[which])[0]
-    document["data"] = document["data"] | {"events": stored.path, "folder": ".."}
+    document |= {"description": SAMPLE, "data": document["data"] | {"events": stored.path, "folder": ".."}}
     row = page.space.instances.create_draft(document["name"], document, page.who)
     Proposals(page.space.home).keep(row.id, (), None, document["name"])
     return page.go(path("instances", row.id, "edit") + "?step=goal")

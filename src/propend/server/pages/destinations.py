@@ -1,4 +1,4 @@
-"""Destinations: where an instance's scores go, what came of every push, and forms to add, change and remove them."""
+"""Destinations: where scores go, what came of every push, and forms to add, try, change and remove them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from fastapi import APIRouter, Depends, Form, Query, Request, Response
 
 from propend.document import without_passwords
 from propend.errors import ConfigurationError, Mistake, NotEnrichedError, PropendError
-from propend.exports import enriches, kind_of, kinds
+from propend.exports import can_rehearse, enriches, kind_of, kinds
 from propend.server.cursors import cursor_of, place_of
 from propend.server.failures import status_of
-from propend.server.pages.served import name_of
+from propend.server.pages.served import instance_names, name_of
 from propend.server.pages.shell import Manage, Page, View, path
 from propend.server.shapes import Cursor
 from propend.server.state import InstanceId, Number
@@ -174,6 +174,22 @@ Sent = Annotated[dict[str, str], Depends(_sent)]
 # --- looking ----------------------------------------------------------------------------------------------------
 
 
+@router.get("/destinations")
+def all_destinations(page: View, cursor: Cursor = None) -> Response:
+    """Where the scores of all instances go, each with what came of the last push."""
+    space, after = page.space, place_of(cursor, int)[0] if cursor is not None else 0
+    found = space.destinations.some(after, PER_PAGE + 1)
+    rows, more = found[:PER_PAGE], cursor_of(found[PER_PAGE - 1].id) if len(found) > PER_PAGE else None
+    names = instance_names(page)
+    segments = {
+        i: name for instance in {row.instance_id for row in rows} for i, name in _segments(page, instance).items()
+    }
+    return page.html(
+        "destinations_all.html.j2", rows=rows, last=space.destinations.last([row.id for row in rows]), more=more,
+        labels=_labels(), names=names, segments=segments,
+    )  # fmt: skip
+
+
 @router.get("/instances/{instance_id}/destinations")
 def list_destinations(instance_id: InstanceId, page: View, cursor: Cursor = None, done: Done = "") -> Response:
     """Where the scores of an instance go, each with what came of the last push."""
@@ -195,7 +211,12 @@ def one_destination(destination_id: Number, page: View, cursor: Cursor = None, d
 
 
 def _one(
-    page: Page, row: DestinationRow, cursor: str | None = None, done: str = "", error: PropendError | None = None
+    page: Page,
+    row: DestinationRow,
+    cursor: str | None = None,
+    done: str = "",
+    error: PropendError | None = None,
+    tried: Plain | None = None,
 ) -> Response:
     before = place_of(cursor, int)[0] if cursor is not None else None
     found = page.space.destinations.pushes(row.id, before, PER_PAGE + 1)
@@ -207,7 +228,7 @@ def _one(
         instance=page.space.instances.get(row.instance_id), tab="destinations", pushes=found[:PER_PAGE], more=more,
         options=options, labels=_labels(), segments=_segments(page, row.instance_id), done=done,
         waits=any(push.state in ("waiting", "running") for push in found[:1]),
-        error=error.to_dict() if error is not None else None,
+        error=error.to_dict() if error is not None else None, tried=tried, can_be_tried=can_rehearse(row.kind),
     )  # fmt: skip
 
 
@@ -285,6 +306,43 @@ def push_now(destination_id: Number, page: Manage) -> Response:
     return page.go(path("destinations", row.id) + "?done=asked")
 
 
+@router.post("/instances/{instance_id}/destinations/try")
+def try_place(instance_id: InstanceId, page: Manage, sent: Sent) -> Response:
+    """Try what a form says before it is saved: a part that says what came of it."""
+    asked = Asked.read(sent.get("kind", ""), sent)
+    tried, mistaken = _tried(page, instance_id, asked)
+    if page.is_part:
+        return page.html("destination_tried_part.html.j2", tried=tried)
+    return _form(page, instance_id, asked, error=mistaken, tried=tried)
+
+
+@router.post("/destinations/{destination_id}/try")
+def try_destination(destination_id: Number, page: Manage, sent: Sent) -> Response:
+    """Try a saved one, or what its form says now: a part that says what came of it."""
+    row = page.space.destinations.get(destination_id)
+    from_form = "name" in sent
+    saved = Asked(row.name, row.kind, row.options, row.segment_id, row.enabled)
+    asked = Asked.read(row.kind, sent) if from_form else saved
+    tried, mistaken = _tried(page, row.instance_id, asked)
+    if page.is_part:
+        return page.html("destination_tried_part.html.j2", tried=tried)
+    return _form(page, row.instance_id, asked, row, mistaken, tried) if from_form else _one(page, row, tried=tried)
+
+
+def _tried(page: Page, instance_id: str, asked: Asked) -> tuple[Plain, ConfigurationError | None]:
+    """What came of trying a place, and the mistakes of what it was told."""
+    try:
+        pushing = page.space.pushing
+        found = pushing.rehearse(instance_id, asked.kind, asked.options, asked.segment, name_of(page))
+    except PropendError as error:
+        tried: Plain = {"error": error.to_dict(), "mistakes": []}
+        if not isinstance(error, ConfigurationError):
+            return tried, None
+        labels = {field.name: field.label for field in Field.all(asked.kind)}
+        return tried | {"mistakes": [f"{labels.get(m.place, m.place)}: {m.problem}" for m in error.mistakes]}, error
+    return {"says": found.says, "shown": found.shown, "error": None}, None
+
+
 @router.post("/destinations/{destination_id}/remove")
 def remove_destination(
     destination_id: Number, page: Manage, keep: Annotated[Literal["yes", ""], Form()] = ""
@@ -305,7 +363,12 @@ def _gate_name(asked: Asked) -> None:
 
 
 def _form(
-    page: Page, instance_id: str, asked: Asked, row: DestinationRow | None = None, error: PropendError | None = None
+    page: Page,
+    instance_id: str,
+    asked: Asked,
+    row: DestinationRow | None = None,
+    error: PropendError | None = None,
+    tried: Plain | None = None,
 ) -> Response:
     """A form with what is wrong beside each field; what belongs to none stands above."""
     fields = Field.all(asked.kind)
@@ -313,7 +376,8 @@ def _form(
     wrong: dict[str, str] = {}
     rest: list[str] = []
     for mistake in error.mistakes if isinstance(error, ConfigurationError) else ():
-        place = mistake.place if mistake.place == "name" and not asked.name else f"option.{mistake.place}"
+        own = mistake.place == "name" and not asked.name and tried is None  # who tries a place need not name it yet
+        place = mistake.place if own else f"option.{mistake.place}"
         if place in known:
             wrong[place] = " ".join(filter(None, (wrong.get(place), mistake.problem)))
         else:
@@ -325,6 +389,7 @@ def _form(
     return page.html(
         "destination_form.html.j2", status_of(error) if error is not None else 200, row=row, asked=asked,
         instance=page.space.instances.get(instance_id), tab="destinations", fields=fields, wrong=wrong, error=told,
-        label=_labels()[asked.kind], segments=_segments(page, instance_id),
+        label=_labels()[asked.kind], segments=_segments(page, instance_id), tried=tried,
+        can_be_tried=can_rehearse(asked.kind),
         held=enriches(asked.kind) and instance_id in page.scores.held_back and not isinstance(error, NotEnrichedError),
     )  # fmt: skip

@@ -243,7 +243,7 @@ def save_segment(
 @router.post("/segments/{segment_id}/delete")
 def delete_segment(page: Manage, segment_id: Number) -> Response:
     """Remove a segment; the scores stay."""
-    _segments(page).remove(segment_id, name_of(page))
+    page.space.membership.remove(segment_id, name_of(page))
     return page.go("/segments")
 
 

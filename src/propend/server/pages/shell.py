@@ -65,6 +65,7 @@ NAVIGATION = (
     ("home", "/", "Instances", "view"),
     ("profiles", "/profiles", "Profiles", "view"),
     ("segments", "/segments", "Segments", "view"),
+    ("destinations", "/destinations", "Destinations", "view"),
     ("data", "/data", "Data", "view"),
     ("people", "/people", "People", "manage"),
     ("audit", "/audit", "Changes", "manage"),

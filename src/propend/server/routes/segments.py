@@ -78,9 +78,9 @@ def change_segment(segment_id: Number, body: SegmentBody, rules: Rules, scores: 
 
 
 @router.delete("/segments/{segment_id}", status_code=204, responses=refusals(404, 409))
-def delete_segment(segment_id: Number, rules: Rules, caller: Manager) -> None:
-    """Remove a segment."""
-    rules.remove(segment_id, caller.name)
+def delete_segment(segment_id: Number, space: Space, caller: Manager) -> None:
+    """Remove a segment, and who its members were."""
+    space.membership.remove(segment_id, caller.name)
 
 
 @router.get("/segments/{segment_id}/history", responses=refusals(404))
