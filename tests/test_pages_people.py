@@ -165,9 +165,11 @@ def test_without_scores_pages_say_what_comes_first(browser: Browser, shop: Shop)
     assert "Nobody to take yet" in text(visitor)
     visitor.look("audience-empty")
     visitor.open("/segments/new?instance=not-yet-run&where=raised_by%20%3D%20%27x%27")
+    visitor.page.locator("#count", has_text="no scores yet").wait_for()  # it is asked for by the page itself
     assert "There are no scores yet." in text(visitor, "#count")
     visitor.look("segment-new-empty")
     visitor.open("/segments/new?instance=buyers&where=not-yet-run%3Abucket%20%3D%20%27high%27")
+    visitor.page.locator("#count", has_text="no scores yet").wait_for()
     assert "'not-yet-run' has no scores yet" in text(visitor, "#count").replace("\u2019", "'").replace("‘", "'")
     visitor.close()
 
