@@ -62,18 +62,23 @@ def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
     assert (names(tmp_path), place.read_text()) == (["a"], "before")
 
 
-def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:
+def swapped(tmp_path: Path) -> list[str]:
+    """What two folders hold after one has taken the place of the other."""
     fresh, place = tmp_path / f".x{ENDING}", tmp_path / "place"
     for folder, text in ((fresh, "new"), (place, "old")):
         folder.mkdir()
         (folder / "run.json").write_text(text)
     swap(fresh, place)
-    assert [(f / "run.json").read_text() for f in (place, fresh)] == ["new", "old"]
+    return [(f / "run.json").read_text() for f in (place, fresh)]
+
+
+def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:
+    assert swapped(tmp_path) == ["new", "old"]
 
 
 def test_so_it_does_where_names_cannot_be_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "_exchanged", lambda _one, _other: False)  # as some file systems cannot
-    test_a_folder_takes_the_place_of_another(tmp_path)
+    assert swapped(tmp_path) == ["new", "old"]
 
 
 def test_without_locks_it_goes_by_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

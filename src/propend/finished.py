@@ -197,34 +197,24 @@ class Evaluation(dict[str, Any]):
             return card(self._record["name"], line(found["story"]), line(verdict), table(heads, rows))
 
 
-class Factors(list[dict[str, Any]]):
-    """What the scores of everybody go by, the strongest first: a list as it is; in a notebook, bars.
-
-    Args:
-        factors: as ``insights.json`` has them.
-        language: in which they speak.
-    """
+class _Told(list[dict[str, Any]]):
+    """Factors, which are a list as it is, and the language in which they speak."""
 
     def __init__(self, factors: Iterable[dict[str, Any]], language: str) -> None:
         super().__init__(factors)
         self._language = language
+
+
+class Factors(_Told):
+    """What the scores of everybody go by, as ``insights.json`` has it, the strongest first; in a notebook, bars."""
 
     def _repr_html_(self) -> str:
         with speaking(self._language):
             return card("", _factors_table(self))
 
 
-class Reasons(list[dict[str, Any]]):
-    """The factors of one profile: a list as it is; in a notebook, bars to be read with their values.
-
-    Args:
-        factors: as ``scores.parquet`` has them.
-        language: in which they speak.
-    """
-
-    def __init__(self, factors: Iterable[dict[str, Any]], language: str) -> None:
-        super().__init__(factors)
-        self._language = language
+class Reasons(_Told):
+    """The factors of one profile, as ``scores.parquet`` has them; in a notebook, bars to be read with their values."""
 
     def _repr_html_(self) -> str:
         with speaking(self._language):
