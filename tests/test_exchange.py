@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cluster import across
 from oracle_events import Raw, canonical, load, rows_of
-from propend.engines import exchange
-from propend.engines.event_rows import Layout
+from propend.engines import event_rows, exchange
+from propend.engines.event_rows import Layout, Rows
+from propend.engines.exchange import Parcel
 from propend.events import EventRequest, Partition
 from propend.instance import Data
 from shops import shop
@@ -41,6 +44,35 @@ def test_of_equal_events_those_without_a_text_come_last() -> None:
         parts, _, whole = across(_table([SOME, *alike]), Data(columns=COLUMNS), request, machines, 1, 0)
         found = rows_of(Across(parts, whole.kinds, whole.vocabularies))  # type: ignore[arg-type]
         assert [row[-1] for row in found if row[0] == "ben"] == [("blue",), ("red",), (None,), (None,)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_events_at_one_instant_are_in_order_whatever_each_machine_calls_their_profile(seed: int) -> None:
+    """Every machine numbers profiles as it meets them; order within a profile, and what is alike, must not see it."""
+    rows = [
+        Raw(profile, "2024-01-01", "buy", value, None, {"colour": None, "size": value})
+        for value in (3.0, 1.0, 2.0, 1.0)
+        for profile in ("ann", "ben", "cat", "dot")
+    ]
+    random.Random(seed).shuffle(rows)
+    rows = [SOME, *rows]
+    request = EventRequest((), number_fields=("size",))
+    parts, _, whole = across(_table(rows), Data(columns=COLUMNS), request, 3, 1, seed)
+    expected, _ = canonical(rows, request, datetime.now(UTC))
+    assert rows_of(Across(parts, whole.kinds, whole.vocabularies)) == expected  # type: ignore[arg-type]
+    layout, ids = Layout(1, 0), pa.array(["ann"], pa.large_string())
+    parcels = [
+        Parcel(ids, np.zeros(1, np.uint64), np.array([0, 1]), _one_event(layout, code), ("buy",), ())
+        for code in (0, seed + 1)
+    ]
+    assert exchange.join(parcels, layout).cluster.copies.tolist() == [1]
+
+
+def _one_event(layout: Layout, profile: int) -> Rows:
+    rows = np.empty((1, layout.words), np.uint64)
+    nothing, value = np.zeros(1, np.int32), np.ones(1)
+    at, bits = np.zeros(1, np.int64), np.zeros(1, np.uint64)
+    return event_rows.pack(layout, at, np.full(1, profile, np.int32), nothing, value, bits, [value], [], rows)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

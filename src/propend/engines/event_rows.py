@@ -75,6 +75,11 @@ def profiles_of(rows: Rows) -> NDArray[np.int32]:
     return rows[:, KIND].astype(np.uint32).view(np.int32)
 
 
+def set_profiles(rows: Rows, profile: NDArray[np.int32]) -> None:
+    """Give events other codes of their profiles, int32[n], in place."""
+    rows[:, KIND] = rows[:, KIND] >> _HALF << _HALF | _codes(profile)
+
+
 def kinds_of(rows: Rows) -> NDArray[np.int32]:
     """int32[n]: the kind's code of each event."""
     return (rows[:, KIND] >> _HALF).astype(np.uint32).view(np.int32)

@@ -105,7 +105,9 @@ def join(parcels: Iterable[Parcel], layout: Layout) -> Joined:
         parcel, place = found.pop(0), places.pop(0)  # given back as soon as it is copied
         words = [_places_among(v, of) for v, of in zip(parcel.vocabularies, vocabularies, strict=True)]
         _recode(parcel.rows, layout, _places_among(parcel.kinds, kinds), words)
-        event_rows.put_by_group(parcel.rows, np.repeat(place, np.diff(parcel.starts)), free, rows)
+        profiles = np.repeat(place, np.diff(parcel.starts))
+        event_rows.set_profiles(parcel.rows, profiles)  # each task had a code of its own, which order must not see
+        event_rows.put_by_group(parcel.rows, profiles, free, rows)
     copies = np.zeros(len(ids), dtype=np.int64)
     event_rows.sort_within(rows, starts, copies)
     return Joined(ids, keys, Cluster((0, len(ids)), starts, rows, copies), kinds, vocabularies)
