@@ -232,6 +232,7 @@ def child(target: str, seconds: float, start: int, folder: Path) -> None:
     """Try one target in this process."""
     warnings.simplefilter("ignore")
     faulthandler.enable()
+    faulthandler.dump_traceback_later(_longest(seconds) - 10)  # where it hangs, before it is ended for that
     signal.signal(signal.SIGPROF, _too_long)
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     trial = Trial(target, folder)
@@ -267,7 +268,7 @@ def all_in_turn(seconds: float, seed: int, targets: list[str]) -> int:
         shutil.rmtree(folder, ignore_errors=True)
         start = time.monotonic()
         work = partial(child, target, slice_seconds, seed + number, folder)
-        status = _apart(slice_seconds * 2 + 240, folder / "log", work)
+        status = _apart(_longest(slice_seconds), folder / "log", work)
         if status:
             said = (folder / "log").read_text(encoding="utf-8", errors="replace")
             last = folder / "current"
@@ -287,6 +288,11 @@ def all_in_turn(seconds: float, seed: int, targets: list[str]) -> int:
         print(f"FOUND {find.with_suffix('')}: {find.read_text(encoding='utf-8').splitlines()[0]}")
     print(f"{sum(cases.values()):,} inputs in {time.monotonic() - began:,.0f} s; {len(finds)} finds.")
     return 1 if finds else 0
+
+
+def _longest(seconds: float) -> float:
+    """After how long a process that was to try inputs for so many seconds hangs."""
+    return seconds * 2 + 240
 
 
 def _apart(seconds: float, log: Path, work: Callable[[], None]) -> int:

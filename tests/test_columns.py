@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
+from subprocess import run
 from typing import Any
 from uuid import UUID
 
@@ -239,6 +241,29 @@ def test_what_a_column_of_a_csv_holds(values: list[str], expected: str, tmp_path
     lines = "".join(f'a,2024-01-01,"{v}"\n' for v in values)
     (tmp_path / "a.csv").write_text(f"who,when,x\n{lines}")
     assert look({"events": "a.csv", "columns": NAMED}, tmp_path).fields["x"].type == expected
+
+
+WIDE = """
+import resource
+import sys
+from pathlib import Path
+
+resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
+from propend.engines.duckdb import DuckdbEngine
+from propend.instance import Data
+
+with DuckdbEngine("1GB") as engine:
+    opened = engine.open(Data(events="events.csv"), Path(sys.argv[1]))
+print(*(opened.fields[name].type for name in ("c0", "c1", "c1499")), len(opened.fields), len(opened.field_facts))
+"""
+
+
+def test_a_csv_of_1500_columns_takes_no_more_memory_than_one_of_few(tmp_path: Path) -> None:
+    head = ",".join(["user", "at", *(f"c{i}" for i in range(1500))])
+    rows = [f"u{u},2024-01-0{u},{'x,12,' * 750}"[:-1] for u in range(1, 9)]
+    (tmp_path / "events.csv").write_text("\n".join([head, *rows]))
+    told = run([sys.executable, "-c", WIDE, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert (told.stdout.split(), told.stderr[-500:]) == (["text", "number", "number", "1500", "1500"], "")
 
 
 def test_an_empty_column_of_one_source_does_not_make_numbers_texts(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -24,6 +25,9 @@ SAMPLE_ROWS = 2_000
 """Looked at to guess columns."""
 TYPING_ROWS = 100_000
 """Looked at to type the columns of a CSV."""
+COLUMNS_AT_ONCE = 50
+"""Looked at in one statement."""
+ColumnT = TypeVar("ColumnT")
 MAX_DEPTH = 8
 ITEM = "propend_item"
 """What an element of a list is called in expressions."""
@@ -396,42 +400,57 @@ def field_type(native: str) -> FieldType | None:
 
 def _decoded(db: Database, table: str, columns: list[tuple[str, str, str]]) -> dict[str, tuple[str, str, str]]:
     """Columns of bytes that are all UTF-8: texts of writers that do not mark them as such."""
-    if not columns:
-        return {}
-    asked = ", ".join(f"bool_and({sql} IS NULL OR try(decode({sql})) IS NOT NULL)" for _, sql, _ in columns)
-    texts = db.rows(f"SELECT {asked} FROM {table}")[0]
-    return {
-        name: (name, f"decode({sql})", "VARCHAR")
-        for (name, sql, _), are_texts in zip(columns, texts, strict=True)
-        if are_texts
-    }
+
+    def asked(column: tuple[str, str, str]) -> list[str]:
+        return [f"bool_and({column[1]} IS NULL OR try(decode({column[1]})) IS NOT NULL)"]
+
+    found = by_column(db, table, columns, asked)
+    return {name: (name, f"decode({sql})", "VARCHAR") for (name, sql, _), (texts,) in found if texts}
+
+
+def by_column(
+    db: Database, rows: str, columns: Sequence[ColumnT], asked: Callable[[ColumnT], list[str]]
+) -> Iterator[tuple[ColumnT, tuple[Any, ...]]]:
+    """Each column and the aggregates that are asked of it, over ``rows``: what stands after FROM.
+
+    A few columns in a statement: engines take time and memory for each expression of one, and tables may have
+    thousands of columns (1,500 in one statement of regular expressions: 20 GB).
+    """
+    for first in range(0, len(columns), COLUMNS_AT_ONCE):
+        some = columns[first : first + COLUMNS_AT_ONCE]
+        questions = [asked(column) for column in some]
+        statement = ", ".join(question for of_one in questions for question in of_one)
+        answers = iter(db.rows(f"SELECT {statement} FROM {rows}")[0])
+        for column, of_one in zip(some, questions, strict=True):
+            yield column, tuple(islice(answers, len(of_one)))
+
+
+def _typing_rows(table: str, rows: int) -> str:
+    """Evenly spread rows of a table that was read from a file."""
+    return f"{table} WHERE rowid % {max(1, rows // TYPING_ROWS)} = 0"
 
 
 def _held_by_texts(
     db: Database, table: str, rows: int, columns: list[tuple[str, str, str]]
 ) -> dict[str, tuple[FieldType, bool]]:
     """What columns of texts hold, and whether they are empty, from evenly spread rows."""
-    if not columns:
-        return {}
-    step = max(1, rows // TYPING_ROWS)
-    asked = ", ".join(_typing_counts(name, sql) for name, sql, _ in columns)
-    found = db.rows(f"SELECT {asked} FROM {table} WHERE rowid % {step} = 0")[0]
     held: dict[str, tuple[FieldType, bool]] = {}
-    for i, (name, _, _) in enumerate(columns):
-        given, numbers, booleans, times, fillers = found[5 * i : 5 * i + 5]
+    for (name, _, _), counts in by_column(db, _typing_rows(table, rows), columns, _typing_counts):
+        given, numbers, booleans, times, fillers = counts
         numbers += fillers if numbers else 0
         kinds: tuple[tuple[int, FieldType], ...] = ((numbers, "number"), (booleans, "boolean"), (times, "time"))
         held[name] = next((kind for count, kind in kinds if given and count == given), "text"), not given
     return held
 
 
-def _typing_counts(name: str, sql: str) -> str:
+def _typing_counts(column: tuple[str, str, str]) -> list[str]:
     """Values there are; how many are numbers (not 007, not ids of 16 digits), booleans, times, or stand for nothing."""
+    name, sql, _ = column
     bare = f"trim({sql})"
     number = f"regexp_full_match({bare}, '{_NUMBER}') AND NOT regexp_full_match({bare}, '0\\d+|\\d{{16,}}')"
     boolean, time = f"lower({sql}) IN ('true', 'false')", f"regexp_full_match({sql}, '{_TIME}')"
     filler = f"lower(trim({sql})) IN ({', '.join(map(quote_text, (*NUMBER_FILLERS, name.lower())))})"
-    return ", ".join([f"count({sql})", *(f"count(*) FILTER ({test})" for test in (number, boolean, time, filler))])
+    return [f"count({sql})", *(f"count(*) FILTER ({test})" for test in (number, boolean, time, filler))]
 
 
 def _written_numbers(
@@ -439,14 +458,8 @@ def _written_numbers(
 ) -> dict[str, tuple[str, str, str]]:
     """Columns of texts that are numbers as people write them (12,50 or € 1.234,00 or $1,234.00), made plain."""
     found: dict[str, tuple[str, str, str]] = {}
-    if not columns:
-        return found
-    step = max(1, rows // TYPING_ROWS)
-    asked = ", ".join(_written_counts(name, sql) for name, sql, _ in columns)
-    row = db.rows(f"SELECT {asked} FROM {table} WHERE rowid % {step} = 0")[0]
-    width = 1 + 2 * len(_WRITTEN_NUMBERS)
-    for i, (name, sql, native) in enumerate(columns):
-        given, *counts = row[width * i : width * (i + 1)]
+    for (name, sql, native), answers in by_column(db, _typing_rows(table, rows), columns, _written_counts):
+        given, *counts = answers
         for (alike, certain), (_, _, thousands) in zip(
             zip(counts[::2], counts[1::2], strict=True), _WRITTEN_NUMBERS, strict=True
         ):
@@ -455,15 +468,16 @@ def _written_numbers(
     return found
 
 
-def _written_counts(name: str, sql: str) -> str:
+def _written_counts(column: tuple[str, str, str]) -> list[str]:
     """Values there are, and for each way of writing how many look like it and how many show it for certain."""
+    name, sql, _ = column
     bare = _bare(sql)
     filler = f"lower(trim({sql})) IN ({', '.join(map(quote_text, (*NUMBER_FILLERS, name.lower())))})"
     counts = [f"count({sql}) - count(*) FILTER ({filler})"]
     for shape, sign, _ in _WRITTEN_NUMBERS:
         counts.append(f"count(*) FILTER (regexp_full_match({bare}, '{shape}'))")
         counts.append(f"count(*) FILTER (regexp_matches({sql}, '{sign}'))")
-    return ", ".join(counts)
+    return counts
 
 
 def _bare(sql: str) -> str:

@@ -15,7 +15,7 @@ from propend.engines.coding import not_blank, short_text
 from propend.engines.database import Database
 from propend.engines.fetching import fetched
 from propend.engines.mirrors import Kept, read_kept
-from propend.engines.relations import RawColumn, Relation, described, files_without, relation_of, sample_of
+from propend.engines.relations import RawColumn, Relation, by_column, described, files_without, relation_of, sample_of
 from propend.engines.times import NO_TIME, TimeColumn, read_times
 from propend.engines.xdm import KIND, VALUE, check_events, recognised
 from propend.errors import (
@@ -505,18 +505,17 @@ def _later_shares(db: Database, source: EventSource, columns: Sequence[RawColumn
     if at.type != "time" or not columns:
         return {}
     table, moment, day = source.relation.table, at.column.time, "INTERVAL 1 DAY"
-    asked = ", ".join(
-        f"count({c.column.time}), count(*) FILTER ({c.column.time} > {moment} + {day}), "
-        f"count(*) FILTER ({c.column.time} > (SELECT max({moment}) FROM {table}) + {day})"
-        for c in columns
-    )
+
+    def asked(column: RawColumn) -> list[str]:
+        time = column.column.time
+        after_all = f"{time} > (SELECT max({moment}) FROM {table}) + {day}"
+        return [f"count({time})", *(f"count(*) FILTER ({t})" for t in (f"{time} > {moment} + {day}", after_all))]
+
     with db.reading(source.relation.name):
-        row = db.rows(f"SELECT {asked} FROM {table}")[0]
-    found = {}
-    for i, column in enumerate(columns):
-        given, later, planned = (int(n) for n in row[3 * i : 3 * i + 3])
-        found[column.name] = later / given if given and not planned else 0.0
-    return found
+        return {
+            column.name: int(later) / int(given) if given and not planned else 0.0
+            for column, (given, later, planned) in by_column(db, table, columns, asked)
+        }
 
 
 def _count_values(
@@ -527,11 +526,15 @@ def _count_values(
     share = max(1, relation.rows * len(columns) // FACTS_CELLS)
     where = f" WHERE hash({source.profile_sql}) % {share} = 0" if share > 1 else ""
     count = "count(DISTINCT {})" if relation.rows <= FEW_ROWS else "approx_count_distinct({})"
-    forms = [c.column.number if c.type == "number" and c.native != "VARCHAR" else c.column.text for c in columns]
-    asked = ", ".join(["count(*)", *(f"count({f}), {count.format(f)}" for f in forms)])
+
+    def asked(column: RawColumn) -> list[str]:
+        is_plain = column.type == "number" and column.native != "VARCHAR"
+        form = column.column.number if is_plain else column.column.text
+        return [f"count({form})", count.format(form)]
+
     with db.reading(relation.name):
-        row = db.rows(f"SELECT {asked} FROM {relation.table}{where}")[0]
-    for i, column in enumerate(columns):
-        given, distinct = seen.get(column.name, (0, 0))
-        seen[column.name] = (given + int(row[1 + 2 * i]), max(distinct, int(row[2 + 2 * i])))
-    return int(row[0])
+        ((looked_at,),) = db.rows(f"SELECT count(*) FROM {relation.table}{where}")
+        for column, (filled, values) in by_column(db, f"{relation.table}{where}", columns, asked):
+            given, distinct = seen.get(column.name, (0, 0))
+            seen[column.name] = (given + int(filled), max(distinct, int(values)))
+    return int(looked_at)
