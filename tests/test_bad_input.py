@@ -186,7 +186,7 @@ def test_rows_cut_short_are_a_warning(events: pa.Table, tmp_path: Path) -> None:
     text = (tmp_path / "a.csv").read_text()
     (tmp_path / "a.csv").write_text(text[: text.rstrip().rfind(",")])
     found = propend.check(SHOP, data=tmp_path / "a.csv").document
-    assert "1 rows end before the last column" in " ".join(w["message"] for w in found["warnings"])
+    assert "1 row ends before the last column" in " ".join(w["message"] for w in found["warnings"])
 
 
 def test_times_of_several_zones_are_one_clock(events: pa.Table, tmp_path: Path) -> None:

@@ -278,24 +278,36 @@ def data_notices(prepared: Prepared) -> list[Notice]:
         hint = say("name their `effective` column, or say `constant: true` if they never change.")
         notices.append(Notice("PROPEND-304", "ATTRIBUTES_WITHOUT_TIME", message, hint))
     if facts.exact_duplicates:
-        n = numeral(f"{facts.exact_duplicates:,}")
-        message = say("{n} rows are exact copies of another and were counted as events.", n=n)
+        message = say_many(
+            "{n} row is an exact copy of another and was counted as an event.",
+            "{n} rows are exact copies of another and were counted as events.",
+            facts.exact_duplicates,
+        )
         setting = "`columns: {id: ...}`"
         hint = say("name the column of the event's id ({setting}) so that each counts once.", setting=setting)
         notices.append(Notice("PROPEND-310", "EXACT_DUPLICATES", message, hint))
     if facts.unparsable_values:
-        n = numeral(f"{facts.unparsable_values:,}")
-        message = say("{n} events have a value that is not a number; it was left empty.", n=n)
+        message = say_many(
+            "{n} event has a value that is not a number; it was left empty.",
+            "{n} events have a value that is not a number; it was left empty.",
+            facts.unparsable_values,
+        )
         notices.append(Notice("PROPEND-311", "VALUES_NOT_NUMBERS", message, say("mend the column, or map another.")))
     if facts.short_rows:
-        n = numeral(f"{facts.short_rows:,}")
-        message = say("{n} rows end before the last column; what they lack was read as empty.", n=n)
+        message = say_many(
+            "{n} row ends before the last column; what it lacks was read as empty.",
+            "{n} rows end before the last column; what they lack was read as empty.",
+            facts.short_rows,
+        )
         hint = say("export the file again if it broke off there.")
         notices.append(Notice("PROPEND-312", "ROWS_TOO_SHORT", message, hint))
     left_out = sum(source.left_out for source in facts.sources)
     if left_out:
-        n = numeral(f"{left_out:,}")
-        message = say("{n} files of days before those that are asked for (`since`) were not read.", n=n)
+        message = say_many(
+            "{n} file of days before those that are asked for (`since`) was not read.",
+            "{n} files of days before those that are asked for (`since`) were not read.",
+            left_out,
+        )
         notices.append(Notice("PROPEND-340", "PARTITIONS_LEFT_OUT", message, ""))
     return notices + _of_xdm(facts) + _left_out(prepared) + _of_a_share(prepared) + _last_day(facts, prepared.timeline)
 
@@ -337,8 +349,11 @@ def _left_out(prepared: Prepared) -> list[Notice]:
     notices = []
     forgotten = prepared.log.facts.set_aside.get("forgotten", 0)
     if forgotten:
-        n = numeral(f"{forgotten:,}")
-        message = say("{n} rows of people who asked to be forgotten were left out.", n=n)
+        message = say_many(
+            "{n} row of people who asked to be forgotten was left out.",
+            "{n} rows of people who asked to be forgotten were left out.",
+            forgotten,
+        )
         notices.append(Notice("PROPEND-317", "FORGOTTEN_LEFT_OUT", message, ""))
     without = prepared.survey.without_consent(prepared.timeline.now)
     if without:
