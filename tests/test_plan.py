@@ -88,14 +88,18 @@ def test_without_times_of_day_there_is_nothing_of_the_clock() -> None:
 
 def test_sentences_and_factors_that_people_read() -> None:
     features = {f.name: (f.sentence, f.factor.label) for f in make_plan(RICH).features}
-    named = ("count__buy__30d", "days_since_last__buy", "sum__buy__90d", "trend__buy__30d_90d", "last_is__colour__red")
+    named = ("count__buy__30d", "days_since_last__buy", "sum__buy__90d", "trend__buy__30d_90d", "last_is__colour__red",
+             "sum__any__90d")  # fmt: skip
     assert {name: features[name] for name in named} == {
         "count__buy__30d": ("number of buys in the last 30 days", "Recent buys"),
         "days_since_last__buy": ("days since the last buy", "Time since last buy"),
         "sum__buy__90d": ("total amount of buys in the last 90 days", "Amount of buys"),
         "trend__buy__30d_90d": ("share of the buys of the last 90 days that fell in the last 30", "Recent buys"),
         "last_is__colour__red": ("latest colour is red", "Latest colour"),
+        "sum__any__90d": ("total amount of events in the last 90 days", "Amount"),
     }
+    unnamed = make_plan(PlanInput(channels=(EVERYTHING,), windows=(30,))).features
+    assert {f.factor.label for f in unnamed if f.factor.code == "any__value"} == {"Value of events"}
 
 
 def test_channels_of_one_key_keep_their_own_names_and_factors() -> None:

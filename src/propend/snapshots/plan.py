@@ -306,7 +306,9 @@ def _since(c: Channel) -> Factor:
 
 def _spending(c: Channel, value: str) -> Factor:
     key, _, many = c.voice
-    return Factor(f"{key}__value", _capital(say("{value} of {many}", value=value, many=many)))
+    of_all = c.source == "any" and c.speaks_for is None
+    label = value if of_all and value != "value" else say("{value} of {many}", value=value, many=many)
+    return Factor(f"{key}__value", _capital(label))
 
 
 def _rhythm(c: Channel) -> Factor:
