@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from propend.snapshots.plan import (
     PlanInput,
     Vocabulary,
     family,
+    field_words,
     make_plan,
     plural,
     with_own_keys,
@@ -100,6 +102,38 @@ def test_sentences_and_factors_that_people_read() -> None:
     }
     unnamed = make_plan(PlanInput(channels=(EVERYTHING,), windows=(30,))).features
     assert {f.factor.label for f in unnamed if f.factor.code == "any__value"} == {"Value of events"}
+
+
+def test_fields_are_called_as_people_call_them() -> None:
+    paths = {
+        "web.webPageDetails.name": "web page details name",
+        "web.webReferrer.URL": "web referrer URL",
+        "_shop.customDimensions.eVars.eVar1": "eVars eVar1",
+        "application.name": "application name",
+        "product_category": "product category",
+        "CustomerID": "CustomerID",
+        "xdm:value": "value",
+        "a.b.": "a.b.",
+        ".": ".",
+    }
+    assert {path: field_words(path) for path in paths} == paths
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("red", "red"),
+        ("https://shop.example/", "https://shop.example/"),
+        ("https://shop.example/en/bags.html?from=mail", "en/bags.html?from=mail"),
+        (f"https://shop.example/{'x' * 60}/bags.html", f"…{'x' * 37}/bags.html"),
+        ("a" * 48, "a" * 48),
+        ("a" * 49, f"{'a' * 47}…"),
+    ],
+)
+def test_long_values_and_addresses_are_short_in_the_names_of_factors(value: str, shown: str) -> None:
+    channel = replace(RED, name="web.webPageDetails.URL", value=value, key=f"url={value}")
+    features = make_plan(PlanInput(channels=(EVERYTHING, channel), windows=(30,))).features
+    assert {f.factor.label for f in features if f.channel == 1} == {f"Web page details URL {shown}"}
 
 
 def test_channels_of_one_key_keep_their_own_names_and_factors() -> None:

@@ -31,7 +31,7 @@ from propend.outlook import Outlook, forecast, look_back
 from propend.preparation import Prepared, Stages, feature_fields
 from propend.scoring import Standing, buckets_of
 from propend.snapshots.build import Rows, Survey, count_support, feature_matrix, plan_input
-from propend.snapshots.plan import AROUND_DAYS, CODE_OPS, YEAR_DAYS, Feature, Op, Plan, make_plan
+from propend.snapshots.plan import AROUND_DAYS, CODE_OPS, YEAR_DAYS, Feature, Op, Plan, field_words, make_plan
 from propend.snapshots.samples import Sample, draw, draw_alike, draw_evenly
 from propend.snapshots.stitching import standing_at
 from propend.store.runs import SavedModel
@@ -271,7 +271,10 @@ def _season_days(timeline: Timeline) -> tuple[int, int]:
 
 def _value_name(opened: OpenedEvents) -> str:
     names = {s.columns.get("value", "") for s in opened.sources} - {""}
-    return names.pop().replace("_", " ") if len(names) == 1 else say("value")
+    if len(names) != 1:
+        return say("value")
+    words = field_words(names.pop())
+    return say("value") if words == "value" else words
 
 
 def sides(prepared: Prepared) -> tuple[Sample, Rows]:

@@ -31,6 +31,7 @@ from propend.snapshots.plan import (
     Plan,
     PlanInput,
     Vocabulary,
+    field_words,
     plural,
     with_own_keys,
 )
@@ -538,8 +539,8 @@ def _value_channels(texts: Sequence[Vocabulary]) -> list[Channel]:
     return [
         Channel(
             "value", text.name, value, f"{text.name}={value}",
-            say("event with {field} {value}", field=text.name, value=value),
-            say("events with {field} {value}", field=text.name, value=value), rich=False,
+            say("event with {field} {value}", field=field_words(text.name), value=value),
+            say("events with {field} {value}", field=field_words(text.name), value=value), rich=False,
         )
         for text in texts
         for value in text.top

@@ -284,10 +284,31 @@ def plural(noun: str) -> str:
 
 # --- the factors ----------------------------------------------------------------------------------------
 
+LONG_VALUE = 48
+"""Signs of a value that the name of a factor shows."""
+
+
+def field_words(name: str) -> str:
+    """A field as people call it; of nested ones the last two parts: ``web.webReferrer.URL`` is web referrer URL."""
+    parts = name.removeprefix("xdm:").split(".")
+    if len(parts) == 1 or not all(parts[-2:]):
+        return ".".join(parts).replace("_", " ").strip() or name
+    words = re.sub(r"(?<=[a-z]{2})(?=[A-Z])", " ", " ".join(parts[-2:]).replace("_", " ")).split()
+    told = (word if word.isupper() or re.match(r"[a-z][A-Z]", word) else word.lower() for word in words)
+    return " ".join(told) or name
+
+
+def _shown(value: str) -> str:
+    """A value in the name of a factor: of an address what follows the host, of a long text its beginning."""
+    path = re.sub(r"^[a-z]+://[^/]+/(?=.)", "", value)
+    if len(path) <= LONG_VALUE:
+        return path
+    return path[: LONG_VALUE - 1] + "…" if path == value else "…" + path[1 - LONG_VALUE :]
+
 
 def _of_value(c: Channel) -> Factor:
     """How often and how lately one value of a text field was met is one thing: ``Category bags``."""
-    return Factor(c.key, f"{_capital(c.name)} {c.value}")
+    return Factor(c.key, f"{_capital(field_words(c.name))} {_shown(c.value)}")
 
 
 def _lately(c: Channel) -> Factor:
@@ -307,7 +328,7 @@ def _since(c: Channel) -> Factor:
 def _spending(c: Channel, value: str) -> Factor:
     key, _, many = c.voice
     of_all = c.source == "any" and c.speaks_for is None
-    label = value if of_all and value != "value" else say("{value} of {many}", value=value, many=many)
+    label = value if of_all and value != say("value") else say("{value} of {many}", value=value, many=many)
     return Factor(f"{key}__value", _capital(label))
 
 
@@ -327,8 +348,7 @@ def _tenure(c: Channel) -> Factor:
 
 
 def _capital(text: str) -> str:
-    words = text.replace("_", " ")
-    return words[:1].upper() + words[1:]
+    return text[:1].upper() + text[1:]
 
 
 # --- the families ---------------------------------------------------------------------------------------
@@ -483,9 +503,9 @@ def shares(given: PlanInput) -> Iterator[Feature]:
 def variety(given: PlanInput) -> Iterator[Feature]:
     """Distinct values of each text field, per window."""
     for text in given.texts:
-        factor = Factor(f"{text.name}__variety", _capital(say("variety of {field}", field=text.name)))
+        factor = Factor(f"{text.name}__variety", _capital(say("variety of {field}", field=field_words(text.name))))
         for w in dict.fromkeys([w for w in given.windows if w in SHORT_SET] + [given.lookback]):
-            sentence = say("different values of {field} in the last {days} days", field=text.name, days=w)
+            sentence = say("different values of {field} in the last {days} days", field=field_words(text.name), days=w)
             name = f"distinct__{text.name}__{w}d"
             yield Feature(name, sentence, Op.DISTINCT, 0, w, factor, "count", field=text.name)
 
@@ -494,16 +514,16 @@ def variety(given: PlanInput) -> Iterator[Feature]:
 def last_values(given: PlanInput) -> Iterator[Feature]:
     """Latest value of each text field, one feature per top value."""
     for text in given.texts:
-        factor = Factor(f"{text.name}__last", _capital(say("latest {field}", field=text.name)))
+        factor = Factor(f"{text.name}__last", _capital(say("latest {field}", field=field_words(text.name))))
         for value in text.top[:8]:
             yield Feature(
                 f"last_is__{text.name}__{value}",
-                say("latest {field} is {value}", field=text.name, value=value), Op.TEXT_LAST_IS,
+                say("latest {field} is {value}", field=field_words(text.name), value=value), Op.TEXT_LAST_IS,
                 0, given.lookback, factor, "yes", field=text.name, value=value, heavy=False,
             )  # fmt: skip
         if text.many:
             yield Feature(
-                f"last_of__{text.name}", say("latest {field}", field=text.name), Op.TEXT_LAST,
+                f"last_of__{text.name}", say("latest {field}", field=field_words(text.name)), Op.TEXT_LAST,
                 0, given.lookback, factor, "text", field=text.name, heavy=False, values=text.many,
             )  # fmt: skip
 
@@ -512,13 +532,13 @@ def last_values(given: PlanInput) -> Iterator[Feature]:
 def numbers(given: PlanInput) -> Iterator[Feature]:
     """Mean, latest and total of each numeric field."""
     for name in given.numbers:
-        factor, w = Factor(f"{name}__number", _capital(name)), given.lookback
+        factor, w = Factor(f"{name}__number", _capital(field_words(name))), given.lookback
         for key, sentence, op in (
             (f"mean_of__{name}__{w}d", noted("average {field} in the last {days} days"), Op.NUMBER_MEAN),
             (f"last_of__{name}", noted("latest {field}"), Op.NUMBER_LAST),
             (f"sum_of__{name}__{w}d", noted("total {field} in the last {days} days"), Op.NUMBER_SUM),
         ):
-            yield Feature(key, say(sentence, field=name, days=w), op, 0, w, factor, "number", field=name)
+            yield Feature(key, say(sentence, field=field_words(name), days=w), op, 0, w, factor, "number", field=name)
 
 
 PARTS_OF_DAY = {
@@ -562,18 +582,18 @@ def attributes(given: PlanInput) -> Iterator[Feature]:
     """Facts about the profile as they were known before the cutoff."""
     w = given.lookback
     for name in given.attribute_numbers:
-        factor = Factor(f"attribute__{name}", _capital(name))
-        yield Feature(f"attribute__{name}", name, Op.ATTRIBUTE_NUMBER, 0, w, factor, "number", field=name)
+        factor = Factor(f"attribute__{name}", _capital(field_words(name)))
+        yield Feature(f"attribute__{name}", field_words(name), Op.ATTRIBUTE_NUMBER, 0, w, factor, "number", field=name)
     for text in given.attribute_texts:
-        factor = Factor(f"attribute__{text.name}", _capital(text.name))
+        factor = Factor(f"attribute__{text.name}", _capital(field_words(text.name)))
         for value in text.top:
             yield Feature(
                 f"attribute__{text.name}__{value}",
-                say("{field} is {value}", field=text.name, value=value), Op.ATTRIBUTE_TEXT_IS,
+                say("{field} is {value}", field=field_words(text.name), value=value), Op.ATTRIBUTE_TEXT_IS,
                 0, w, factor, "yes", field=text.name, value=value, heavy=False,
             )  # fmt: skip
         if text.many:
             yield Feature(
-                f"attribute__{text.name}", text.name, Op.ATTRIBUTE_TEXT, 0, w, factor, "text", field=text.name,
-                heavy=False, values=text.many,
+                f"attribute__{text.name}", field_words(text.name), Op.ATTRIBUTE_TEXT, 0, w, factor, "text",
+                field=text.name, heavy=False, values=text.many,
             )  # fmt: skip
