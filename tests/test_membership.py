@@ -17,6 +17,7 @@ from propend.workspace import Workspace
 from propend.workspace.execution import after, execute
 from propend.workspace.score_file import ScoreFile
 from propend.workspace.segments import Segments
+from propend.writing import ENDING
 from shops import last_day
 from workspaces import document, made
 
@@ -108,6 +109,16 @@ def test_what_was_missed_is_made_up_for(workspace: Workspace) -> None:
     path.unlink()
     after(workspace, newest.id)  # told already: a run is not told twice
     assert not path.exists()
+
+
+def test_what_somebody_left_half_written_is_removed_when_the_workspace_is_opened(workspace: Workspace) -> None:
+    """Who writes into a folder that becomes read-only can remove nothing; who opens the workspace next does."""
+    folder = members_path(workspace.runs.folder(workspace.runs.served("buyers")), 1).parent
+    folder.mkdir(exist_ok=True)
+    left = folder / f".1.parquet-abcdefgh{ENDING}"
+    left.write_bytes(b"half a file")
+    Workspace.open(workspace.home).close()
+    assert not left.exists()
 
 
 def test_a_failure_is_noticed_and_the_run_stays(workspace: Workspace, caplog: pytest.LogCaptureFixture) -> None:

@@ -97,7 +97,7 @@ FORMS: dict[str, Callable[[Any], str]] = {
     "count": _count,
     "percent": _percent,
     "share": _share,
-    "times": lambda value: numeral(f"{value:,.1f}") + f"{SPACE}×",
+    "times": lambda value: numeral(f"{value:,.{1 if value >= 0.095 else 2}f}") + f"{SPACE}×",
     "odds": _odds,
     "signed": _signed,
     "decimal": lambda value: numeral(f"{value:.3f}"),

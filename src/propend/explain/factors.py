@@ -396,6 +396,8 @@ def importance_of(share: NDArray[np.floating[Any]]) -> NDArray[np.int8]:
 # --- pictures of many profiles --------------------------------------------------------------------------
 
 MAX_FACTORS_PER_BUCKET = 10
+LEAST_IMPACT = 0.005
+"""Log-odds below which a factor multiplies the odds by 1.00 as they are shown, and makes no bucket what it is."""
 
 
 @dataclass(frozen=True)
@@ -475,7 +477,7 @@ def _dependence(ranges: Ranges, impact: NDArray[np.float32]) -> list[dict[str, A
 
 
 def bucket_factors(explainer: Explainer, given: Explained, inside: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """The ten factors that make a bucket what it is, by absolute mean impact inside it.
+    """The factors, ten at most, that make a bucket what it is, by absolute mean impact inside it.
 
     ``coverage`` is the share of the bucket's profiles for whom the factor is named. ``distribution`` has, per range of
     the shown value, the share of the profiles inside the bucket and of those outside it; each sums to 1.
@@ -490,8 +492,8 @@ def bucket_factors(explainer: Explainer, given: Explained, inside: NDArray[np.bo
     level, named = importance_of(share), given.named_table
     out = []
     for g in np.argsort(-share, kind="stable")[:MAX_FACTORS_PER_BUCKET]:
-        if share[g] <= 0:
-            continue
+        if abs(mean[g]) < LEAST_IMPACT:
+            break  # weaker ones follow
         showing, values = explainer.showing[g], given.shown[:, g]
         out.append(
             {

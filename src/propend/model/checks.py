@@ -209,7 +209,8 @@ def gate_outcomes(counts: OutcomeCounts, minimum: int, window: str) -> None:
         )
     if counts.met < minimum:
         raise NotEnoughObjectiveError(
-            f"{counts.met:,} profiles met the goal {window}; at least {minimum} are needed.",
+            f"{counts.met:,} {'profile' if counts.met == 1 else 'profiles'} met the goal {window}; "
+            f"at least {minimum} are needed.",
             "widen the goal, lengthen the outcome window, or add data.",
             **facts,
         )

@@ -25,6 +25,7 @@ from pathlib import Path
 from propend.errors import ForgettingFailedError, PropendError
 from propend.protection import USUAL, Protection
 from propend.store.catalog import Catalog, RunRow, sqlite_url
+from propend.store.membership import MEMBERS
 from propend.store.runs import WORK_FOLDER
 from propend.workspace.alerts import Alerts
 from propend.workspace.audit import LOCAL, Audit
@@ -112,7 +113,8 @@ class Workspace:
         others = [self.home / folder for folder in self.settings.exports.folders]
         return [
             self.home, self.instances.folder, self.data.folder, self.home / EXPORTS, *others,
-            *(self.home / WORK_FOLDER).glob("runs/*"), self.home / WORK_FOLDER / PROPOSALS,
+            *(self.home / WORK_FOLDER).glob("runs/*"), *(self.home / WORK_FOLDER).glob(f"runs/*/*/{MEMBERS}"),
+            self.home / WORK_FOLDER / PROPOSALS,
         ]  # fmt: skip
 
     def protection(self) -> Protection:

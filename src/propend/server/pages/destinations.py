@@ -222,7 +222,7 @@ def _one(
     found = page.space.destinations.pushes(row.id, before, PER_PAGE + 1)
     more = cursor_of(found[PER_PAGE - 1].id) if len(found) > PER_PAGE else None
     told = without_passwords(row.options)
-    options = [(field.label, told[field.name]) for field in Field.all(row.kind) if field.name in told]
+    options = [(field.label, told.get(field.name, field.usual)) for field in Field.all(row.kind)]
     return page.html(
         "destination.html.j2", status_of(error) if error is not None else 200, row=row,
         instance=page.space.instances.get(row.instance_id), tab="destinations", pushes=found[:PER_PAGE], more=more,

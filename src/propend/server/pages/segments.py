@@ -400,9 +400,11 @@ def segment_history(page: View, segment_id: Number) -> Response:
         }
         for one in found
     ]  # fmt: skip
+    first = found[-1].run_id if len(found) < HISTORY and found else None
     return page.html(
-        "segment_history_part.html.j2", segment=row, rows=rows, words=served.given.words if served else None
-    )
+        "segment_history_part.html.j2", segment=row, rows=rows, first=first,
+        words=served.given.words if served else None,
+    )  # fmt: skip
 
 
 @router.get("/segments/{segment_id}/changes")
