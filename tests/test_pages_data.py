@@ -176,7 +176,10 @@ def test_a_check_brings_the_newest_sentence_with_it(workspace: Workspace, app: F
 
 
 def test_files_are_searched_by_path_and_by_who_reads_them(workspace: Workspace, app: FastAPI) -> None:
+    facts = document("Facts and ids")
+    facts["data"]["attributes"] = {"path": "../data/orders-2025.csv", "constant": True}
     workspace.instances.create(document("Käufer des Monats"))
+    workspace.instances.create(facts)
     (workspace.home / "data").mkdir()
     for name in ("orders-2024.csv", "orders-2025.csv"):
         (workspace.home / "data" / name).write_text("who,at\n", encoding="utf-8")
@@ -188,8 +191,9 @@ def test_files_are_searched_by_path_and_by_who_reads_them(workspace: Workspace, 
             )
 
         assert found("") == ["data/orders-2024.csv", "data/orders-2025.csv", "events.parquet"]
-        assert [found(q) for q in (" 2025 Orders", "KÄUFER", "events monats", "<b>")] == [
+        assert [found(q) for q in (" 2025 Orders", "KÄUFER", "events monats", "<b>", "facts")] == [
             ["data/orders-2025.csv"], ["events.parquet"], ["events.parquet"], [],
+            ["data/orders-2025.csv", "events.parquet"],
         ]  # fmt: skip
         none = client.get("/data?q=<b>").text
     assert ("0 of 3 files" in none, "<b>" in none, "No files here yet" in none) == (True, False, False)

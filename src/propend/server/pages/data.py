@@ -153,6 +153,11 @@ def _readings(page: Page) -> dict[str, Reading]:
                 if place not in found:
                     found[place] = Reading(Data(events=(Source(path=place, **own),), labels=section.labels))
                 found[place].users.update(users)
+        links = section.identities.links if section.identities is not None else ()
+        paths = (*(table.path for table in section.attributes), *(table.path for table in links))
+        for path in filter(None, paths):  # looked at as any file is, for they have no events
+            for place in _places(page.space.home, folder, Source(path=path), placed):
+                found.setdefault(place, Reading(Data(events=(Source(path=place),)))).users.update(users)
     return found
 
 
