@@ -371,6 +371,16 @@ def test_viewers_see_everything_and_change_nothing(vic: Logged, shop: Shop) -> N
         assert vic.page.locator("main a", has_text="Make a segment").count() == 0
 
 
+def test_a_phone_shows_where_one_is(browser: Browser, shop: Shop, sessions: dict[str, list[Any]]) -> None:
+    """Strips of tabs are wider than a phone: the one that is open is scrolled to."""
+    visitor = Logged(browser, shop, sessions[MANAGER], width=NARROW)
+    for address, tab in (("/instances/buyers/model", "How it was made"), ("/settings", "Settings")):
+        visitor.open(address)
+        box = visitor.page.locator("nav a[aria-current=page]", has_text=tab).bounding_box()
+        assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= NARROW
+    visitor.close()
+
+
 def test_menus_and_dialogs_fit_a_phone(browser: Browser, shop: Shop, sessions: dict[str, list[Any]]) -> None:
     row = shop.space.instances.create(document("Donaudampfschifffahrtsgesellschaft " * 5), instance_id="long")
     visitor = Logged(browser, shop, sessions[MANAGER], width=NARROW)

@@ -70,7 +70,7 @@ def funnel(rows: Rows, _words: Words) -> Drawing:
     ],
 )  # fmt: skip
 def base_rates(rows: Rows, words: Words) -> Drawing:
-    axis = alt.Axis(title=None, grid=False, format="%-d %b %Y", labelOverlap=True, tickCount=6)
+    axis = alt.Axis(title=None, grid=False, format="%-d %b %Y", labelOverlap=True, labelFlush=30, tickCount=6)
     x = alt.X("cutoff_on:T", scale=alt.Scale(type="utc"), axis=axis)
     y = alt.Y("base_rate:Q", scale=alt.Scale(zero=True), axis=percent_axis(say("share who {did}", did=words.did)))
     base = canvas(200)

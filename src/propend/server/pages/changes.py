@@ -110,13 +110,13 @@ def _change(row: AuditRow) -> Change:
 
 def _to(row: AuditRow) -> str:
     """Where to see what was changed; what is removed is seen nowhere."""
-    if row.action == "delete":
+    if row.action == "delete" or (row.kind, row.action) == ("destination", "try"):  # whose subject is a kind of place
         return ""
     if row.kind == "user" and row.action != "fail to log in":
         return path("people", row.subject)
     return {
         "instance": path("instances", row.subject), "run": path("runs", row.subject),
-        "segment": path("segments", row.subject),
+        "segment": path("segments", row.subject), "destination": path("destinations", row.subject),
     }.get(row.kind, "")  # fmt: skip
 
 

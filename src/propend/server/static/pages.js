@@ -106,6 +106,13 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// --- where one is -----------------------------------------------------------------------------------------
+
+for (const here of document.querySelectorAll("nav [aria-current='page']")) { // strips are wider than a narrow window
+  const [tab, strip] = [here, here.parentElement].map((element) => element.getBoundingClientRect());
+  here.parentElement.scrollLeft += tab.left - strip.left - (strip.width - tab.width) / 2;
+}
+
 // --- what happened ----------------------------------------------------------------------------------------
 
 let silence;
