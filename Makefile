@@ -165,6 +165,9 @@ docs: $(SETUP_DEV)  ## the documentation as a site, in site/
 references: $(SETUP_DEV)  ## docs/reference/, written from the code
 	$(BIN)/python -m docsite.references
 
+pictures: $(SETUP_DEV)  ## pictures of the pages in docs/pictures/, by Chromium; EVERY=folder every page, light, dark, wide, narrow
+	$(BIN)/python -m docsite.pictures
+
 translations: $(SETUP_DEV)  ## new texts into the catalogs of every language, those no longer said out of them
 	mkdir -p .bench
 	$(BIN)/pybabel -q extract -F babel.cfg -k say -k say_many:1,2 -k say_marked -k noted --no-default-keywords \

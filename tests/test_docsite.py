@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from docsite import references
+from docsite import pictures, references
 from docsite.code import PACKAGE, errors, routes
 from docsite.making import SETTINGS, SiteError, asked_outside, make_site
 from markdown_it import MarkdownIt
@@ -68,6 +68,18 @@ def test_files_beside_the_pages_are_pages(site: Path) -> None:
     assert ("nbformat" in tutorial, 'href="../../../results.html' in tutorial) == (False, True)
     assert 'href="../how_it_works.html' in (site / "repository" / "index.html").read_text(encoding="utf-8")
     assert 'href="repository/examples.html"' in article(site / "index.html")
+
+
+# --- pictures -------------------------------------------------------------------------------------------------
+
+
+def test_pictures_are_of_pages_there_are() -> None:
+    text = (ROOT / "docs" / "pages.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `GET (/[^\s`]*)` \|", text, re.MULTILINE)
+    pages = [re.sub(r"\{[^}]*\}", "[^/]+", re.escape(path).replace(r"\{", "{").replace(r"\}", "}")) for path in told]
+    places = [place.partition("?")[0] for place in (*pictures.EVERY, *(place for place, _ in pictures.OWN.values()))]
+    assert [p for p in places if not any(re.fullmatch(page, p) for page in pages)] == ["/nowhere"]
+    assert [name for name in pictures.OWN if f"pictures/{name}.png" not in text] == []
 
 
 # --- references -----------------------------------------------------------------------------------------------

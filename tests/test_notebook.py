@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,19 @@ def test_an_explanation_is_a_mapping_and_bars(run: propend.Run) -> None:
     assert shown.elements.count("i") == len(first["factors"])
     assert pieces(found["factors"]).elements.count("i") == len(first["factors"])
     assert pieces(run.factors).elements.count("i") == min(10, len(run.insights["factors"]))
+
+
+def test_what_came_of_runs_is_a_table_of_them(tmp_path: Path) -> None:
+    events = shop()
+    newest = propend.run(SHOP, data=events, out=tmp_path / "newest")
+    known = datetime.fromisoformat(newest.record["scored_at"]) - timedelta(days=60)
+    propend.run(SHOP, data=events, as_of=known.date(), out=tmp_path / "earlier")
+    found = propend.evaluate(tmp_path, data=events)
+    earlier, later = found.document["runs"]
+    shown = pieces(found)
+    assert found.document["summary"]["sentence"] in shown.words
+    assert (earlier["matured"], later["matured"], shown.texts.count("Window not over")) == (True, False, 1)
+    assert f"{earlier['auc']['value']:.3f}" in shown.words
 
 
 def test_other_peoples_texts_and_languages(spoken: propend.Run) -> None:

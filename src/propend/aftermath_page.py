@@ -17,6 +17,7 @@ from propend.charts import CHARTS
 from propend.curves import outcome_picture
 from propend.language import ENGLISH, day_words, noted, numeral, say, say_many, speaking
 from propend.narrative import TONES, titled
+from propend.notebook import card, line, table
 from propend.phrasing import NOTHING, Words, capital, count, percent, shown, words_of
 from propend.report import page_html, write_whole
 
@@ -57,6 +58,15 @@ class Aftermath:
     def to_dict(self) -> Plain:
         """The document, as ``propend evaluate --json`` prints it."""
         return self.document
+
+    def _repr_html_(self) -> str:
+        with speaking(self.document.get("language", ENGLISH)):
+            told = compose(self.document)
+            figures = [list(figure.values()) for figure in told["figures"]]
+            runs = [list(run.values()) for run in told["runs"]]
+            notices = [line(f"{n['title']}: {n['message']}", "w") for n in told["notices"]]
+            parts = (line(told["sentence"], "q"), line(told["summary"]), *notices, table(("", "", ""), figures))
+            return card(told["name"], *parts, table(list(told["runs"][0]) if runs else (), runs))
 
     def to_html(self) -> str:
         """The page as one HTML file that opens offline."""
