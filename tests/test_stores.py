@@ -11,25 +11,32 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import httpx
 import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 from moto.server import ThreadedMotoServer
+from typer.testing import CliRunner
 
 from lakes import catalog_at, close, mark_deleted
+from loopback import served
 from oracle_events import look, simple_rows
 from propend import pipeline
+from propend.cli import app
 from propend.connectors.hosts import refuse_private_number
 from propend.connectors.stores import refusal_of
+from propend.document import read_text
 from propend.engines import connect
 from propend.errors import ConfigurationError, PropendError, SourceNotFoundError, SourceUnreadableError
 from propend.events import EventRequest
 from propend.instance import Data, Instance
 from propend.protection import ANYWHERE, Protection, Reach
+from propend.server.app import create_app
 from propend.workspace.looks import Looks
 from propend.workspace.settings import Settings
-from shops import SHOP
+from shops import SHOP, shop
 from test_lakes import DAYS, SHOWN, by_day, events
+from workspaces import opened
 
 TEXT = "customer_id,at,kind,amount\n" + "".join(
     f"{p},{day} 00:00:00,buy,{amount:.0f}\n" for (p, _, _, amount), day in zip(SHOWN, DAYS, strict=True)
@@ -87,6 +94,17 @@ def test_folders_of_partitions_in_a_store(path: str, store: Any, tmp_path: Path)
     put(store, tmp_path)
     assert rows(path) == SHOWN
     assert {n: f.type for n, f in look({"events": path}, Path()).fields.items()} == {"amount": "number", "dt": "time"}
+
+
+def test_a_workspace_is_begun_with_an_address(store: Any, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    pq.write_table(shop(), tmp_path / "in" / "events.parquet")
+    put(store, tmp_path)
+    home, address = tmp_path / "shop", "s3://shop/in/events.parquet"
+    done = CliRunner().invoke(app, ["init", str(home), "--data", address])
+    assert done.exit_code == 0, done.output
+    assert read_text((home / "instances" / "first.yaml").read_text(encoding="utf-8"))[0]["data"]["events"] == address
+    assert pipeline.check(home / "instances" / "first.yaml").ready
 
 
 def test_days_before_are_not_opened_in_a_store(store: Any, tmp_path: Path) -> None:
@@ -272,6 +290,11 @@ def test_a_workspace_reaches_no_private_host_unless_its_settings_say_so(web: str
     assert (
         Looks(Settings.model_validate({"data": {"private_hosts": True}}).data.reach).of(data, tmp_path).problem is None
     )
+    home = opened(tmp_path / "shop")
+    with served(create_app(home, access=False)) as server, httpx.Client(base_url=server, timeout=60) as client:
+        page = client.post("/instances/new/own", data={"source": f"{web}/orders.csv"}, headers={"Accept": "text/html"})
+    home.close()
+    assert (page.status_code, "private network" in page.text) == (422, True)
     kept = Protection(reach=Settings().data.reach)
     for broken in ({}, {"goal": {"any_of": ["nothing"], "within": "x"}}):
         document = SHOP | {"data": {"events": f"{web}/orders.csv"}} | broken

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propend.columns import ROLES, words
+from propend.connectors.origins import is_address
 from propend.document import is_database_address
 from propend.engines import connect
 from propend.errors import PropendError
@@ -30,6 +31,7 @@ from propend.instance import Columns, Data, Instance, Source, source_at
 from propend.notebook import card, line, listing
 from propend.predicates import quote_name, quote_text
 from propend.preparation import Inputs, Prepared, survey_log
+from propend.protection import ANYWHERE, Reach
 from propend.record import REASONS
 from propend.sentence import write_sentence
 from propend.timeline import day_date
@@ -167,15 +169,19 @@ class Candidate:
         return min(self.rank) > 0 and self.refusal is None
 
 
-def propose(data: Any, home: str | Path = ".", columns: Mapping[str, str] | None = None) -> Proposal:
+def propose(
+    data: Any, home: str | Path = ".", columns: Mapping[str, str] | None = None, reach: Reach = ANYWHERE
+) -> Proposal:
     """Look at events and propose an instance for them.
 
     Args:
-        data: a file, glob or folder, a table of a database as ``env:SHOP_URL?table=shop.orders``, a list of them, or a
-            table in memory (pandas, polars, Arrow). What stands in a list is a source of its own: its columns may be
-            other ones, and its rows are named for its file or table.
+        data: a file, glob or folder, an address as ``s3://bucket/orders``, a table of a database as
+            ``env:SHOP_URL?table=shop.orders``, a list of them, or a table in memory (pandas, polars, Arrow). What
+            stands in a list is a source of its own: its columns may be other ones, and its rows are named for its file
+            or table.
         home: the folder that the document's paths will be relative to.
         columns: columns by their role (``profile``, ``at``, ``event``, ``value``, ``id``), where they are known.
+        reach: what addresses may lead to.
 
     Raises:
         SourceNotFoundError, SourceUnreadableError, ColumnNotFoundError, DatabaseUnreachableError,
@@ -188,7 +194,7 @@ def propose(data: Any, home: str | Path = ".", columns: Mapping[str, str] | None
     events = tuple(_source(path, folder) for path in paths)
     source = Data(events=events, columns=Columns(**dict(columns or {})))
     tables = None if paths else {"events": data}
-    with connect() as session:
+    with connect(reach=reach) as session:
         opened = session.open(source, folder, tables)
         if len(events) > 1:
             source = _apart(source, opened)
@@ -207,8 +213,10 @@ def propose(data: Any, home: str | Path = ".", columns: Mapping[str, str] | None
 
 
 def _source(text: str | Path, folder: Path) -> Source:
-    """A file, or a table of a database."""
+    """A file, what an address leads to, or a table of a database."""
     found = source_at(str(text))
+    if found is None and is_address(str(text)):
+        return Source(path=str(text))
     if found is None or found.database is None:
         return Source(path=relative_path(Path(text), folder))
     if is_database_address(found.database):

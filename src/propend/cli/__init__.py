@@ -107,7 +107,7 @@ def demo(
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="The workspace to make.")],
-    data: Annotated[str | None, typer.Option("--data", help="Your events: a file, glob or folder.")] = None,
+    data: Annotated[str | None, typer.Option("--data", help="Your events: a file, glob, folder or address.")] = None,
     profile: Annotated[str | None, typer.Option("--profile", help="Column of the profile's id.")] = None,
     at: Annotated[str | None, typer.Option("--at", help="Column of the event's time.")] = None,
     event: Annotated[str | None, typer.Option("--event", help="Column of the event's kind.")] = None,

@@ -34,6 +34,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
             "propend init my-shop --data log.csv --profile nr --at moment --event what",
         ),
         ("From a table of a database", "propend init my-shop --data 'env:SHOP_URL?table=shop.orders'"),
+        ("From a store", "propend init my-shop --data s3://shop/orders"),
         ("An empty workspace", "propend init my-shop"),
     ),
     "check": (

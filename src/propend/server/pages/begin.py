@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Response
 
 from propend import demo
+from propend.connectors.origins import is_address
 from propend.document import is_database_address, read_text
 from propend.errors import ColumnNotFoundError, PropendError
 from propend.proposal import propose
@@ -70,15 +71,21 @@ def own(
     try:
         if not paths:
             raise invalid("No file is named.", "choose files to upload, or name a path.")
-        whole = [t if is_database_address(t) else str(page.space.home / Path(t).expanduser()) for t in paths]
+        whole = [_whole(text, page.space.home) for text in paths]
         with page.heavy.turn():
-            found = propose(whole[0] if len(whole) == 1 else whole, page.space.home, named)
+            reach = page.space.settings.data.reach
+            found = propose(whole[0] if len(whole) == 1 else whole, page.space.home, named, reach)
     except PropendError as error:
         return _shown(page, error, paths, named)
     document = proposed_document(found)
     row = page.space.instances.create_draft(document["name"], document, page.who)
     Proposals(page.space.home).keep(row.id, found.notes, found.as_of, document["name"])
     return page.go(path("instances", row.id, "edit") + "?step=setup")
+
+
+def _whole(text: str, home: Path) -> str:
+    """An address as it is, and a path from the workspace's folder on."""
+    return text if is_address(text) or is_database_address(text) else str(home / Path(text).expanduser())
 
 
 def _shown(
