@@ -47,7 +47,7 @@ crashes: $(SETUP_DEV)  ## faults at every operation that changes a file, hours; 
 kills: $(SETUP_DEV)  ## workers and servers killed at random instants, sixty times each; KILLS=n, SEED=n
 	KILLS=$${KILLS:-60} $(BIN)/python -m pytest -s --timeout 0 tests/test_kills.py
 
-fuzz: $(SETUP_DEV)  ## inputs that nobody thought of, at everything that reads; MINUTES=n
+fuzz: $(SETUP_DEV)  ## inputs that nobody thought of, at everything that reads; MINUTES=n, SEED=n
 	$(BIN)/python -W ignore tests/fuzzing.py --minutes $${MINUTES:-10}
 
 # Tools of their own, apart from what they look at.

@@ -249,7 +249,7 @@ def main() -> int:
     """Try all targets in turn; 1 where something was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=float(os.environ.get("MINUTES", "10")))
-    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or time.time()))
     parser.add_argument("--only", choices=sorted(TARGETS), action="append")
     asked = parser.parse_args()
     return all_in_turn(asked.minutes * 60, asked.seed, asked.only or list(TARGETS))
