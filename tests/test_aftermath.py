@@ -30,6 +30,7 @@ from propend.demo import orders_path
 from propend.model.checks import score_drift
 from propend.model.evaluate import Metric, evaluate
 from propend.model.metrics import METRICS
+from propend.store.runs import read_json, write_json
 from report_documents import aftermath_document
 from shops import FIRST_DAY, SHOP, plus, shop
 from test_docs import firsts, page
@@ -313,10 +314,9 @@ def test_a_challenger_that_reads_in_its_own_way_meets_the_same_profiles(desk: Pa
 def test_models_are_not_compared_on_what_either_has_seen(desk: Path, tmp_path: Path) -> None:
     shutil.copytree(desk / "models" / "short", tmp_path / "late")
     path = tmp_path / "late" / "model" / "model.json"
-    model = json.loads(path.read_text(encoding="utf-8"))
-    del model["seal"]  # changed by hand on purpose
+    model = read_json(path)
     model["facts"]["timeline"]["now"] = "2011-08-10T00:00:00Z"
-    path.write_text(json.dumps(model), encoding="utf-8")
+    write_json(path, model)
     with pytest.raises(errors.NoFairComparisonError, match="challenger learnt from data until 2011-08-10") as refused:
         propend.evaluate(desk / "runs", challenger=tmp_path / "late")
     assert (refused.value.facts["possible_on"], refused.value.exit_status) == ("2011-09-09", 3)
@@ -338,10 +338,9 @@ def test_runs_of_different_instances_are_refused(desk: Path, guarded: Path) -> N
 def test_runs_of_an_edited_goal_are_left_out_and_said(desk: Path, document: dict[str, Any], tmp_path: Path) -> None:
     shutil.copytree(desk / "runs", tmp_path / "runs")
     old = tmp_path / "runs" / STOOD[0] / "run.json"
-    record = json.loads(old.read_text(encoding="utf-8"))
-    del record["seal"]  # changed by hand on purpose
+    record = read_json(old)
     record["instance"]["goal"]["within"] = "60d"
-    old.write_text(json.dumps(record), encoding="utf-8")
+    write_json(old, record)
     found = propend.evaluate(tmp_path / "runs").document
     assert [r["scored_at"][:10] for r in found["runs"]] == [*STOOD[1:]]
     assert [(r["run_id"], "another question" in r["reason"]) for r in found["left_out"]] == [(record["run_id"], True)]

@@ -165,7 +165,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", ["evaluation", "insights", "run"])
 def test_every_key_of_a_runs_documents_is_described(name: str, results: Path) -> None:
     text = section(page("docs/results.md"), f"## {name}.json")
-    document = unsealed(json.loads((results / f"{name}.json").read_text(encoding="utf-8")))
+    document = unsealed(json.loads((results / f"{name}.json").read_text(encoding="utf-8")), f"{name}.json")
     assert firsts(text) | (set(METRICS) if name == "evaluation" else set()) == set(document)
 
 

@@ -97,10 +97,13 @@ def test_a_number_changed_by_hand_is_noticed(copy: Path) -> None:
 
 @pytest.mark.parametrize("content", [{"a": [1, 0.1, -0.0, 1e-300, None, "é\u2028"]}, {}])
 def test_seals_hold(content: dict[str, Any]) -> None:
-    assert unsealed(json.loads(json.dumps(sealed(content)))) == content
-    with pytest.raises(ValueError, match="changed"):
-        unsealed(sealed(content) | {"b": 1})
-    assert (unsealed(content), unsealed([1]), sealed([1])) == (content, [1], [1])
+    assert unsealed(json.loads(json.dumps(sealed(content, "a.json"))), "a.json") == content
+    for changed, name in ((sealed(content, "a.json") | {"b": 1}, "a.json"), (sealed(content, "a.json"), "b.json")):
+        with pytest.raises(ValueError, match="changed"):
+            unsealed(changed, name)
+    for without in (content, [1], None, "x"):
+        with pytest.raises(ValueError, match="no seal"):
+            unsealed(without, "a.json")
 
 
 def test_arrays_with_code_in_them_are_not_read(copy: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 from sqlalchemy import event
 
 from propend.store.catalog import RunRow, now
+from propend.store.runs import write_json
 from propend.workspace import Workspace
 from propend.workspace.overview import Overview
 from workspaces import document, opened
@@ -53,7 +53,7 @@ def written(folder: Path, population: int) -> None:
         },
     }
     for name, content in documents.items():
-        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+        write_json(folder / f"{name}.json", content)
 
 
 def test_the_newest_run_that_succeeded_is_what_is_shown(space: Workspace) -> None:

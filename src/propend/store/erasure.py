@@ -125,7 +125,7 @@ def _erase_examples(folder: Path, who: Who) -> Erased:
         report.save(folder / "report.html")
     for name in changed:
         beside = folder / f"{name}.json{MARK}"
-        write_json(beside, cleaned[name])
+        write_json(beside, cleaned[name], f"{name}.json")
         _put(beside, folder / f"{name}.json")
     examples = sum(len(list(_entries(documents[n]))) - len(list(_entries(cleaned[n]))) for n in changed)
     return Erased(examples=examples, files=len(changed))

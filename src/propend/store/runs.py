@@ -12,7 +12,7 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,23 +53,40 @@ TEXT_ROWS = 64 * GROUP_ROWS
 """Rows whose codes are texts at a time."""
 
 
-def write_json(path: Path, document: Any) -> None:
-    """A document as strict JSON, with its seal; a number that is not finite becomes null."""
-    text = json.dumps(sealed(plain(document)), ensure_ascii=False, indent=1, allow_nan=False)
+def write_json(path: Path, document: dict[str, Any], name: str = "") -> None:
+    """A document as strict JSON, with its seal; a number that is not finite becomes null.
+
+    Args:
+        name: of the file that it will be read from, if it is to be another's.
+    """
+    text = json.dumps(sealed(plain(document), name or path.name), ensure_ascii=False, indent=1, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
-    """A JSON document, without its seal.
+def read_json(path: Path) -> dict[str, Any]:
+    """A document that ``write_json`` wrote, without its seal.
 
     Raises:
         InstanceNotFoundError: there is no such file, it is not JSON, is too large, or not what it was when written.
     """
+    return _read(path, lambda found: unsealed(found, path.name))
+
+
+def read_unsealed(path: Path) -> dict[str, Any]:
+    """A document that has no seal.
+
+    Raises:
+        InstanceNotFoundError: there is no such file, it is not JSON, is too large, or no mapping.
+    """
+    return _read(path, dict)
+
+
+def _read(path: Path, told: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
     try:
         if path.stat().st_size > MOST_DOCUMENT_BYTES:
             raise ValueError(f"it has more than {MOST_DOCUMENT_BYTES:,} bytes")
-        return unsealed(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError) as error:
+        return told(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InstanceNotFoundError(
             f"{path.name} in {path.parent.name!r} cannot be read: {str(error)[:300]}.",
             "run the instance again: `propend run INSTANCE --out DIR`.",
@@ -263,19 +280,8 @@ def list_runs(home: Path) -> list[RunEntry]:
         *home.glob("*/run.json"),
         *home.glob("run.json"),
     ]
-    found = [RunEntry(p.parent, _read_record(p)) for p in places if not p.parent.name.endswith(".tmp")]
+    found = [RunEntry(p.parent, read_json(p)) for p in places if not p.parent.name.endswith(".tmp")]
     return sorted(found, key=lambda r: str(r.document.get("started_at", "")), reverse=True)
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    document = read_json(path)
-    if isinstance(document, dict):
-        return document
-    raise InstanceNotFoundError(
-        f"{path.name} in {path.parent.name!r} cannot be read: it is not a mapping.",
-        "run the instance again: `propend run INSTANCE --out DIR`.",
-        path=str(path),
-    )
 
 
 def latest_run(home: Path) -> RunEntry:
@@ -361,7 +367,7 @@ def load_model(folder: Path) -> SavedModel:
         InstanceNotFoundError: files are missing, damaged or of another format.
     """
     document = read_json(folder / "model.json")
-    if not isinstance(document, dict) or document.get("format") != MODEL_FORMAT:
+    if document.get("format") != MODEL_FORMAT:
         raise _damaged(folder, f"format {MODEL_FORMAT} is read")
     try:
         _check_files(folder, document)
@@ -396,10 +402,8 @@ def _files_of(document: dict[str, Any]) -> list[str]:
 
 
 def _check_files(folder: Path, document: dict[str, Any]) -> None:
-    """Each file is what it was when the model was saved; models of before files had digests have none."""
-    kept: dict[str, str] | None = document.get("files")
-    if kept is None:
-        return
+    """Each file is what it was when the model was saved."""
+    kept: dict[str, str] = document["files"]
     for name in _files_of(document):
         if digest_of(folder / name) != kept[name]:
             raise ValueError(f"{name} was changed after it had been written")
@@ -424,7 +428,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
         InstanceNotFoundError: there is none, or it is damaged.
     """
     document = read_json(folder / "model.json")
-    if not isinstance(document, dict) or not isinstance(document.get("facts"), dict):
+    if not isinstance(document.get("facts"), dict):
         raise _damaged(folder, "it has no facts")
     return dict(document["facts"])
 

@@ -1,7 +1,7 @@
 """Seals: what a document of a run was when it was written, so that whatever changes it later is noticed.
 
-A document has the SHA-256 of its content as its last key. It tells damage, and changes by hand, from what propend
-wrote; it is no signature: who may write the folder may write another seal (docs/security.md).
+A document has the SHA-256 of its name and content as its last key. It tells damage, changes by hand and other documents
+from what propend wrote; it is no signature: who may write the folder may write another seal (docs/security.md).
 """
 
 from __future__ import annotations
@@ -15,25 +15,27 @@ SEAL = "seal"
 """The key under which a document has its seal."""
 
 
-def sealed(document: Any) -> Any:
-    """A document, if it is a mapping, with its seal in place of any other; it holds plain finite values."""
-    if not isinstance(document, dict):
-        return document
+def sealed(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """A document with its seal in place of any other; it holds plain finite values.
+
+    Args:
+        name: of the file that it will be read from.
+    """
     content = {key: value for key, value in document.items() if key != SEAL}
-    return content | {SEAL: _digest(content)}
+    return content | {SEAL: _digest(content, name)}
 
 
-def unsealed(document: Any) -> Any:
-    """A document without its seal; one that never had any is given back as it is.
+def unsealed(document: Any, name: str) -> dict[str, Any]:
+    """A document without its seal.
 
     Raises:
-        ValueError: it is not what it was when it was sealed.
+        ValueError: it has none, or is not what it was when it was sealed.
     """
     if not isinstance(document, dict) or SEAL not in document:
-        return document
+        raise ValueError("it has no seal: it is not what was written")
     content = {key: value for key, value in document.items() if key != SEAL}
-    if document[SEAL] != _digest(content):
-        raise ValueError("it was changed after it had been written")
+    if document[SEAL] != _digest(content, name):
+        raise ValueError("it was changed after it had been written, or is another file")
     return content
 
 
@@ -47,6 +49,6 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _digest(content: dict[str, Any]) -> str:
-    text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+def _digest(content: dict[str, Any], name: str) -> str:
+    text = json.dumps([name, content], sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -15,7 +15,7 @@ from propend.aftermath import question_of, said_of
 from propend.aftermath_page import DOCUMENT_NAME
 from propend.instance import Instance
 from propend.store.catalog import RunRow
-from propend.store.runs import WORK_FOLDER, RunEntry, read_json
+from propend.store.runs import WORK_FOLDER, RunEntry, read_json, read_unsealed
 from propend.workspace import Workspace
 
 Plain = dict[str, Any]
@@ -87,7 +87,7 @@ def so_far(workspace: Workspace, instance_id: str) -> list[Plain]:
 def told(workspace: Workspace, instance_id: str) -> Plain:
     """``aftermath.json`` as it was last written; empty where nothing could be told yet."""
     path = folder_of(workspace, instance_id) / DOCUMENT_NAME
-    return dict(read_json(path)) if path.is_file() else {}
+    return read_unsealed(path) if path.is_file() else {}
 
 
 def _expecting(workspace: Workspace, run: RunRow, settle: timedelta) -> Plain | None:
