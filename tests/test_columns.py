@@ -564,6 +564,12 @@ def test_what_could_be_read_either_way_stays_a_text(tmp_path: Path) -> None:
     assert {name: fields[name].type for name in "abc"} == {"a": "text", "b": "text", "c": "time"}
 
 
+@pytest.mark.parametrize("who", ["Mitglied", "Nutzer-ID", "Abonné", "id_usuario", "Utente", "Lidnummer"])
+def test_who_is_known_in_other_languages(who: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"Zeitpunkt;{who};Aktion\n03.02.2024 10:15;M-1;Kauf\n14.02.2024 9:00;M-2;Kauf\n")
+    assert look({"events": "a.csv"}, tmp_path).sources[0].columns["profile"] == who
+
+
 def test_columns_of_other_languages_are_known(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(
         "Kundennummer;Datum;Aktion;Betrag\n00012;03.02.2024 10:15;Kauf;12,50\n00013;14.02.2024;Besuch;\n"

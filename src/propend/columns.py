@@ -62,7 +62,9 @@ _NAMES: dict[str, dict[str, int]] = {
         "anonymousid deviceid cookieid fullvisitorid userpseudoid msisdn",
         "email emailaddress mail phone phonenumber username login identity distinctid cookie device card",
         "kundennummer kundenid kundennr kunde kdnr idclient codeclient numeroclient idcliente codcliente codigocliente "
-        "cliente codicecliente idklienta klantid klantnummer",
+        "cliente codicecliente idklienta klantid klantnummer mitglied mitgliedsnummer mitgliedsnr mitgliedid nutzer "
+        "nutzerid benutzer benutzerid abonnent teilnehmer membre abonné abonne adhérent adherent utilisateur "
+        "idutilisateur usuario idusuario suscriptor assinante socio utente idutente lidnummer gebruiker gebruikerid",
         "enduseridsexperiencemcidid",
         "enduseridsexperienceaaidid id",
     ),
