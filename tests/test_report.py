@@ -285,6 +285,19 @@ def test_tables_are_written_out_without_javascript(page: Page) -> None:
     assert given["insights"]["buckets"][0]["factors"][0]["typical_inside"] in cells
 
 
+@pytest.mark.parametrize(
+    ("snapshots", "said"),
+    [(40, "40 of 50 profiles are asked about"), (160, "40 of 50 profiles were asked about at past dates")],
+)
+def test_who_is_left_is_said_of_now_or_of_past_dates(snapshots: int, said: str) -> None:
+    """A run that only scores counts who is there now; one that learns, who was there at any date it learnt from."""
+    given = documents()
+    lines = (("seen before the cutoff", 50, snapshots + 20, "default"), ("did buy", 40, snapshots, "question"))
+    keys = ("line", "profiles", "snapshots", "origin")
+    given["run"]["funnel"] = [dict(zip(keys, line, strict=True)) for line in lines]
+    assert said in {picture["message"] for picture in pictures_in(Report(**given).to_dict())}
+
+
 # --- one closed, safe file ----------------------------------------------------------------------------------
 
 

@@ -106,14 +106,22 @@ def people(given: Given) -> Plain:
     """Who is asked about, and how many of them met the goal at past dates."""
     run, lines = given.run, given.run["funnel"]
     rows = [{**line, "origin": "default" if line["origin"] == "default" else "the question"} for line in lines]
-    first, last = (count(lines[i]["profiles"]) if lines else "" for i in (0, -1))
-    left = say("{left} of {all} profiles are asked about", left=last, all=first) if lines else ""
     cutoffs = [
         {**c, "cutoff_on": str(given.date_of(c["cutoff_at"])), "role": ROLES[c["role"]]}
         for c in defined(run["timeline"]["cutoffs"], "base_rate")
     ]
     spread = spread_words([c["base_rate"] for c in cutoffs], given.words.did)
-    return {"pictures": [picture("funnel", rows, left), picture("base_rates", cutoffs, spread)]}
+    return {"pictures": [picture("funnel", rows, _left(lines)), picture("base_rates", cutoffs, spread)]}
+
+
+def _left(lines: Sequence[Plain]) -> str:
+    """How many are left: of now where a run only scores, of any date that it learnt from where it learns."""
+    if not lines:
+        return ""
+    left, every = count(lines[-1]["profiles"]), count(lines[0]["profiles"])
+    if lines[-1]["snapshots"] > lines[-1]["profiles"]:
+        return say("{left} of {all} profiles were asked about at past dates", left=left, all=every)
+    return say("{left} of {all} profiles are asked about", left=left, all=every)
 
 
 def spread_words(rates: Sequence[float], did: str) -> str:
