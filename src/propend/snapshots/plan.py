@@ -583,17 +583,17 @@ def attributes(given: PlanInput) -> Iterator[Feature]:
     w = given.lookback
     for name in given.attribute_numbers:
         factor = Factor(f"attribute__{name}", _capital(field_words(name)))
-        yield Feature(f"attribute__{name}", field_words(name), Op.ATTRIBUTE_NUMBER, 0, w, factor, "number", field=name)
+        yield Feature(f"attribute__{name}", name, Op.ATTRIBUTE_NUMBER, 0, w, factor, "number", field=name)
     for text in given.attribute_texts:
         factor = Factor(f"attribute__{text.name}", _capital(field_words(text.name)))
         for value in text.top:
             yield Feature(
                 f"attribute__{text.name}__{value}",
-                say("{field} is {value}", field=field_words(text.name), value=value), Op.ATTRIBUTE_TEXT_IS,
+                say("{field} is {value}", field=text.name, value=value), Op.ATTRIBUTE_TEXT_IS,
                 0, w, factor, "yes", field=text.name, value=value, heavy=False,
             )  # fmt: skip
         if text.many:
             yield Feature(
-                f"attribute__{text.name}", field_words(text.name), Op.ATTRIBUTE_TEXT, 0, w, factor, "text",
-                field=text.name, heavy=False, values=text.many,
+                f"attribute__{text.name}", text.name, Op.ATTRIBUTE_TEXT, 0, w, factor, "text", field=text.name,
+                heavy=False, values=text.many,
             )  # fmt: skip
