@@ -258,7 +258,7 @@ print(*(opened.fields[name].type for name in ("c0", "c1", "c1499")), len(opened.
 """
 
 
-def test_a_csv_of_1500_columns_takes_no_more_memory_than_one_of_few(tmp_path: Path) -> None:
+def test_a_csv_of_1500_columns_is_read_within_6_gb_of_addresses(tmp_path: Path) -> None:
     head = ",".join(["user", "at", *(f"c{i}" for i in range(1500))])
     rows = [f"u{u},2024-01-0{u},{'x,12,' * 750}"[:-1] for u in range(1, 9)]
     (tmp_path / "events.csv").write_text("\n".join([head, *rows]))
