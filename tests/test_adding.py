@@ -108,8 +108,8 @@ ADDED = (
     ),
     (
         "src/propend/narrative/opening.py",
-        'picture("funnel", rows, left), ',
-        'picture("funnel", rows, left), picture("lines_left", rows), ',
+        'picture("funnel", ',
+        'picture("lines_left", rows), picture("funnel", ',
     ),
 )  # fmt: skip
 
