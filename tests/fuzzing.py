@@ -256,14 +256,14 @@ def main() -> int:
 
 
 def all_in_turn(seconds: float, seed: int, targets: list[str]) -> int:
-    """Each target for an equal share, in slices of at most a minute."""
+    """Each target for an equal share, in slices of at most a minute; each has one, however short the time."""
     _apart(900, PLACE / "ground" / "log", lambda: Ground.lay(PLACE / "ground") and None)
     slice_seconds = min(60.0, max(2.0, seconds / len(targets)))
     cases, taken, spent = Counter[str](), Counter[str](), Counter[str]()
     began = time.monotonic()
     folder = PLACE / f"work-{os.getpid()}"
     for number, target in enumerate(itertools.cycle(targets)):
-        if time.monotonic() - began >= seconds:
+        if number >= len(targets) and time.monotonic() - began >= seconds:
             break
         shutil.rmtree(folder, ignore_errors=True)
         start = time.monotonic()

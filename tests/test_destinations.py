@@ -379,6 +379,11 @@ def test_the_command_line_saves_lists_pushes_and_removes(
     assert added == "destination 1 of buyers: every run is pushed there from now on\n"
     assert propend("destination", "add", "buyers", "Bad", "--option", "gzip").startswith("PROPEND-100")
     assert workspace.destinations.get(1).options == {"format": "jsonl", "gzip": True}
+    tried = json.loads(propend("destination", "try", "1", "--json"))
+    assert tried["shown"].split('"')[3] in whom
+    assert tried["says"][0].startswith("5 rows were written")
+    assert propend("destination", "try", "1") == "\n".join([*tried["says"], tried["shown"].rstrip()]) + "\n"
+    assert not (workspace.home / "exports").exists()
     assert propend("destination", "push", "1") == f"run {served(workspace).id}: {len(whom)} rows\n"
     listed = json.loads(propend("destination", "list", "buyers", "--json"))
     assert [(d["name"], d["enabled"], d["last"]["state"]) for d in listed] == [("Sheet", True, "succeeded")]

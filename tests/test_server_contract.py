@@ -401,6 +401,9 @@ def test_scores_are_pushed_to_destinations(shop: Shop) -> None:
     refused = shop.ask("POST", path, 422, json=body | {"kind": "postgres", "options": secret})
     assert (refused.json()["error"]["code"], "geheim" in refused.text) == ("PROPEND-100", False)
     own = f"/destinations/{one['id']}"
+    tried = shop.plain("POST", f"{own}/try")
+    assert (tried["says"][0][:6], tried["shown"].split('"')[1]) == ("5 rows", "profile_id")
+    assert not (shop.home / "exports").exists()
     asked = shop.plain("POST", f"{own}/push", 201)
     assert (asked["state"], asked["run"]) == ("waiting", shop.runs[1])
     limit = time.monotonic() + 60
@@ -423,7 +426,13 @@ def test_scores_are_pushed_to_destinations(shop: Shop) -> None:
     assert shop.code("PUT", own, 409, json={"name": "Off", "options": {"gzip": True}}) == "PROPEND-113"
     shop.ask("DELETE", own, 204)
     shop.ask("DELETE", f"/destinations/{second['id']}?keep_exports=true", 204)
-    for method, gone in (("GET", own), ("DELETE", own), ("POST", f"{own}/push"), ("GET", f"{own}/pushes")):
+    for method, gone in (
+        ("GET", own),
+        ("DELETE", own),
+        ("POST", f"{own}/push"),
+        ("POST", f"{own}/try"),
+        ("GET", f"{own}/pushes"),
+    ):
         assert shop.code(method, gone, 404) == "PROPEND-260"
     assert shop.code("PUT", own, 404, json={"name": "Zip", "options": {}}) == "PROPEND-260"
     assert shop.code("GET", "/instances/nobody/destinations", 404) == "PROPEND-103"

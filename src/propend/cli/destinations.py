@@ -86,6 +86,17 @@ def push(number: NumberArgument, workspace: WorkspaceOption = Path(), as_json: J
         tell(_push_text(document))
 
 
+@destination_app.command("try")
+def try_destination(number: NumberArgument, workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+    """Do with a few rows what a push needs, and leave the place as it was."""
+    with opened(workspace, as_json) as found:
+        tried = found.pushing.rehearse_saved(number)
+    if as_json:
+        out.print_json(json.dumps({"says": list(tried.says), "shown": tried.shown}))
+    else:
+        tell("\n".join([*tried.says, *filter(None, [tried.shown.rstrip()])]))
+
+
 @destination_app.command("remove")
 def remove_destination(number: NumberArgument, keep: KeepOption = False, workspace: WorkspaceOption = Path()) -> None:
     """Remove a destination, and take back what it was given."""

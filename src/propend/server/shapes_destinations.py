@@ -81,6 +81,13 @@ class PushPage(Shape):
     next: str | None
 
 
+class TriedOut(Shape):
+    """What came of trying a place, of which nothing has stayed there."""
+
+    says: Annotated[list[str], Field(description="in sentences")]
+    shown: Annotated[str, Field(description="the rows as the place would have them, or what was sent")]
+
+
 class DestinationOut(Shape):
     """A place that scores are pushed to, and what came of the last push."""
 

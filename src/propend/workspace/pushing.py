@@ -127,6 +127,11 @@ class Pushing:
         found: Rehearsed = ready.rehearse(delivery)  # type: ignore[attr-defined]
         return found
 
+    def rehearse_saved(self, destination_id: int, by: str = LOCAL) -> Rehearsed:
+        """Try a saved destination; raises as ``Destinations.get`` and ``rehearse`` do."""
+        row = self._destinations.get(destination_id)
+        return self.rehearse(row.instance_id, row.kind, row.options, row.segment_id, by)
+
     # --- doing --------------------------------------------------------------------------------------------
 
     def work(self, push_id: int) -> PushRow:

@@ -15,6 +15,7 @@ from propend.server.shapes_destinations import (
     DestinationPage,
     PushOut,
     PushPage,
+    TriedOut,
 )
 from propend.server.state import InstanceId, Number, Space
 from propend.store.catalog import DestinationRow
@@ -86,6 +87,13 @@ def delete_destination(
 def push(destination_id: Number, space: Space, caller: Manager, once: Creating) -> Response:
     """Ask for a push of the newest run; it is done by itself within moments, and its state tells when."""
     return once.answer(201, lambda: PushOut.of(space.pushing.ask(destination_id, caller.name)))
+
+
+@router.post("/destinations/{destination_id}/try", responses=refusals(404, 409, 502))
+def try_destination(destination_id: Number, space: Space, caller: Manager) -> TriedOut:
+    """Do, now, with a few rows of the newest run what a push needs; the place is left as it was."""
+    tried = space.pushing.rehearse_saved(destination_id, caller.name)
+    return TriedOut(says=list(tried.says), shown=tried.shown)
 
 
 @router.get("/destinations/{destination_id}/pushes", responses=refusals(404))
