@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,15 @@ from servers import Server, serving
 
 WAIT = 30_000
 """Milliseconds: the machine may have much to do."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_open() -> Iterator[None]:
+    """What a file's tests leave open is told of as an error there, or as the next file begins: not anywhere later."""
+    gc.collect()
+    yield
+    asyncio.set_event_loop(None)  # which holds the newest loop, open or not
+    gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -132,6 +132,13 @@ class Ground:
         """What answers requests."""
         return asyncio.Runner()
 
+    def close(self) -> None:
+        """Let go of what was opened to try inputs."""
+        while self.sites:
+            self.sites.pop().state.workspace.close()
+        if "loop" in self.__dict__:  # made by the first request
+            self.loop.close()
+
     def fresh(self, name: str, content: bytes) -> Path:
         """A file alone in a folder."""
         shutil.rmtree(self.tried, ignore_errors=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import faulthandler
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,11 @@ INPUTS = sorted(path.relative_to(CORPUS).as_posix() for path in CORPUS.rglob("*"
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     faulthandler.enable()
-    return Ground.lay(tmp_path_factory.mktemp("fuzz"))
+    found = Ground.lay(tmp_path_factory.mktemp("fuzz"))
+    yield found
+    found.close()
 
 
 @pytest.mark.parametrize("name", INPUTS)
