@@ -84,16 +84,14 @@ class Ground:
 
     @classmethod
     def lay(cls, folder: Path) -> Ground:
-        """A ground in a folder; what is there already is used again."""
+        """A ground in a folder, in place of what is there: that may be of other code."""
         home = folder / "shop"
-        if not (home / "laid").exists():
-            shutil.rmtree(home, ignore_errors=True)
-            made(home)
-            with closing(Workspace.open(home)) as workspace:
-                workspace.instances.create(document())
-                if not execute(workspace, workspace.runs.start("buyers").id):
-                    raise BrokenPromiseError("the shop could not be run")
-            (home / "laid").touch()
+        shutil.rmtree(home, ignore_errors=True)
+        made(home)
+        with closing(Workspace.open(home)) as workspace:
+            workspace.instances.create(document())
+            if not execute(workspace, workspace.runs.start("buyers").id):
+                raise BrokenPromiseError("the shop could not be run")
         return cls(home, folder / "tried")
 
     @cached_property

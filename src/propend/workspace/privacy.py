@@ -256,7 +256,7 @@ class Privacy:
 def _failed(folder: Path, error: Exception, marks: list[str]) -> ForgettingFailedError:
     reason = getattr(error, "strerror", None) or getattr(error, "message", None) or type(error).__name__
     return ForgettingFailedError(
-        f"Run {folder.name!r} could not be cleared of {', '.join(marks)}: {reason}.",
+        f"Run {folder.name!r} could not be cleared of {', '.join(marks)}: {str(reason).rstrip('.')}.",
         "see to the folder; the next look at the workspace goes on, and no later run reads the profile.",
         run=folder.name,
     )  # fmt: skip
