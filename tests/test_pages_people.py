@@ -431,6 +431,7 @@ def test_a_segment_has_a_history_of_who_joined_and_who_left(browser: Browser, sh
     assert history.locator("a:has-text('Who ')").count() == 0
     visitor.open(f"/segments/{one}/changes?change=joined")
     assert visitor.page.locator("p.ids a").all_inner_texts() == sorted(ids)[:200]
+    expect(visitor.page.locator(".page-head")).to_contain_text("told the members for the first time")
     visitor.look("segment-joined-narrow-dark")
     visitor.open(f"/segments/{one}/changes?change=left")
     expect(visitor.page.locator("main")).to_contain_text("Nobody.")

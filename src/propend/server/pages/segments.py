@@ -416,7 +416,8 @@ def segment_changes(page: View, segment_id: Number, change: Asked = "", cursor: 
     _, found = page.space.membership.page(segment_id, change, after, PER_CHANGES + 1)
     ids = [one["profile_id"] for one in found[:PER_CHANGES]]
     more = cursor_of(ids[-1]) if len(found) > PER_CHANGES else None
-    return page.html("segment_changes.html.j2", segment=row, change=change, ids=ids, more=more)
+    first = len(page.space.membership.history(segment_id, 2)) == 1
+    return page.html("segment_changes.html.j2", segment=row, change=change, ids=ids, more=more, first=first)
 
 
 @router.get("/segments/{segment_id}/movement")
