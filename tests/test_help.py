@@ -126,7 +126,7 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     done = subprocess.run(
         ["bash", "-c", ask], cwd=tmp_path, env=path, capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stdout.splitlines() == ["--engine", "add list push remove"]
+    assert done.stdout.splitlines() == ["--engine", "add list push try remove"]
 
 
 # --- the version ---------------------------------------------------------------------------------------------------

@@ -241,6 +241,25 @@ def test_connections_that_a_database_ends(
 # --- memory -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("failing", ["never begins", "cannot be made"])
+def test_a_run_that_nothing_can_look_after_fails(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """Where memory ends as the thread beside the work begins, ``threading`` would wait for it without end."""
+
+    def not_begun(*_asked: object) -> int:
+        if failing == "cannot be made":
+            raise RuntimeError("can't start new thread")
+        return 0
+
+    monkeypatch.setattr(execution, "start_new_thread", not_begun)
+    monkeypatch.setattr(execution, "BEGIN_SECONDS", 0.1)
+    run_id = workspace.runs.start("buyers").id
+    assert execute(workspace, run_id)
+    run = workspace.runs.get(run_id)
+    assert (run.state, (run.error or {})["symbol"]) == ("failed", "NOT_ENOUGH_MEMORY")
+
+
 def test_a_run_without_memory_is_told_and_keeps_the_scores(workspace: Workspace) -> None:
     """Its address space ends while it works; whatever the libraries make of that, the scores before stay served."""
     execute(workspace, workspace.runs.start("buyers").id)

@@ -123,8 +123,8 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ),
     ),
     "destination list": (("Where scores go, and how the last push went", "propend destination list first"),),
-    "destination try": (("See whether a push would succeed, before there is one", "propend destination try 1"),),
     "destination push": (("Push the newest run now", "propend destination push 1"),),
+    "destination try": (("See whether a push would succeed, before there is one", "propend destination try 1"),),
     "destination remove": (
         ("Remove a destination, and take back what it was given", "propend destination remove 1"),
         ("Leave there what it was given", "propend destination remove 1 --keep-exports"),

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from _thread import start_new_thread
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ from propend.writing import flush
 
 Plain = dict[str, Any]
 WATCH_SECONDS = 0.5
+BEGIN_SECONDS = 60.0
+"""After which a thread that has not begun will not begin any more."""
 NICENESS = 10
 """Whoever looks a profile up waits for milliseconds, and goes before a run that takes minutes."""
 _TOLD_TO_END = threading.Event()
@@ -73,8 +76,8 @@ def execute(workspace: Workspace, run_id: str) -> bool:
 def _see_through(workspace: Workspace, run: RunRow, journal: Journal) -> None:
     """From its first stage to its end, whatever that is."""
     watch = _Watch(workspace, run, journal)
-    watch.start()
     try:
+        watch.start()
         with _scratch_in(workspace.runs.scratch(run)):
             _work(workspace, run, watch)
     except _Stopped as stopped:
@@ -143,18 +146,35 @@ class _Stopped(BaseException):
         self.outcome = state, error
 
 
-class _Watch(threading.Thread):
-    """Looks after a run from beside it."""
+class _Watch:
+    """Looks after a run from beside it.
+
+    Not a ``threading.Thread``: where there is no memory left for what a new thread begins with, ``Thread.start``
+    waits for it without end (CPython's gh-140746).
+    """
 
     def __init__(self, workspace: Workspace, run: RunRow, journal: Journal) -> None:
-        super().__init__(name=f"watch {run.id}", daemon=True)
         self._workspace, self._run, self._journal = workspace, run, journal
         self._began = time.monotonic()
-        self.done = threading.Event()
+        self.done, self._begun = threading.Event(), threading.Event()
         self._passed = 0.0
 
-    def run(self) -> None:
+    def start(self) -> None:
+        """Begin to look.
+
+        Raises:
+            MemoryError: there is not enough of it for another thread.
+        """
+        try:
+            start_new_thread(self._look, ())
+        except RuntimeError as error:
+            raise MemoryError(str(error)) from None
+        if not self._begun.wait(BEGIN_SECONDS):
+            raise MemoryError("the thread that looks after the run does not begin")
+
+    def _look(self) -> None:
         """Until the work is done, or must end."""
+        self._begun.set()
         while not self.done.wait(WATCH_SECONDS):
             outcome = self._outcome()
             with suppress(PropendError):  # a catalog that cannot be written now may be later
